@@ -1,0 +1,248 @@
+"""What the columns of a data set mean: frozen plain data, checked once when made."""
+
+import dataclasses
+from collections import Counter
+from typing import Literal
+
+from ple_jax.registry import check_known
+
+FieldKind = Literal["categorical", "numeric", "multi_valued", "sequence"]
+Encoding = Literal["auto", "standard", "log", "buckets", "piecewise"]
+SPLITS = ("train", "validation", "test")
+
+
+@dataclasses.dataclass(frozen=True)
+class Field:
+    """An input column.
+
+    Attributes:
+        name: Name of the column in the files.
+        kind: How its values are read.
+        encodings: Of a numeric field: any of `standard` (z-score), `log` (z-score of
+            sign(x) log(1 + |x|)), `buckets` (an embedded quantile bucket; zero is a
+            bucket of its own), `piecewise` (piecewise-linear, Gorishniy et al., NeurIPS
+            2022); `auto` chooses.
+        bins: Of a numeric field: the most quantile bins that buckets and piecewise use.
+        separator: Of a multi-valued or sequence field: what stands between values.
+        max_length: Of a multi-valued field the first, of a sequence field the last
+            so many values are kept.
+        min_count: Values rarer than this in train are unknown (id 0).
+        table: Name of another field whose vocabulary and table this one shares.
+        dim: Width of the embedding; None takes the experiment's.
+    """
+
+    name: str
+    kind: FieldKind = "categorical"
+    encodings: tuple[Encoding, ...] = ("auto",)
+    bins: int = 32
+    separator: str = "|"
+    max_length: int = 20
+    min_count: int = 1
+    table: str | None = None
+    dim: int | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Task:
+    """A label to predict.
+
+    Attributes:
+        name: What the task is called in results.
+        column: The label's column; None where it has the task's name.
+        positive: Values that count as 1, or one comparison such as ">= 4"; None where
+            the column holds 0 and 1 (or, for a squared loss, the number itself).
+        given: An earlier task: only examples where it is 1 are in the sample space.
+        loss: `binary` cross-entropy on the logit, or `squared` error.
+    """
+
+    name: str
+    column: str | None = None
+    positive: tuple[str, ...] | str | None = None
+    given: str | None = None
+    loss: Literal["binary", "squared"] = "binary"
+
+    @property
+    def label_column(self) -> str:
+        return self.column or self.name
+
+
+@dataclasses.dataclass(frozen=True)
+class Split:
+    """Which examples are for training, for choosing, and for the final test.
+
+    Attributes:
+        by: `random` with a seed, `time` (the oldest train), or a `column` that names
+            each row's split.
+        column: The column of times, or of split names.
+        fractions: Shares of train, validation and test, by time or at random.
+        seed: Of the random split.
+        train: Values of the split column that mean train; likewise the other two.
+    """
+
+    by: Literal["random", "time", "column"] = "random"
+    column: str | None = None
+    fractions: tuple[float, float, float] = (0.8, 0.1, 0.1)
+    seed: int = 0
+    train: tuple[str, ...] = ("train",)
+    validation: tuple[str, ...] = ("validation",)
+    test: tuple[str, ...] = ("test",)
+
+    def __post_init__(self):
+        if (self.by == "random") != (self.column is None):
+            raise ValueError(
+                f"A split by {self.by!r} takes "
+                f"{'no column' if self.by == 'random' else 'a column'}, "
+                f"got column = {self.column!r}."
+            )
+        if min(self.fractions) < 0 or abs(sum(self.fractions) - 1) > 1e-6:
+            raise ValueError(
+                f"split.fractions must be three shares that sum to 1, "
+                f"got {list(self.fractions)}."
+            )
+
+
+@dataclasses.dataclass(frozen=True)
+class Format:
+    """How the text files are written; Parquet files need nothing of it.
+
+    Attributes:
+        delimiter: What stands between columns.
+        header: Whether the first line names the columns; else `columns` does.
+        columns: Names of the columns of files without a header.
+        strip: Whether to drop spaces around values.
+        missing: Values that mean "not known", beside the empty one.
+    """
+
+    delimiter: str = ","
+    header: bool = True
+    columns: tuple[str, ...] = ()
+    strip: bool = True
+    missing: tuple[str, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True)
+class Schema:
+    """The fields, tasks and domains of a data set, in the order of their axes.
+
+    Attributes:
+        fields: The inputs.
+        tasks: The labels.
+        split: How examples are divided.
+        format: How text files are written.
+        domain: The column that tells an example's domain; None means one domain.
+        unseen_domain: The domain that stands in for one not seen in train; None makes
+            it an error.
+        user: The column that groups examples for grouped AUC.
+        weight: The column of example weights.
+        ignored: Columns that are left out; ("*",) leaves out all that are not named.
+        leaking: Columns that tell the label; using one as an input is an error.
+    """
+
+    fields: tuple[Field, ...]
+    tasks: tuple[Task, ...]
+    split: Split = Split()
+    format: Format = Format()
+    domain: str | None = None
+    unseen_domain: str | None = None
+    user: str | None = None
+    weight: str | None = None
+    ignored: tuple[str, ...] = ()
+    leaking: tuple[str, ...] = ()
+
+    def __post_init__(self):
+        check_unique([f.name for f in self.fields], "field")
+        check_unique([t.name for t in self.tasks], "task")
+        if not self.fields or not self.tasks:
+            raise ValueError("A schema needs at least one field and one task.")
+        self._check_fields()
+        self._check_tasks()
+
+    def _check_fields(self):
+        labels = {t.label_column: t.name for t in self.tasks}
+        by_name = {f.name: f for f in self.fields}
+        for field in self.fields:
+            if field.name in labels:
+                raise ValueError(
+                    f"Column {field.name!r} is the label of task "
+                    f"{labels[field.name]!r}, so it cannot be a field too."
+                )
+            if field.name in self.leaking:
+                raise ValueError(
+                    f"Column {field.name!r} is declared as leaking the label, so it "
+                    "cannot be a field."
+                )
+            if field.name in self.ignored:
+                raise ValueError(f"Column {field.name!r} is both a field and ignored.")
+            if field.table is not None:
+                check_known(field.table, by_name, f"field for {field.name!r} to share")
+                owner = by_name[field.table]
+                if owner.kind == "numeric" or owner.table is not None:
+                    raise ValueError(
+                        f"Field {field.name!r} cannot share the table of "
+                        f"{field.table!r}, which has none of its own."
+                    )
+
+    def _check_tasks(self):
+        for i, task in enumerate(self.tasks):
+            earlier = [t.name for t in self.tasks[:i] if t.loss == "binary"]
+            if task.given is not None and task.given not in earlier:
+                raise ValueError(
+                    f"Task {task.name!r} is given {task.given!r}, which must be one of "
+                    f"the binary tasks before it: {earlier}."
+                )
+            if task.loss == "squared" and task.positive is not None:
+                raise ValueError(
+                    f"Task {task.name!r} has a squared loss, so its label is a number "
+                    "and takes no `positive` rule."
+                )
+
+
+@dataclasses.dataclass(frozen=True)
+class IdColumn:
+    """A fitted column of `Batch.ids`: ids 0 .. rows-1 of one table."""
+
+    name: str
+    table: str  # columns of one table share its rows
+    rows: int
+    dim: int | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Bag:
+    """A fitted entry of `Batch.bags`: up to `length` ids of one table."""
+
+    name: str
+    table: str
+    rows: int
+    length: int
+    dim: int | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class NumberColumn:
+    """A fitted column of `Batch.numbers`.
+
+    With `bins` = 0 the model reads the number as it is. Otherwise it is a position p in
+    [0, bins], and the model reads its piecewise-linear encoding clip(p - k, 0, 1) for
+    k = 0 .. bins-1.
+    """
+
+    name: str
+    bins: int = 0
+
+
+@dataclasses.dataclass(frozen=True)
+class Layout:
+    """What the arrays of a batch hold, after fitting: all that a model's input needs."""
+
+    ids: tuple[IdColumn, ...]
+    bags: tuple[Bag, ...]
+    numbers: tuple[NumberColumn, ...]
+    tasks: tuple[Task, ...]
+    domains: tuple[str, ...]  # names, in the order of the axis N
+
+
+def check_unique(names: list[str], what: str) -> None:
+    """Raises a ValueError where a name stands twice."""
+    if twice := [name for name, count in Counter(names).items() if count > 1]:
+        raise ValueError(f"Each {what} must have a name of its own; repeated: {twice}.")

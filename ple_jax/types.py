@@ -1,0 +1,32 @@
+"""The batch that crosses room borders, and the glossary of array axes.
+
+Axis letters, used in every shape comment of this package:
+
+    B  examples in a batch      T  tasks              E  experts (all groups)
+    F  one-valued id columns    N  domains            G  gate groups
+    L  padded length of a bag   D  input width        H  hidden width
+    K  number columns           V  rows of a table
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import flax.struct
+import jax
+import numpy as np
+
+PyTree = Any
+Array = jax.Array | np.ndarray
+
+
+@flax.struct.dataclass
+class Batch:
+    """One batch of examples; every leaf has the leading axis B."""
+
+    ids: Array  # (B, F) int32, in the order of `Layout.ids`; 0 is unknown
+    bags: Mapping[str, Array]  # name -> (B, L) int32, padded with -1 at the end
+    numbers: Array  # (B, K) float32, in the order of `Layout.numbers`
+    domain: Array  # (B,) int32, below N
+    labels: Array  # (B, T) float32; 0 where not observed
+    observed: Array  # (B, T) bool: not padding, not missing, in the task's sample space
+    weights: Array  # (B,) float32, of the examples; 1 unless the schema names a column

@@ -1,0 +1,17 @@
+"""Settings of the whole test session: 4 fake devices, strict ranks, fast compiles."""
+
+import os
+import pathlib
+import tempfile
+
+# Compiling is most of a test's time: share compiled programs between runs.
+_cache = pathlib.Path(tempfile.gettempdir()) / "ple_jax_test_compile_cache"
+os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(_cache))
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
+
+import jax
+
+jax.config.update("jax_num_cpu_devices", 4)
+jax.config.update("jax_numpy_rank_promotion", "raise")
+jax.config.update("jax_disable_most_optimizations", True)
