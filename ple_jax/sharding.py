@@ -1,0 +1,46 @@
+"""Where arrays live: batches split over the devices, table rows too, the rest copied."""
+
+import math
+
+import jax
+from jax.sharding import AxisType, Mesh, NamedSharding
+from jax.sharding import PartitionSpec as P
+
+from ple_jax.types import PyTree
+
+DATA = "data"
+
+
+def make_mesh(devices: int | None = None) -> Mesh:
+    """One axis over the first `devices` devices, or over all of them."""
+    count = devices or jax.device_count()
+    return jax.make_mesh(
+        (count,), (DATA,), axis_types=(AxisType.Auto,), devices=jax.devices()[:count]
+    )
+
+
+def of_batches(mesh: Mesh, batches: PyTree, steps: bool = True) -> PyTree:
+    """Examples split over the devices; their axis is the second where steps come first."""
+    spec = P(None, DATA) if steps else P(DATA)
+    return jax.tree.map(lambda _: NamedSharding(mesh, spec), batches)
+
+
+def of_state(mesh: Mesh, state: PyTree) -> PyTree:
+    """Each array's place, by its path: `tables` by rows, all else on every device."""
+
+    def place(path, leaf):
+        in_table = any(getattr(p, "name", getattr(p, "key", None)) == "tables" for p in path)
+        rows = leaf.shape[0] if leaf.ndim == 2 else math.inf
+        split = in_table and rows % mesh.size == 0
+        return NamedSharding(mesh, P(DATA) if split else P())
+
+    return jax.tree_util.tree_map_with_path(place, state)
+
+
+def check_batch_size(mesh: Mesh, batch_size: int) -> None:
+    """Raises a ValueError where a batch does not split evenly over the devices."""
+    if batch_size % mesh.size:
+        raise ValueError(
+            f"train.batch_size must be a multiple of the {mesh.size} devices, "
+            f"got {batch_size}."
+        )
