@@ -161,3 +161,9 @@ class Tables:
         key = jax.random.fold_in(key, width)
         kept = jax.random.bernoulli(key, 1 - rate, fields.shape[:2])
         return fields * (kept / (1 - rate))[:, :, None]
+
+    @cached_property
+    def width(self) -> int:
+        """D, the width of the assembled input."""
+        columns = (*self.layout.ids, *self.layout.bags)
+        return sum(map(self._dim, columns)) + sum(c.bins or 1 for c in self.layout.numbers)

@@ -1,0 +1,224 @@
+"""The experiment: frozen dataclasses, read strictly from TOML, overridden by path."""
+
+import dataclasses
+import json
+import pathlib
+import tomllib
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from ple_jax import registry, typed
+from ple_jax.layers.tables import Inputs
+
+
+@dataclasses.dataclass(frozen=True)
+class Train:
+    """How long, how fast and from which seed to train.
+
+    Attributes:
+        epochs: The most passes over the train split.
+        batch_size: Examples in a step.
+        optimizer: The update rule of all parameters.
+        learning_rate: Its highest rate.
+        schedule: How the rate goes from its highest to the end of training.
+        warmup_steps: Steps in which the rate climbs from zero first.
+        final_rate: The rate at the end of a cosine or linear schedule, as a share.
+        weight_decay: Decoupled weight decay of kernels and tables (AdamW).
+        clip_norm: Gradients with a larger global norm are scaled down to it; 0 is off.
+        average_decay: Per-step decay of the moving average of the parameters that is
+            evaluated and kept instead of the last values; 0 is off.
+        metric: What chooses the best epoch on validation: a metric, averaged over the
+            tasks, or metric/task.
+        patience: Epochs without a better metric before training stops; 0 is never.
+        checkpoint_every: Steps between checkpoints within an epoch; 0 is only at its end.
+        steps_per_dispatch: The most steps that one call of the device runs.
+        eval_batch_size: Examples in a batch of evaluation.
+        devices: How many devices share a batch; 0 is all.
+        seed: Of the initial parameters, the order of examples, and dropout.
+    """
+
+    epochs: int = 10
+    batch_size: int = 1024
+    optimizer: Literal["adam", "adagrad", "sgd"] = "adam"
+    learning_rate: float = 1e-3
+    schedule: Literal["constant", "cosine", "linear"] = "constant"
+    warmup_steps: int = 0
+    final_rate: float = 0.0
+    weight_decay: float = 0.0
+    clip_norm: float = 0.0
+    average_decay: float = 0.0
+    metric: str = "auc_roc"
+    patience: int = 0
+    checkpoint_every: int = 0
+    steps_per_dispatch: int = 32
+    eval_batch_size: int = 4096
+    devices: int = 0
+    seed: int = 0
+
+    def __post_init__(self):
+        for name in ("epochs", "batch_size", "steps_per_dispatch", "eval_batch_size"):
+            at_least(self, name, 1)
+        for name in ("warmup_steps", "weight_decay", "clip_norm", "patience"):
+            at_least(self, name, 0)
+        for name in ("checkpoint_every", "devices", "seed"):
+            at_least(self, name, 0)
+        if not self.learning_rate > 0:
+            raise ValueError(
+                f"train.learning_rate must be above 0, got {self.learning_rate}."
+            )
+        if not 0 <= self.average_decay < 1:
+            raise ValueError(
+                f"train.average_decay must be in [0, 1), got {self.average_decay}."
+            )
+
+
+def at_least(train: Train, name: str, least: int) -> None:
+    """Raises a ValueError where a field of `train` is below `least`."""
+    if getattr(train, name) < least:
+        raise ValueError(
+            f"train.{name} must be at least {least}, got {getattr(train, name)}."
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class Plugin:
+    """A plugin by its kind, with all its options."""
+
+    kind: str
+    options: Mapping[str, Any]
+
+
+@dataclasses.dataclass(frozen=True)
+class Experiment:
+    """All that determines a run, beside the data's bytes and the device count."""
+
+    data: Plugin
+    model: Plugin
+    weighting: Plugin
+    inputs: Inputs
+    train: Train
+
+
+# By name, so that this room stands below those of the plugins.
+PLUGINS = {
+    "data": "ple_jax.data",
+    "model": "ple_jax.models",
+    "weighting": "ple_jax.weightings",
+}
+SETTINGS = {"inputs": Inputs, "train": Train}
+DEFAULT_KINDS = {"data": "synthetic", "model": "ple", "weighting": "fixed"}
+
+
+def options(section: str, kind: str) -> dict[str, registry.Option]:
+    """The knobs of a plugin section, for this kind of plugin."""
+    build = registry.find(PLUGINS[section], kind).build
+    known = registry.options_of(build)
+    return {k: v for k, v in known.items() if k not in ("num_tasks", "num_domains")}
+
+
+def from_dict(tree: Mapping[str, Any]) -> Experiment:
+    """An experiment from nested dicts; what is not there takes its default.
+
+    Raises:
+        ValueError: An unknown section or key (with the nearest), or a wrong type.
+    """
+    for section in tree:
+        registry.check_known(section, [*PLUGINS, *SETTINGS], "section of an experiment")
+        if not isinstance(tree[section], Mapping):
+            raise ValueError(f"[{section}] must be a table, got {tree[section]!r}.")
+    plugins = {s: _plugin(s, dict(tree.get(s, {}))) for s in PLUGINS}
+    settings = {
+        s: typed.dataclass_from(cls, tree.get(s, {}), s) for s, cls in SETTINGS.items()
+    }
+    return Experiment(**plugins, **settings)
+
+
+def _plugin(section: str, tree: dict[str, Any]) -> Plugin:
+    kind = tree.pop("kind", DEFAULT_KINDS[section])
+    known = options(section, kind)
+    for name in tree:
+        registry.check_known(name, ["kind", *known], f"option of {section} {kind!r}")
+    chosen = {}
+    for name, option in known.items():
+        path = f"{section}.{name}"
+        if name in tree:
+            chosen[name] = typed.convert(option.type, tree[name], path)
+        elif option.required:
+            raise ValueError(f"{path} is needed: {option.help}")
+        else:
+            chosen[name] = option.default
+    return Plugin(kind, chosen)
+
+
+def to_dict(experiment: Experiment) -> dict[str, Any]:
+    """The resolved experiment as nested dicts of plain values."""
+    tree = {
+        s: {"kind": getattr(experiment, s).kind, **getattr(experiment, s).options}
+        for s in PLUGINS
+    }
+    tree |= {s: dataclasses.asdict(getattr(experiment, s)) for s in SETTINGS}
+    return json.loads(json.dumps(tree))
+
+
+def load(path: str | pathlib.Path) -> dict[str, Any]:
+    """The nested dicts of a TOML experiment file, as written."""
+    path = pathlib.Path(path)
+    if not path.is_file():
+        beside = [p.name for p in path.parent.glob("*.toml")]
+        hint = registry.nearest(path.name, beside)
+        raise ValueError(f"There is no experiment file {str(path)!r}.{hint}")
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path} is not valid TOML: {error}.") from error
+
+
+def with_kinds(
+    tree: Mapping[str, Any], kinds: Mapping[str, str]
+) -> tuple[dict[str, Any], list[str]]:
+    """The experiment with other plugins; options that the new kind lacks are dropped.
+
+    Returns:
+        The new tree, and the paths of the options that were dropped.
+    """
+    tree, dropped = {s: dict(v) for s, v in tree.items()}, []
+    for section, kind in kinds.items():
+        old = tree.get(section, {})
+        known = options(section, kind)
+        kept = {k: v for k, v in old.items() if k in known}
+        dropped += [f"{section}.{k}" for k in old if k not in known and k != "kind"]
+        tree[section] = {"kind": kind, **kept}
+    return tree, dropped
+
+
+def differences(old: Experiment, new: Experiment) -> list[str]:
+    """One line for each knob whose value differs."""
+    a, b = flat(old), flat(new)
+    return [
+        f"{path}: {a.get(path)!r} -> {b.get(path)!r}"
+        for path in sorted(a | b)
+        if a.get(path) != b.get(path)
+    ]
+
+
+def flat(experiment: Experiment) -> dict[str, Any]:
+    """Dotted path -> value."""
+    tree = to_dict(experiment)
+    return {f"{s}.{k}": v for s, section in tree.items() for k, v in section.items()}
+
+
+def to_toml(experiment: Experiment) -> str:
+    """The resolved experiment as TOML that `load` reads back; None is left out."""
+    lines = []
+    for section, values in to_dict(experiment).items():
+        lines.append(f"[{section}]")
+        lines += [f"{k} = {_toml(v)}" for k, v in values.items() if v is not None]
+        lines.append("")
+    return "\n".join(lines)
+
+
+def _toml(value: Any) -> str:
+    if isinstance(value, list):
+        return f"[{', '.join(map(_toml, value))}]"
+    # JSON's strings, numbers and booleans are TOML's too.
+    return json.dumps(value, ensure_ascii=False)

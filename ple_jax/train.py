@@ -1,0 +1,217 @@
+"""The train state, the optimizer, and the jitted step."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import flax.linen as nn
+import flax.struct
+import jax
+import jax.numpy as jnp
+import optax
+
+from ple_jax import losses, streaming
+from ple_jax.config import Train
+from ple_jax.layers.tables import Tables
+from ple_jax.types import Batch, PyTree
+from ple_jax.weightings._base import Clock, Weighting
+
+
+@flax.struct.dataclass
+class TrainState:
+    """All that a step may change: arrays only, so it checkpoints as it is."""
+
+    step: jax.Array  # () int32, steps taken
+    trained: PyTree  # {"model", "tables", "weighting"}: what the optimizer moves
+    average: PyTree  # moving average of the model and tables; () when off
+    batch_stats: PyTree  # of the model's normalisations
+    opt_state: PyTree
+    memory: PyTree  # of the weighting
+    stream: streaming.Stream  # metrics of the epoch so far
+    seed: jax.Array  # key data; folded with `step` to make each step's key
+
+
+class Trainer(NamedTuple):
+    """The pure functions of one experiment."""
+
+    init: Callable[[], TrainState]
+    steps: Callable[[TrainState, Batch, Any], TrainState]  # jitted; donates the state
+    score: Callable[[PyTree, Batch], jax.Array]  # jitted; variables -> logits (B, T)
+
+
+def make_trainer(
+    model: nn.Module,
+    tables: Tables,
+    weighting: Weighting,
+    train: Train,
+    steps_per_epoch: int,
+) -> Trainer:
+    """Joins a model, its input, a weighting and an optimizer into `Trainer`."""
+    tasks = tables.layout.tasks
+    tx = make_optimizer(train, train.epochs * steps_per_epoch)
+
+    def logits_of(trained, batch_stats, batch, key=None):
+        x = tables.assemble(tables.lookup(trained["tables"], batch), batch, key)
+        variables = {"params": trained["model"], "batch_stats": batch_stats}
+        if key is None:
+            return model.apply(variables, x, batch.domain), batch_stats
+        rngs = {"dropout": jax.random.fold_in(key, 1)}
+        logits, updated = model.apply(
+            variables, x, batch.domain, True, rngs=rngs, mutable=["batch_stats"]
+        )
+        return logits, updated.get("batch_stats", {})
+
+    def losses_of(trained, state, batch, key):
+        logits, stats = logits_of(trained, state.batch_stats, batch, key)
+        each = losses.task_losses(
+            logits, batch.labels, batch.observed, batch.weights, tasks
+        )
+        return each, (logits, stats)
+
+    def gradients(state, batch, key):
+        """Of the weighted loss; by way of each task's own where `merge` asks for it."""
+        clock = Clock(state.step, state.step // steps_per_epoch)
+
+        def loss_of(trained):
+            each, aux = losses_of(trained, state, batch, key)
+            loss, memory = weighting.combine(
+                trained["weighting"], state.memory, each, clock
+            )
+            return loss, (memory, aux)
+
+        if weighting.merge is None:
+            grads, (memory, aux) = jax.grad(loss_of, has_aux=True)(state.trained)
+            return grads, memory, aux
+        each, pull_back, aux = jax.vjp(
+            lambda trained: losses_of(trained, state, batch, key),
+            state.trained,
+            has_aux=True,
+        )
+        (stacked,) = jax.vmap(pull_back)(jnp.eye(len(tasks), dtype=each.dtype))
+        grads, memory = weighting.merge(state.memory, each, stacked)
+        return grads, memory, aux
+
+    def step(state: TrainState, batch: Batch) -> TrainState:
+        key = jax.random.fold_in(jax.random.wrap_key_data(state.seed), state.step)
+        grads, memory, (logits, batch_stats) = gradients(state, batch, key)
+        updates, opt_state = tx.update(grads, state.opt_state, state.trained)
+        trained = optax.apply_updates(state.trained, updates)
+        return state.replace(
+            step=state.step + 1,
+            trained=trained,
+            average=moving_average(state, trained, train.average_decay),
+            batch_stats=batch_stats,
+            opt_state=opt_state,
+            memory=memory,
+            stream=streaming.update(state.stream, logits, batch),
+        )
+
+    def steps(state, batches, count):
+        """`count` steps on the leading axis of `batches`: one program for any count."""
+
+        def body(i, state):
+            return step(state, jax.tree.map(lambda leaf: leaf[i], batches))
+
+        return jax.lax.fori_loop(0, count, body, state)
+
+    def init() -> TrainState:
+        model_key, table_key, step_key = jax.random.split(jax.random.key(train.seed), 3)
+        variables = init_variables(model, tables, model_key, table_key)
+        weighting_params, memory = weighting.init(len(tasks))
+        trained = {
+            "model": variables["model"],
+            "tables": variables["tables"],
+            "weighting": weighting_params,
+        }
+        averaged = {k: v for k, v in trained.items() if k != "weighting"}
+        return TrainState(
+            step=jnp.zeros((), jnp.int32),
+            trained=trained,
+            average=jax.tree.map(jnp.copy, averaged) if train.average_decay else (),
+            batch_stats=variables["batch_stats"],
+            opt_state=tx.init(trained),
+            memory=memory,
+            stream=streaming.init(len(tables.layout.domains), tasks),
+            seed=jax.random.key_data(step_key),
+        )
+
+    def score(variables, batch):
+        return logits_of(variables, variables["batch_stats"], batch)[0]
+
+    return Trainer(
+        jax.jit(init), jax.jit(steps, donate_argnums=0), jax.jit(score)
+    )
+
+
+def init_variables(
+    model: nn.Module, tables: Tables, model_key: jax.Array, table_key: jax.Array
+) -> dict[str, PyTree]:
+    """Initial model parameters, batch statistics and tables."""
+    x, domain = jnp.zeros((2, tables.width), jnp.float32), jnp.zeros((2,), jnp.int32)
+    variables = model.init(model_key, x, domain)
+    return {
+        "model": variables["params"],
+        "batch_stats": variables.get("batch_stats", {}),
+        "tables": tables.init(table_key),
+    }
+
+
+def variables_of(state: TrainState) -> dict[str, PyTree]:
+    """What scoring needs: the averaged parameters where they are kept."""
+    chosen = state.average or state.trained
+    return {
+        "model": chosen["model"],
+        "tables": chosen["tables"],
+        "batch_stats": state.batch_stats,
+    }
+
+
+def moving_average(state: TrainState, trained: PyTree, decay: float) -> PyTree:
+    """decay_t average + (1 - decay_t) trained, with decay_t = min(decay, (1+t)/(10+t)).
+
+    The lower decay at the start lets the average forget the initial values.
+    """
+    if not decay:
+        return ()
+    t = state.step.astype(jnp.float32)
+    keep = jnp.minimum(decay, (1 + t) / (10 + t))
+    current = {name: trained[name] for name in state.average}
+    return jax.tree.map(lambda a, b: keep * a + (1 - keep) * b, state.average, current)
+
+
+def make_optimizer(train: Train, total_steps: int) -> optax.GradientTransformation:
+    """Clipping, the update rule, decoupled weight decay, then the learning rate."""
+    rule = {
+        "adam": optax.scale_by_adam,
+        "adagrad": optax.scale_by_rss,
+        "sgd": optax.identity,
+    }[train.optimizer]()
+    parts = [optax.clip_by_global_norm(train.clip_norm)] if train.clip_norm else []
+    parts.append(rule)
+    if train.weight_decay:
+        parts.append(optax.add_decayed_weights(train.weight_decay, is_decayed))
+    parts.append(optax.scale_by_learning_rate(learning_rate(train, total_steps)))
+    return optax.chain(*parts)
+
+
+def is_decayed(trained: PyTree) -> PyTree:
+    """Kernels and tables decay; biases, normalisations and weightings do not."""
+
+    def decays(path, _):
+        names = [str(getattr(p, "key", p)) for p in path]
+        return names[0] == "tables" or "kernel" in names[-1]
+
+    return jax.tree_util.tree_map_with_path(decays, trained)
+
+
+def learning_rate(train: Train, total_steps: int) -> optax.Schedule:
+    """Linear warm-up to the highest rate, then constant, cosine or linear."""
+    peak, rest = train.learning_rate, max(1, total_steps - train.warmup_steps)
+    after = {
+        "constant": optax.constant_schedule(peak),
+        "cosine": optax.cosine_decay_schedule(peak, rest, train.final_rate),
+        "linear": optax.linear_schedule(peak, peak * train.final_rate, rest),
+    }[train.schedule]
+    if not train.warmup_steps:
+        return after
+    climb = optax.linear_schedule(0.0, peak, train.warmup_steps)
+    return optax.join_schedules([climb, after], [train.warmup_steps])
