@@ -30,7 +30,7 @@ class Train:
         metric: What chooses the best epoch on validation: a metric, averaged over the
             tasks, or metric/task.
         patience: Epochs without a better metric before training stops; 0 is never.
-        checkpoint_every: Steps between checkpoints within an epoch; 0 is only at its end.
+        checkpoint_every: Steps between checkpoints in an epoch; 0 is only at its end.
         steps_per_dispatch: The most steps that one call of the device runs.
         eval_batch_size: Examples in a batch of evaluation.
         devices: How many devices share a batch; 0 is all.
@@ -116,8 +116,12 @@ def options(section: str, kind: str) -> dict[str, registry.Option]:
     return {k: v for k, v in known.items() if k not in ("num_tasks", "num_domains")}
 
 
-def from_dict(tree: Mapping[str, Any]) -> Experiment:
+def from_dict(tree: Mapping[str, Any], partial: bool = False) -> Experiment:
     """An experiment from nested dicts; what is not there takes its default.
+
+    Args:
+        tree: Section -> knob -> value.
+        partial: Whether options that have no default may be left out.
 
     Raises:
         ValueError: An unknown section or key (with the nearest), or a wrong type.
@@ -126,14 +130,14 @@ def from_dict(tree: Mapping[str, Any]) -> Experiment:
         registry.check_known(section, [*PLUGINS, *SETTINGS], "section of an experiment")
         if not isinstance(tree[section], Mapping):
             raise ValueError(f"[{section}] must be a table, got {tree[section]!r}.")
-    plugins = {s: _plugin(s, dict(tree.get(s, {}))) for s in PLUGINS}
+    plugins = {s: _plugin(s, dict(tree.get(s, {})), partial) for s in PLUGINS}
     settings = {
         s: typed.dataclass_from(cls, tree.get(s, {}), s) for s, cls in SETTINGS.items()
     }
     return Experiment(**plugins, **settings)
 
 
-def _plugin(section: str, tree: dict[str, Any]) -> Plugin:
+def _plugin(section: str, tree: dict[str, Any], partial: bool) -> Plugin:
     kind = tree.pop("kind", DEFAULT_KINDS[section])
     known = options(section, kind)
     for name in tree:
@@ -143,10 +147,10 @@ def _plugin(section: str, tree: dict[str, Any]) -> Plugin:
         path = f"{section}.{name}"
         if name in tree:
             chosen[name] = typed.convert(option.type, tree[name], path)
-        elif option.required:
-            raise ValueError(f"{path} is needed: {option.help}")
-        else:
+        elif not option.required:
             chosen[name] = option.default
+        elif not partial:
+            raise ValueError(f"{path} is needed: {option.help}")
     return Plugin(kind, chosen)
 
 

@@ -63,6 +63,7 @@ class Task:
 
     @property
     def label_column(self) -> str:
+        """The column that holds the label."""
         return self.column or self.name
 
 
@@ -233,7 +234,7 @@ class NumberColumn:
 
 @dataclasses.dataclass(frozen=True)
 class Layout:
-    """What the arrays of a batch hold, after fitting: all that a model's input needs."""
+    """What the arrays of a batch hold, after fitting; all that an input needs."""
 
     ids: tuple[IdColumn, ...]
     bags: tuple[Bag, ...]

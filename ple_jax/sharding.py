@@ -1,4 +1,4 @@
-"""Where arrays live: batches split over the devices, table rows too, the rest copied."""
+"""Where arrays live: batches and table rows split over devices, the rest copied."""
 
 import math
 
@@ -20,7 +20,7 @@ def make_mesh(devices: int | None = None) -> Mesh:
 
 
 def of_batches(mesh: Mesh, batches: PyTree, steps: bool = True) -> PyTree:
-    """Examples split over the devices; their axis is the second where steps come first."""
+    """Examples split over the devices; behind the axis of steps, if there is one."""
     spec = P(None, DATA) if steps else P(DATA)
     return jax.tree.map(lambda _: NamedSharding(mesh, spec), batches)
 
@@ -29,7 +29,9 @@ def of_state(mesh: Mesh, state: PyTree) -> PyTree:
     """Each array's place, by its path: `tables` by rows, all else on every device."""
 
     def place(path, leaf):
-        in_table = any(getattr(p, "name", getattr(p, "key", None)) == "tables" for p in path)
+        in_table = any(
+            getattr(p, "name", getattr(p, "key", None)) == "tables" for p in path
+        )
         rows = leaf.shape[0] if leaf.ndim == 2 else math.inf
         split = in_table and rows % mesh.size == 0
         return NamedSharding(mesh, P(DATA) if split else P())

@@ -1,7 +1,7 @@
 """The train state, the optimizer, and the jitted step."""
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import flax.linen as nn
 import flax.struct
@@ -9,9 +9,10 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from ple_jax import losses, streaming
-from ple_jax.config import Train
+from ple_jax import losses, models, streaming, weightings
+from ple_jax.config import Experiment, Train
 from ple_jax.layers.tables import Tables
+from ple_jax.schema import Layout
 from ple_jax.types import Batch, PyTree
 from ple_jax.weightings._base import Clock, Weighting
 
@@ -34,8 +35,26 @@ class Trainer(NamedTuple):
     """The pure functions of one experiment."""
 
     init: Callable[[], TrainState]
-    steps: Callable[[TrainState, Batch, Any], TrainState]  # jitted; donates the state
+    # Jitted; donates the state; the second result says when the first is ready.
+    steps: Callable[[TrainState, Batch, int], tuple[TrainState, jax.Array]]
     score: Callable[[PyTree, Batch], jax.Array]  # jitted; variables -> logits (B, T)
+
+
+def trainer_of(
+    experiment: Experiment, layout: Layout, steps_per_epoch: int = 1
+) -> Trainer:
+    """The pure functions of an experiment on a data set of this layout."""
+    model = models.build(
+        experiment.model.kind,
+        num_tasks=len(layout.tasks),
+        num_domains=len(layout.domains),
+        **experiment.model.options,
+    )
+    weighting = weightings.build(
+        experiment.weighting.kind, **experiment.weighting.options
+    )
+    tables = Tables(layout, experiment.inputs)
+    return make_trainer(model, tables, weighting, experiment.train, steps_per_epoch)
 
 
 def make_trainer(
@@ -111,7 +130,8 @@ def make_trainer(
         def body(i, state):
             return step(state, jax.tree.map(lambda leaf: leaf[i], batches))
 
-        return jax.lax.fori_loop(0, count, body, state)
+        state = jax.lax.fori_loop(0, count, body, state)
+        return state, state.step
 
     def init() -> TrainState:
         model_key, table_key, step_key = jax.random.split(jax.random.key(train.seed), 3)
@@ -137,9 +157,7 @@ def make_trainer(
     def score(variables, batch):
         return logits_of(variables, variables["batch_stats"], batch)[0]
 
-    return Trainer(
-        jax.jit(init), jax.jit(steps, donate_argnums=0), jax.jit(score)
-    )
+    return Trainer(jax.jit(init), jax.jit(steps, donate_argnums=0), jax.jit(score))
 
 
 def init_variables(

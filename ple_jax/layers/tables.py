@@ -42,7 +42,7 @@ class Inputs:
 
 @dataclasses.dataclass(frozen=True)
 class Tables:
-    """All tables of a layout: those of one width are one array, looked up by one gather.
+    """All tables of a layout; those of one width are one array, read by one gather.
 
     `lookup` and `assemble` are apart so that a step can differentiate with respect to
     the looked-up rows, whose number is the size of the batch, not of the tables.
@@ -58,6 +58,7 @@ class Tables:
 
     @cached_property
     def widths(self) -> tuple[int, ...]:
+        """The widths there are, in order."""
         columns = (*self.layout.ids, *self.layout.bags)
         return tuple(sorted({self._dim(c) for c in columns}))
 
@@ -166,4 +167,6 @@ class Tables:
     def width(self) -> int:
         """D, the width of the assembled input."""
         columns = (*self.layout.ids, *self.layout.bags)
-        return sum(map(self._dim, columns)) + sum(c.bins or 1 for c in self.layout.numbers)
+        return sum(map(self._dim, columns)) + sum(
+            c.bins or 1 for c in self.layout.numbers
+        )

@@ -1,0 +1,7 @@
+"""`python -m ple_jax` is `ple-jax`."""
+
+import sys
+
+from ple_jax.cli import main
+
+sys.exit(main())

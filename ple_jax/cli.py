@@ -1,0 +1,221 @@
+"""`ple-jax`: parse, call, print. Imports what is slow only where it is used."""
+
+import argparse
+import os
+import pathlib
+import sys
+from collections.abc import Sequence
+
+STOPPED = 130
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs one command; a mistake of the user ends in one message and status 2."""
+    asked, rest = parser().parse_known_args(arguments)
+    if rest and asked.command is not train:
+        parser().error(f"unrecognized arguments: {' '.join(rest)}")
+    try:
+        return asked.command(asked, rest) or 0
+    except (
+        ValueError,
+        FileNotFoundError,
+        FileExistsError,
+        FloatingPointError,
+    ) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except BrokenPipeError:
+        # The reader went away, which is its right; say nothing more on a closed pipe.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+
+
+def parser() -> argparse.ArgumentParser:
+    """The commands and their own arguments; `train` has an experiment's flags too."""
+    from ple_jax import __version__
+
+    top = argparse.ArgumentParser(
+        prog="ple-jax",
+        description="Multi-task and multi-domain recommender models in JAX.",
+    )
+    top.add_argument("--version", action="version", version=f"ple-jax {__version__}")
+    commands = top.add_subparsers(title="commands", required=True)
+
+    def command(name, function, help):
+        new = commands.add_parser(name, help=help, description=help)
+        new.set_defaults(command=function)
+        return new
+
+    new = command("train", train, "train an experiment, and print its result table")
+    new._remove_action(
+        new._actions[0]
+    )  # --help is answered with the experiment's flags
+    del new._option_string_actions["-h"], new._option_string_actions["--help"]
+    new.add_argument("experiment", nargs="?", type=pathlib.Path)
+    new.add_argument("--run-dir", type=pathlib.Path)
+    new.add_argument("--resume", action="store_true")
+    new.add_argument("-h", "--help", action="store_true")
+
+    new = command("prepare", prepare, "prepare a data set once, without training")
+    new.add_argument("experiment", type=pathlib.Path, help="its [data] section is read")
+    new.add_argument("--out", type=pathlib.Path, help="a new directory; else the cache")
+
+    new = command("evaluate", evaluate, "measure a run's best checkpoint on a split")
+    new.add_argument("run", type=pathlib.Path, help="a run directory")
+    new.add_argument("--split", default="test", choices=("train", "validation", "test"))
+    new.add_argument("--json", action="store_true", help="one JSON object on stdout")
+
+    new = command("predict", predict, "score a file of raw columns, in its order")
+    new.add_argument("run", type=pathlib.Path, help="a run directory")
+    new.add_argument("file", help="CSV, CSV.gz or Parquet; labels are not needed")
+    new.add_argument("--out", type=pathlib.Path, required=True, help="a Parquet file")
+
+    for name, function in (("models", models), ("datasets", datasets)):
+        new = command(name, function, f"list the {name} that there are")
+        new.add_argument(
+            "--json", action="store_true", help="one JSON object on stdout"
+        )
+    return top
+
+
+TRAIN_HELP = """\
+usage: ple-jax train EXPERIMENT.toml [--run-dir DIR] [--resume] [--SECTION.KNOB VALUE]
+
+Trains an experiment and writes a run directory: DIR, or else the first of
+runs/EXPERIMENT, runs/EXPERIMENT-2, ... that is free. With --resume, DIR is continued
+where it stopped (and EXPERIMENT.toml may be left out).
+The knobs, with their values in {name}:
+"""
+
+
+def train(asked: argparse.Namespace, rest: list[str]) -> int:
+    """`ple-jax train`."""
+    from ple_jax import flags, loop, writers
+
+    if asked.help:
+        name = asked.experiment or "the default experiment"
+        print(TRAIN_HELP.format(name=name))
+        rest = [*rest, "--help"]
+    tree = tree_of(asked)
+    experiment, dropped = flags.parse(tree, rest, "ple-jax train EXPERIMENT.toml")
+    if dropped:
+        kind = experiment.model.kind
+        writers.say(f"left out, as {kind!r} has no such options: {', '.join(dropped)}")
+    keep_compiled()
+    chosen = opened(asked, experiment)
+    writers.say(f"run directory: {chosen.directory}")
+    try:
+        result = loop.fit(chosen, asked.resume)
+    except loop.Stopped as stop:
+        again = f"ple-jax train --resume --run-dir {chosen.directory}"
+        writers.say(f"stopped by {stop}; continue with: {again}")
+        return STOPPED
+    for split in ("validation", "test"):
+        writers.show(writers.metric_table(split, result[split]["tasks"]))
+    return 0
+
+
+def tree_of(asked: argparse.Namespace) -> dict:
+    """The experiment's nested dicts: of the file named, or of the run to resume."""
+    from ple_jax import config, run
+
+    if asked.experiment:
+        return config.load(asked.experiment)
+    if asked.help:
+        return {}
+    if asked.resume and asked.run_dir:
+        return config.load(run.experiment_file(asked.run_dir))
+    raise ValueError(
+        "Name an experiment, such as `ple-jax train experiments/census_ple.toml`, or a "
+        "run to continue: `ple-jax train --resume --run-dir DIR`."
+    )
+
+
+def opened(asked: argparse.Namespace, experiment):
+    """The run to train: a new one, or the recorded one if it is the same."""
+    from ple_jax import run
+
+    if asked.resume:
+        if not asked.run_dir:
+            raise ValueError("--resume needs --run-dir, the run to continue.")
+        recorded = run.open_run(asked.run_dir)
+        run.check_same(recorded, experiment)
+        return recorded
+    directory = asked.run_dir or run.free_directory(asked.experiment.stem)
+    run.check_free(directory)
+    return run.create(directory, experiment, run.prepare(experiment.data))
+
+
+def prepare(asked: argparse.Namespace, rest: list[str]) -> int:
+    """`ple-jax prepare`."""
+    from ple_jax import config, run, writers
+
+    experiment = config.from_dict(config.load(asked.experiment))
+    prepared = run.prepare(experiment.data, asked.out)
+    writers.show(writers.prepared_table(prepared))
+    return 0
+
+
+def evaluate(asked: argparse.Namespace, rest: list[str]) -> int:
+    """`ple-jax evaluate`."""
+    from ple_jax import predict, run, writers
+
+    chosen = run.open_run(asked.run)
+    keep_compiled()
+    scorer, variables = predict.load(chosen)
+    measured = {"split": asked.split, **scorer.report(variables, asked.split)}
+    if asked.json:
+        writers.show_json(measured)
+        return 0
+    writers.show(writers.metric_table(asked.split, measured["tasks"]))
+    if len(measured["domains"]) > 1:
+        for domain, tasks in measured["domains"].items():
+            writers.show(writers.metric_table(f"{asked.split}, domain {domain}", tasks))
+    return 0
+
+
+def predict(asked: argparse.Namespace, rest: list[str]) -> int:
+    """`ple-jax predict`."""
+    from ple_jax import predict, run, writers
+
+    chosen = run.open_run(asked.run)
+    keep_compiled()
+    rows = predict.predict_file(chosen, asked.file, asked.out)
+    writers.say(f"{rows:,} rows scored: {asked.out}")
+    return 0
+
+
+def models(asked: argparse.Namespace, rest: list[str]) -> int:
+    """`ple-jax models`."""
+    from ple_jax import models, writers
+
+    found = {name: models.describe(name) for name in models.available()}
+    if asked.json:
+        writers.show_json(found)
+    else:
+        writers.show(writers.model_table(found))
+    return 0
+
+
+def datasets(asked: argparse.Namespace, rest: list[str]) -> int:
+    """`ple-jax datasets`."""
+    from ple_jax import data, writers
+
+    found = {name: data.find(name).describe() for name in data.available()}
+    if asked.json:
+        writers.show_json(found)
+    else:
+        writers.show(writers.dataset_table(found))
+    return 0
+
+
+def keep_compiled() -> None:
+    """Keeps compiled programs in the user's cache, so that a second start is quick."""
+    import jax
+
+    from ple_jax.data._store import cache_dir
+
+    # Another jax may not be able to read them, so each version has its own.
+    path = cache_dir() / "compiled" / f"jax-{jax.__version__}"
+    jax.config.update("jax_compilation_cache_dir", str(path))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)

@@ -1,0 +1,266 @@
+"""The training loop: batches in, epochs measured, checkpoints and a result out."""
+
+import dataclasses
+import math
+import signal
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ple_jax import evaluate, sharding, streaming, writers
+from ple_jax.checkpoint import Checkpoints
+from ple_jax.config import Train
+from ple_jax.data._loader import Loader
+from ple_jax.evaluate import Scorer
+from ple_jax.run import Run
+from ple_jax.train import Trainer, TrainState, trainer_of, variables_of
+from ple_jax.types import Batch
+
+RUN_AHEAD = 2  # dispatches that may wait for the device
+
+
+class Stopped(Exception):
+    """A signal asked the run to stop; its last checkpoint holds the exact place."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Progress:
+    """Where a run stands: its place in the data, and its early-stopping record."""
+
+    epoch: int = 0
+    step_in_epoch: int = 0
+    best: float | None = None  # the score of the best epoch; higher is better
+    epochs_since_best: int = 0
+
+    def is_finished(self, train: Train) -> bool:
+        """All epochs are done, or patience is spent."""
+        impatient = train.patience and self.epochs_since_best >= train.patience
+        return self.epoch >= train.epochs or bool(impatient)
+
+    def after_epoch(self, score: float) -> "Progress":
+        """The start of the next epoch, knowing this one's score."""
+        improved = self.best is None or score > self.best
+        return Progress(
+            epoch=self.epoch + 1,
+            best=score if improved else self.best,
+            epochs_since_best=0 if improved else self.epochs_since_best + 1,
+        )
+
+
+def fit(run: Run, resume: bool = False) -> dict[str, Any]:
+    """Trains a run to its end; returns, and writes, its final table.
+
+    The best checkpoint by validation is measured on validation and, once, on test.
+
+    Raises:
+        Stopped: A signal came; the run can be resumed where it stopped.
+        FloatingPointError: The loss is not a finite number.
+    """
+    train, mesh = run.experiment.train, sharding.make_mesh(run.experiment.train.devices)
+    sharding.check_batch_size(mesh, train.batch_size)
+    evaluate.check_metric(train.metric, run.data.layout)
+    loader = Loader(run.data.split("train"), train.batch_size, train.seed)
+    trainer = trainer_of(run.experiment, run.data.layout, loader.steps_per_epoch)
+    scorer = Scorer(trainer.score, mesh, run.data, train.eval_batch_size)
+
+    with Checkpoints(run.checkpoints) as checkpoints, stop_signals() as asked:
+        state, progress = start(trainer, mesh, checkpoints, run, resume)
+        journal = writers.Journal(run.metrics, int(state.step))
+        while not progress.is_finished(train):
+            watch, first = writers.Stopwatch(), progress.step_in_epoch
+            dispatched = steps(trainer, mesh, loader, train, state, progress)
+            for state, progress in dispatched:
+                due = is_due(progress, loader, train)
+                if due or asked:
+                    checkpoints.save(state, record_of(progress, run))
+                if asked:
+                    raise Stopped(signal.Signals(asked[0]).name)
+            trained = (progress.step_in_epoch - first) * train.batch_size
+            speed = trained / watch.seconds
+            record = measured(scorer, state, progress, run, speed)
+            progress = progress.after_epoch(record["score"])
+            record["improved"] = improved = progress.epochs_since_best == 0
+            journal.write(record)
+            writers.say(writers.epoch_line(record, train.epochs))
+            state = state.replace(stream=jax.tree.map(jnp.zeros_like, state.stream))
+            score = record["score"] if improved else None
+            checkpoints.save(state, record_of(progress, run), score)
+        best = checkpoints.restore_variables(variables_of(state))
+        result = {"step": checkpoints.best, "epochs": progress.epoch}
+    for split in ("validation", "test"):
+        result[split] = scorer.report(best, split)
+    run.write_result(result)
+    return result
+
+
+def start(
+    trainer: Trainer,
+    mesh: jax.sharding.Mesh,
+    checkpoints: Checkpoints,
+    run: Run,
+    resume: bool,
+) -> tuple[TrainState, Progress]:
+    """The initial state, or that of the newest checkpoint."""
+    places = sharding.of_state(mesh, jax.eval_shape(trainer.init))
+    state = jax.device_put(trainer.init(), places)
+    if not resume or checkpoints.latest is None:
+        return state, Progress()
+    state, record = checkpoints.restore(state)
+    asked = identity(run)
+    if changed := [k for k in asked if record[k] != asked[k]]:
+        listing = ", ".join(f"{k}: {record[k]!r} -> {asked[k]!r}" for k in changed)
+        raise ValueError(
+            f"{run.directory} cannot be resumed on other data (recorded -> found): "
+            f"{listing}."
+        )
+    return state, Progress(**record["progress"])
+
+
+def identity(run: Run) -> dict[str, Any]:
+    """What decides the order of examples; a resumed run must find it unchanged."""
+    train = run.experiment.train
+    return {
+        "data set": run.data.fingerprint,
+        "batch size": train.batch_size,
+        "seed": train.seed,
+    }
+
+
+def record_of(progress: Progress, run: Run) -> dict[str, Any]:
+    """What a checkpoint says of the data, ready for JSON."""
+    return {**identity(run), "progress": dataclasses.asdict(progress)}
+
+
+def steps(
+    trainer: Trainer,
+    mesh: jax.sharding.Mesh,
+    loader: Loader,
+    train: Train,
+    state: TrainState,
+    progress: Progress,
+) -> Iterator[tuple[TrainState, Progress]]:
+    """The rest of an epoch; yields after each dispatch, with the last one finished.
+
+    Nothing waits for the device but for the dispatch before the one before, so that
+    the host runs ahead by a bounded amount.
+    """
+    waiting, left = deque(), loader.steps_per_epoch - progress.step_in_epoch
+    with writers.bar(f"epoch {progress.epoch + 1}", left) as advance:
+        for batches, count in ahead(chunks(loader, train, mesh, progress)):
+            state, done = trainer.steps(state, batches, count)
+            waiting.append(done)
+            if len(waiting) > RUN_AHEAD:
+                waiting.popleft().block_until_ready()
+            advance(count)
+            after = progress.step_in_epoch + count
+            progress = dataclasses.replace(progress, step_in_epoch=after)
+            if after == loader.steps_per_epoch:
+                done.block_until_ready()
+            yield state, progress
+
+
+def chunks(
+    loader: Loader, train: Train, mesh: jax.sharding.Mesh, progress: Progress
+) -> Iterator[tuple[Batch, int]]:
+    """The batches that are left of an epoch, on the device, some steps at a time.
+
+    The leading axis always has `steps_per_dispatch` entries, of which `count` are real,
+    so that every dispatch is the same program.
+    """
+    most, step = train.steps_per_dispatch, progress.step_in_epoch
+    while step < loader.steps_per_epoch:
+        count = min(most, loader.steps_per_epoch - step, steps_to_save(step, train))
+        batches = loader.batches(progress.epoch, step, count)
+        padded = jax.tree.map(
+            lambda leaf: np.resize(leaf, (most, *leaf.shape[1:])), batches
+        )
+        yield jax.device_put(padded, sharding.of_batches(mesh, padded)), count
+        step += count
+
+
+def steps_to_save(step: int, train: Train) -> float:
+    """Steps until the next checkpoint within the epoch."""
+    every = train.checkpoint_every
+    return every - step % every if every else math.inf
+
+
+def is_due(progress: Progress, loader: Loader, train: Train) -> bool:
+    """Whether to save here; the epoch's end is saved after it is measured."""
+    step, every = progress.step_in_epoch, train.checkpoint_every
+    return bool(every) and step % every == 0 and step < loader.steps_per_epoch
+
+
+def ahead(items: Iterator[Any]) -> Iterator[Any]:
+    """The same items; the next one is made in a thread while one is in use."""
+    with ThreadPoolExecutor(1) as pool:
+        coming = pool.submit(next, items, None)
+        while (item := coming.result()) is not None:
+            coming = pool.submit(next, items, None)
+            yield item
+
+
+def measured(
+    scorer: Scorer, state: TrainState, progress: Progress, run: Run, speed: float
+) -> dict[str, Any]:
+    """One record of the journal: the epoch in training, and on validation."""
+    layout, metric = run.data.layout, run.experiment.train.metric
+    training = streaming.compute(state.stream, layout.tasks, layout.domains)
+    step = int(state.step)
+    check_finite(state, step)
+    validation = scorer.report(variables_of(state), "validation")
+    value = evaluate.chosen_metric(validation, metric)
+    return {
+        "step": step,
+        "epoch": progress.epoch,
+        "examples_per_second": round(speed),
+        "metric": value,
+        "score": evaluate.score_of(value, metric),
+        "train": training,
+        "validation": validation,
+    }
+
+
+def check_finite(state: TrainState, step: int) -> None:
+    """Raises a FloatingPointError where a parameter is not a finite number."""
+    bad = [
+        jax.tree_util.keystr(path)
+        for path, leaf in jax.tree.leaves_with_path(state.trained)
+        if not bool(jnp.isfinite(leaf).all())
+    ]
+    if bad:
+        raise FloatingPointError(
+            f"Training diverged before step {step}: {bad[0]} is not finite. Lower "
+            "train.learning_rate, or set train.clip_norm."
+        )
+
+
+@contextmanager
+def stop_signals() -> Iterator[list[int]]:
+    """Collects SIGINT and SIGTERM instead of dying; a second one dies as usual."""
+    asked: list[int] = []
+    signals = (signal.SIGINT, signal.SIGTERM)
+    before = {s: signal.getsignal(s) for s in signals}
+
+    def restore():
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+    def note(number, frame):
+        asked.append(number)
+        restore()
+
+    try:
+        for number in signals:
+            signal.signal(number, note)
+    except ValueError:  # not in the main thread: signals are its business
+        before = {}
+    try:
+        yield asked
+    finally:
+        restore()

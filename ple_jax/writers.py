@@ -1,0 +1,175 @@
+"""What a run prints and records: the only room that formats for people."""
+
+import json
+import pathlib
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+stderr = Console(stderr=True, highlight=False)
+
+
+def say(text: str) -> None:
+    """One plain line of progress, on stderr: stdout is for results."""
+    stderr.print(text, markup=False, soft_wrap=True)
+
+
+@contextmanager
+def bar(title: str, total: int | None = None) -> Iterator[Any]:
+    """Yields `advance(n)`: a moving bar where a person watches, otherwise nothing."""
+    if not stderr.is_terminal:
+        yield lambda n: None
+        return
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.percentage:>3.0f} %"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=stderr, transient=True) as progress:
+        task = progress.add_task(title, total=total)
+        yield lambda n: progress.advance(task, n)
+
+
+class Journal:
+    """Appends one JSON object a line; opened at a step, it drops what came after it."""
+
+    def __init__(self, path: pathlib.Path, step: int):
+        kept = [r for r in read(path) if r["step"] <= step] if path.exists() else []
+        partial = path.with_suffix(".partial")
+        partial.write_text("".join(map(_line, kept)), encoding="utf-8")
+        partial.replace(path)
+        self._path = path
+
+    def write(self, record: dict[str, Any]) -> None:
+        """Appends `record`, which has a `step`."""
+        with self._path.open("a", encoding="utf-8") as file:
+            file.write(_line(record))
+
+
+def read(path: pathlib.Path) -> list[dict[str, Any]]:
+    """All whole lines of a journal; one cut off by a crash is left out."""
+    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+    return [json.loads(line) for line in lines if line.endswith("\n")]
+
+
+def _line(record: dict[str, Any]) -> str:
+    return json.dumps(record) + "\n"
+
+
+def epoch_line(record: dict[str, Any], epochs: int) -> str:
+    """One epoch in one line: losses, the validation metric of each task, and speed."""
+    tasks = record["validation"]["tasks"]
+    scores = "  ".join(f"{name} {_headline(m)}" for name, m in tasks.items())
+    best = "  best" if record["improved"] else ""
+    return (
+        f"epoch {record['epoch'] + 1:>3}/{epochs}  loss {record['loss']:.4f}  "
+        f"validation {scores}  {record['examples_per_second']:>9,.0f} examples/s{best}"
+    )
+
+
+def _headline(measured: dict[str, Any]) -> str:
+    name = "auc_roc" if "auc_roc" in measured else "rmse"
+    return f"{name} {_number(measured[name])}"
+
+
+def _number(value: float | int | None) -> str:
+    if value is None:
+        return "undefined"
+    return f"{value:,}" if isinstance(value, int) else f"{value:.4f}"
+
+
+def metric_table(title: str, tasks: dict[str, dict[str, Any]]) -> Table:
+    """One row a task, one column a metric."""
+    columns = list(dict.fromkeys(name for m in tasks.values() for name in m))
+    rows = [
+        [t, *(_number(m[c]) if c in m else "" for c in columns)]
+        for t, m in tasks.items()
+    ]
+    return grid(title, ["task", *columns], rows)
+
+
+def grid(title: str, columns: Iterable[str], rows: Iterable[Iterable[str]]) -> Table:
+    """A table whose first column is text and whose others are numbers."""
+    table = Table(title=title, title_justify="left")
+    for i, column in enumerate(columns):
+        table.add_column(column, justify="right" if i else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*row)
+    return table
+
+
+def prepared_table(prepared: Any) -> Table:
+    """Rows and base rates of each split of a prepared data set."""
+    tasks = [task.name for task in prepared.layout.tasks]
+    rows = [
+        [name, f"{facts['rows']:,}", *(_share(facts["base_rates"][t]) for t in tasks)]
+        for name, facts in prepared.facts["splits"].items()
+    ]
+    return grid(f"{prepared.directory}", ["split", "rows", *tasks], rows)
+
+
+def _share(value: float | None) -> str:
+    return "undefined" if value is None else f"{value:.2%}"
+
+
+def model_table(models: dict[str, dict[str, Any]]) -> Table:
+    """One row a model: what it is, and its options."""
+    rows = [[k, m["summary"], ", ".join(m["options"])] for k, m in models.items()]
+    return prose("models", ["kind", "what it is", "options"], rows)
+
+
+def dataset_table(datasets: dict[str, dict[str, Any]]) -> Table:
+    """One row a data set: rows, tasks with base rates, domains, source and terms."""
+    columns = ("summary", "rows", "tasks", "domains", "source", "terms")
+    rows = [[name, *(_spelled(d[c]) for c in columns)] for name, d in datasets.items()]
+    return prose("data sets", ["kind", *columns], rows)
+
+
+def _spelled(value: Any) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{k} {_spelled(v)}" for k, v in value.items())
+    if isinstance(value, float):
+        return _share(value)
+    return f"{value:,}" if isinstance(value, int) else str(value or "")
+
+
+def prose(title: str, columns: Iterable[str], rows: Iterable[Iterable[str]]) -> Table:
+    """A table of text."""
+    table = Table(title=title, title_justify="left")
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    for row in rows:
+        table.add_row(*row)
+    return table
+
+
+def show(*tables: Table) -> None:
+    """Prints tables on stdout, as wide as they need where no terminal limits them."""
+    width = None if sys.stdout.isatty() else 160
+    console = Console(file=sys.stdout, width=width, highlight=False)
+    for table in tables:
+        console.print(table)
+
+
+def show_json(value: Any) -> None:
+    """Prints one JSON object and nothing else on stdout."""
+    sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+
+
+class Stopwatch:
+    """Seconds since it was made."""
+
+    def __init__(self):
+        self._start = time.perf_counter()
+
+    @property
+    def seconds(self) -> float:
+        """Seconds so far."""
+        return time.perf_counter() - self._start
