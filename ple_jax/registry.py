@@ -1,10 +1,16 @@
 """Finds a plugin by its file name: `models/ple.py` is the model "ple"."""
 
+import dataclasses
 import difflib
 import importlib
+import inspect
 import pkgutil
-from collections.abc import Iterable
+import re
+import textwrap
+import typing
+from collections.abc import Callable, Iterable
 from types import ModuleType
+from typing import Any, NamedTuple
 
 
 def available(package: str) -> list[str]:
@@ -36,3 +42,54 @@ def nearest(name: str, known: Iterable[str]) -> str:
     """' Did you mean ...?' for the closest of `known`, or nothing."""
     close = difflib.get_close_matches(str(name), [str(k) for k in known], n=1)
     return f" Did you mean {close[0]!r}?" if close else ""
+
+
+class Option(NamedTuple):
+    """One knob of a plugin."""
+
+    type: Any
+    default: Any  # meaningless where required
+    required: bool
+    help: str
+
+
+def options_of(build: Callable[..., Any]) -> dict[str, Option]:
+    """The knobs of a plugin: the fields of a module class, or a function's arguments.
+
+    The help of each comes from the `Attributes:` or `Args:` section of the docstring.
+    """
+    explained = explanations(inspect.getdoc(build) or "")
+    hints = typing.get_type_hints(build)
+    return {
+        name: Option(hints.get(name, Any), default, required, explained.get(name, ""))
+        for name, default, required in _knobs(build)
+    }
+
+
+def _knobs(build: Callable[..., Any]) -> Iterable[tuple[str, Any, bool]]:
+    if dataclasses.is_dataclass(build):
+        for field in dataclasses.fields(build):
+            # linen modules have these two of their own
+            if field.name not in ("parent", "name"):
+                required = field.default is dataclasses.MISSING
+                yield field.name, field.default, required
+        return
+    for name, argument in inspect.signature(build).parameters.items():
+        if argument.kind not in (argument.VAR_POSITIONAL, argument.VAR_KEYWORD):
+            yield name, argument.default, argument.default is argument.empty
+
+
+def explanations(doc: str) -> dict[str, str]:
+    """Name -> text of the entries below `Attributes:` or `Args:` in a docstring."""
+    section = re.search(
+        r"^(?:Attributes|Args):\n((?:[ ]+.*\n?|\n)+)", doc, re.MULTILINE
+    )
+    if not section:
+        return {}
+    entries: dict[str, list[str]] = {}
+    for line in textwrap.dedent(section[1]).splitlines():
+        if entry := re.match(r"(\w+): (.*)", line):
+            entries[entry[1]] = [entry[2]]
+        elif line.strip() and entries:
+            entries[list(entries)[-1]].append(line.strip())
+    return {name: " ".join(parts) for name, parts in entries.items()}

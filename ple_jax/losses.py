@@ -1,0 +1,60 @@
+"""Losses: from logits and labels to one number per task."""
+
+from collections.abc import Sequence
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ple_jax.schema import Task
+
+
+def binary_cross_entropy(logits: jax.Array, labels: jax.Array) -> jax.Array:
+    """The stable form of -y log s(z) - (1 - y) log(1 - s(z)), elementwise.
+
+    max(z, 0) - z y + log(1 + exp(-|z|))
+    """
+    return jnp.maximum(logits, 0) - logits * labels + jnp.log1p(jnp.exp(-abs(logits)))
+
+
+def squared_error(logits: jax.Array, labels: jax.Array) -> jax.Array:
+    """(z - y)^2, elementwise: the logit is the prediction itself."""
+    return jnp.square(logits - labels)
+
+
+def example_losses(
+    logits: jax.Array,  # (B, T)
+    labels: jax.Array,  # (B, T)
+    tasks: Sequence[Task],
+) -> jax.Array:  # (B, T)
+    """Each task's own loss of each example."""
+    squared = np.array([task.loss == "squared" for task in tasks])
+    if not squared.any():
+        return binary_cross_entropy(logits, labels)
+    if squared.all():
+        return squared_error(logits, labels)
+    return jnp.where(
+        squared[None],
+        squared_error(logits, labels),
+        binary_cross_entropy(logits, labels),
+    )
+
+
+def task_losses(
+    logits: jax.Array,  # (B, T)
+    labels: jax.Array,  # (B, T)
+    observed: jax.Array,  # (B, T) bool, whether the example is in the sample space
+    weights: jax.Array,  # (B,), of the examples
+    tasks: Sequence[Task],
+) -> jax.Array:  # (T,)
+    """Each task's mean loss over its own sample space; 0 where a batch has none of it.
+
+        L_k = sum_i d_ki w_i loss_k(z_ki, y_ki) / sum_i d_ki w_i
+
+    Reference: Tang et al., RecSys 2020, section 4.3, equation 9.
+    Differs from the paper: examples may have weights w_i; the paper has w_i = 1.
+    """
+    share = observed * weights[:, None]
+    total = share.sum(axis=0)
+    values = example_losses(logits, labels, tasks)
+    return (share * values).sum(axis=0) / jnp.where(total > 0, total, 1)

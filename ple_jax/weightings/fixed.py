@@ -1,0 +1,23 @@
+"""Constant task weights."""
+
+import jax.numpy as jnp
+
+from ple_jax.weightings._base import Weighting, per_task
+
+
+def build(weights: tuple[float, ...] = ()) -> Weighting:
+    """L = sum_k w_k L_k.
+
+    Args:
+        weights: One weight a task; empty weighs all alike.
+
+    Reference: Tang et al., RecSys 2020, section 4.3, equation 8.
+    """
+
+    def init(num_tasks):
+        return (), per_task(weights, num_tasks, "weights")
+
+    def combine(params, memory, losses, clock):
+        return jnp.sum(memory * losses), memory
+
+    return Weighting(init, combine)
