@@ -1,0 +1,93 @@
+"""Progressive layered extraction (Tang et al., RecSys 2020)."""
+
+import flax.linen as nn
+import jax
+
+from ple_jax.layers.experts import Level, Towers, own_and_shared
+from ple_jax.models import _checks
+
+
+class PLE(nn.Module):
+    """Levels of shared and task experts, extracted progressively.
+
+        g^{k,0} = x
+        g^{k,j} = sum_e softmax(W^{k,j} g^{k,j-1})_e f_e^j(g^{owner(e),j-1})
+        z_k     = tower_k(g^{k,J})
+
+    At each level, task k mixes its own experts and the shared ones; the shared group,
+    which the last level does not have, mixes all. The level before selects.
+
+    Attributes:
+        num_tasks: T.
+        num_domains: N; the model does not look at the domain.
+        num_levels: J, levels of experts and gates; 1 is CGC.
+        experts_per_task: Experts that a task owns at each level: one number for all, or
+            one each.
+        shared_experts: Experts that all tasks see, at each level.
+        expert_dims: Widths of the layers of each expert, at every level.
+        level_widths: Widths of single-layer experts, one for each level, in place of
+            expert_dims; the paper narrows from level to level.
+        tower_dims: Widths of the hidden layers of each task's tower.
+        dropout_rate: Chance that a hidden unit is dropped while training.
+        batch_norm: Whether to normalise before each ReLU; the paper does not.
+        gate_use_bias: Whether gates have a bias; the paper's have none.
+
+    Reference: Tang et al., RecSys 2020, section 4.2, equations 6 and 7.
+    """
+
+    num_tasks: int
+    num_domains: int = 1
+    num_levels: int = 2
+    experts_per_task: int | tuple[int, ...] = 2
+    shared_experts: int = 2
+    expert_dims: tuple[int, ...] = (64,)
+    level_widths: tuple[int, ...] = ()
+    tower_dims: tuple[int, ...] = (32,)
+    dropout_rate: float = 0.0
+    batch_norm: bool = False
+    gate_use_bias: bool = False
+
+    def __post_init__(self):
+        _checks.at_least(1, num_levels=self.num_levels)
+        _checks.at_least(0, shared_experts=self.shared_experts)
+        _checks.dims(expert_dims=self.expert_dims, level_widths=self.level_widths)
+        _checks.dims(tower_dims=self.tower_dims)
+        _checks.rate(dropout_rate=self.dropout_rate)
+        _checks.experts(self.num_tasks, self.experts_per_task, self.shared_experts)
+        if self.level_widths and len(self.level_widths) != self.num_levels:
+            raise ValueError(
+                f"level_widths needs one width for each of the {self.num_levels} "
+                f"levels, got {list(self.level_widths)}."
+            )
+        super().__post_init__()
+
+    @nn.compact
+    def __call__(
+        self,
+        x: jax.Array,  # (B, D)
+        domain: jax.Array,  # (B,) int32, not looked at
+        train: bool = False,
+    ) -> jax.Array:  # (B, T) logits
+        """One logit a task."""
+        options = self.dropout_rate, self.batch_norm
+        own = _checks.experts(
+            self.num_tasks, self.experts_per_task, self.shared_experts
+        )
+        for level, dims in enumerate(self._dims()):
+            last = level == self.num_levels - 1
+            routing = own_and_shared(own, self.shared_experts, shared_gate=not last)
+            extract = Level(
+                routing, dims, *options, self.gate_use_bias, name=f"level_{level}"
+            )
+            x = extract(x, x, train)  # (B, T+1, H), and (B, T, H) from the last
+        return Towers(self.num_tasks, self.tower_dims, *options, name="towers")(
+            x, train
+        )
+
+    def _dims(self) -> tuple[tuple[int, ...], ...]:
+        if self.level_widths:
+            return tuple((width,) for width in self.level_widths)
+        return (self.expert_dims,) * self.num_levels
+
+
+build = PLE

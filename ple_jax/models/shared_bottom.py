@@ -1,0 +1,59 @@
+"""Hard parameter sharing (Caruana, Machine Learning 1997)."""
+
+import flax.linen as nn
+import jax
+
+from ple_jax.layers.experts import MLP, Towers
+from ple_jax.models import _checks
+
+
+class SharedBottom(nn.Module):
+    """One bottom for all tasks, and a tower for each.
+
+        z_t = tower_t(f(x))
+
+    Attributes:
+        num_tasks: T.
+        num_domains: N; the model does not look at the domain.
+        expert_dims: Widths of the layers of the bottom.
+        tower_dims: Widths of the hidden layers of each task's tower.
+        dropout_rate: Chance that a hidden unit is dropped while training.
+        batch_norm: Whether to normalise before each ReLU; the paper does not.
+
+    Reference: Ma et al., KDD 2018, section 3.1, equation 1.
+    """
+
+    num_tasks: int
+    num_domains: int = 1
+    expert_dims: tuple[int, ...] = (64,)
+    tower_dims: tuple[int, ...] = (32,)
+    dropout_rate: float = 0.0
+    batch_norm: bool = False
+
+    def __post_init__(self):
+        _checks.dims(expert_dims=self.expert_dims, tower_dims=self.tower_dims)
+        _checks.rate(dropout_rate=self.dropout_rate)
+        super().__post_init__()
+
+    @nn.compact
+    def __call__(
+        self,
+        x: jax.Array,  # (B, D)
+        domain: jax.Array,  # (B,) int32, not looked at
+        train: bool = False,
+    ) -> jax.Array:  # (B, T) logits
+        """One logit a task."""
+        bottom = MLP(
+            self.expert_dims, self.dropout_rate, self.batch_norm, train, name="bottom"
+        )
+        towers = Towers(
+            self.num_tasks,
+            self.tower_dims,
+            self.dropout_rate,
+            self.batch_norm,
+            name="towers",
+        )
+        return towers(bottom(x), train)
+
+
+build = SharedBottom
