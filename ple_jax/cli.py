@@ -213,7 +213,7 @@ def keep_compiled() -> None:
     """Keeps compiled programs in the user's cache, so that a second start is quick."""
     import jax
 
-    from ple_jax.data._store import cache_dir
+    from ple_jax.data._source import cache_dir
 
     # Another jax may not be able to read them, so each version has its own.
     path = cache_dir() / "compiled" / f"jax-{jax.__version__}"

@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 
 from ple_jax import sharding
 from ple_jax.checkpoint import Checkpoints
-from ple_jax.data._loader import padded
+from ple_jax.data._loader import in_order
 from ple_jax.data._read import read
 from ple_jax.evaluate import Scorer
 from ple_jax.run import Run
@@ -53,8 +53,9 @@ def predict_file(run: Run, source: str, out: pathlib.Path) -> int:
     partial, rows = out.with_name(out.name + ".partial"), 0
     with pq.ParquetWriter(partial, kind, write_page_checksum=True) as writer:
         for table, origin in read([source], encoder.schema, labels=False):
-            arrays = encoder.encode(table, origin, labels=False)
-            logits = scorer.logits(variables, padded(arrays, scorer.batch_size))
+            examples = encoder.encode(table, origin, labels=False)
+            batches = in_order(examples, scorer.batch_size)
+            logits = scorer.logits(variables, batches)
             columns = [outcome(logits[:, i], task) for i, task in enumerate(tasks)]
             writer.write_table(pa.table(columns, schema=kind))
             rows += len(logits)

@@ -121,7 +121,7 @@ def make_trainer(
             batch_stats=batch_stats,
             opt_state=opt_state,
             memory=memory,
-            stream=streaming.update(state.stream, logits, batch),
+            stream=streaming.update(state.stream, logits, batch, tasks),
         )
 
     def steps(state, batches, count):

@@ -1,0 +1,116 @@
+"""What is counted on the train split: mergeable, so that chunks add up to the whole."""
+
+import dataclasses
+from functools import reduce
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+MOST_DISTINCT = 100_000  # values of a number that are counted one by one
+
+
+class ValueCounts:
+    """How often each string occurs; missing ones are not counted."""
+
+    def __init__(self):
+        self._parts: list[pa.Table] = []
+        self._rows = 0
+
+    def add(self, codes: np.ndarray, values: pa.Array) -> None:
+        """Counts coded strings, as `Rows.text` gives them."""
+        counts = np.bincount(codes, minlength=len(values))
+        part = pa.table({"value": values, "count": pa.array(counts, pa.int64())})
+        keep = pc.and_(pc.is_valid(part["value"]), pc.greater(part["count"], 0))
+        self._parts.append(part.filter(keep))
+        self._rows += len(values)
+        if self._rows > 4_000_000:
+            self._compact()
+
+    def _compact(self) -> None:
+        whole = pa.concat_tables(self._parts).group_by("value", use_threads=False)
+        whole = whole.aggregate([("count", "sum")]).rename_columns(["value", "count"])
+        self._parts, self._rows = [whole], len(whole)
+
+    def merged(self, other: "ValueCounts") -> "ValueCounts":
+        """Counts of both."""
+        both = ValueCounts()
+        both._parts, both._rows = self._parts + other._parts, self._rows + other._rows
+        return both
+
+    def vocabulary(self, min_count: int = 1) -> pa.Table:
+        """value, count, id: the most frequent first, ties by value; ids start at 1."""
+        if not self._parts:
+            self._parts = [
+                pa.table({"value": pa.array([], pa.string()), "count": [0][:0]})
+            ]
+        self._compact()
+        whole = self._parts[0]
+        whole = whole.filter(pc.greater_equal(whole["count"], min_count))
+        whole = whole.sort_by([("count", "descending"), ("value", "ascending")])
+        ids = pa.array(np.arange(1, len(whole) + 1), pa.int32())
+        return whole.append_column("id", ids).combine_chunks()
+
+
+@dataclasses.dataclass(frozen=True)
+class NumberCounts:
+    """How often each number occurs, exactly up to `MOST_DISTINCT` distinct values.
+
+    Beyond it neighbours are merged, zero never, so that memory stays bounded.
+    """
+
+    values: np.ndarray  # (n,) float64, ascending
+    counts: np.ndarray  # (n,) int64
+
+    @classmethod
+    def of(cls, numbers: np.ndarray) -> "NumberCounts":
+        """Counts of the numbers that are there."""
+        there = numbers[~np.isnan(numbers)]
+        return cls(*np.unique(there, return_counts=True)).compacted()
+
+    def merged(self, other: "NumberCounts") -> "NumberCounts":
+        """Counts of both."""
+        values, place = np.unique(np.r_[self.values, other.values], return_inverse=True)
+        both = np.r_[self.counts, other.counts]
+        counts = np.bincount(place, weights=both, minlength=len(values))
+        return NumberCounts(values, counts.astype(np.int64)).compacted()
+
+    def compacted(self) -> "NumberCounts":
+        """At most `MOST_DISTINCT` values, each standing for about as many rows."""
+        if len(self.values) <= MOST_DISTINCT:
+            return self
+        share = (np.cumsum(self.counts) - 1) / self.counts.sum()
+        group = (share * (MOST_DISTINCT // 2)).astype(np.int64) * 3
+        group += np.sign(self.values).astype(np.int64) + 1  # keeps zero apart
+        starts = np.flatnonzero(np.r_[True, group[1:] != group[:-1]])
+        counts = np.add.reduceat(self.counts, starts)
+        means = np.add.reduceat(self.values * self.counts, starts) / counts
+        return NumberCounts(means, counts)
+
+    def moments(self, log: bool) -> tuple[float, float]:
+        """Mean and standard deviation, of the numbers or of their signed logarithms."""
+        if not len(self.values):
+            return 0.0, 1.0
+        values = signed_log(self.values) if log else self.values
+        mean = np.average(values, weights=self.counts)
+        spread = np.average((values - mean) ** 2, weights=self.counts) ** 0.5
+        return float(mean), float(spread) or 1.0
+
+    def quantiles(self, bins: int, nonzero: bool) -> np.ndarray:
+        """The distinct values at the inner bin-quantiles, ascending."""
+        keep = self.values != 0 if nonzero else slice(None)
+        values, counts = self.values[keep], self.counts[keep]
+        if not len(values):
+            return values
+        wanted = np.arange(1, bins) / bins * counts.sum()
+        return np.unique(values[np.searchsorted(np.cumsum(counts), wanted)])
+
+
+def signed_log(x: np.ndarray) -> np.ndarray:
+    """sign(x) log(1 + |x|)."""
+    return np.sign(x) * np.log1p(np.abs(x))
+
+
+def merge_all(parts: list[NumberCounts]) -> NumberCounts:
+    """Counts of all parts."""
+    return reduce(NumberCounts.merged, parts, NumberCounts.of(np.zeros(0)))

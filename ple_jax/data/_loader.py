@@ -1,0 +1,109 @@
+"""Batches: batch k of epoch e is a pure function of (seed, e, k)."""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from ple_jax.data._examples import Examples
+from ple_jax.data._split import mix
+from ple_jax.types import Batch
+
+ROUNDS = 4
+
+
+class Loader:
+    """Shuffled batches of a split; an epoch visits each example at most once.
+
+    The last n mod batch_size examples of an epoch's order are left out of it; the next
+    epoch has another order. With several processes each reads its part of every batch.
+    """
+
+    def __init__(
+        self,
+        examples: Examples,
+        batch_size: int,
+        seed: int,
+        process: tuple[int, int] = (0, 1),
+    ):
+        if batch_size > len(examples):
+            raise ValueError(
+                f"train.batch_size must be at most the {len(examples)} examples of "
+                f"train, got {batch_size}."
+            )
+        number, processes = process
+        if batch_size % processes:
+            raise ValueError(
+                f"train.batch_size must be a multiple of the {processes} processes, "
+                f"got {batch_size}."
+            )
+        self.examples, self.batch_size, self.seed = examples, batch_size, seed
+        self._share = batch_size // processes
+        self._first = number * self._share
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Whole batches in an epoch."""
+        return len(self.examples) // self.batch_size
+
+    def batches(self, epoch: int, first: int, count: int) -> Batch:
+        """`count` batches from number `first` on, with leading axes (count, B)."""
+        start = (first + np.arange(count))[:, None] * self.batch_size + self._first
+        place = (start + np.arange(self._share)[None]).ravel()
+        rows = permuted(place, len(self.examples), (self.seed, epoch))
+        return taken(self.examples, rows, (count, self._share))
+
+
+def taken(examples: Examples, rows: np.ndarray, shape: tuple[int, ...]) -> Batch:
+    """These rows as a batch whose leading axes are `shape`."""
+
+    def take(array):
+        # "clip" spares NumPy a buffered copy; every row is in range.
+        picked = np.take(array, rows, axis=0, mode="clip")
+        return picked.reshape(*shape, *array.shape[1:])
+
+    return Batch(
+        ids=take(examples.ids),
+        bags={name: take(bag) for name, bag in examples.bags.items()},
+        numbers=take(examples.numbers),
+        domain=take(examples.domain),
+        labels=take(examples.labels),
+        observed=take(examples.observed),
+        weights=take(examples.weights),
+    )
+
+
+def in_order(examples: Examples, batch_size: int) -> Iterator[tuple[Batch, int]]:
+    """Every example once, in order: batches of one shape, and how many rows are real.
+
+    The last batch is filled up with copies of its rows that are not observed.
+    """
+    for first in range(0, len(examples), batch_size):
+        real = min(batch_size, len(examples) - first)
+        rows = first + np.resize(np.arange(real), batch_size)
+        batch = taken(examples, rows, (batch_size,))
+        batch.observed[real:] = False
+        yield batch, real
+
+
+def permuted(
+    place: np.ndarray, size: int, seed: tuple[int, ...]
+) -> np.ndarray:  # int64
+    """The rows at these places of a pseudo-random order of range(size).
+
+    A Feistel network permutes the next power of four; places that it sends beyond
+    `size` are sent again until they are within. Memory is that of `place`.
+    """
+    half = max(1, ((size - 1).bit_length() + 1) // 2)
+    low, shift = np.uint64((1 << half) - 1), np.uint64(half)
+    keys = np.random.SeedSequence(seed).generate_state(ROUNDS, np.uint64)
+
+    def once(x):
+        left, right = x >> shift, x & low
+        for key in keys:
+            left, right = right, left ^ (mix(right, int(key)) & low)
+        return (left << shift) | right
+
+    x = once(place.astype(np.uint64))
+    while (beyond := x >= size).any():
+        x[beyond] = once(x[beyond])
+    return x.astype(np.int64)

@@ -1,0 +1,124 @@
+"""Reads CSV, CSV.gz and Parquet files strictly, one bounded chunk after another."""
+
+import glob
+import pathlib
+from collections.abc import Iterable, Iterator, Sequence
+
+import pyarrow as pa
+import pyarrow.csv
+import pyarrow.parquet as pq
+
+from ple_jax.data._source import Chunks
+from ple_jax.registry import nearest
+from ple_jax.schema import Format, Schema
+
+CSV_BLOCK = 16 << 20  # bytes of text
+PARQUET_ROWS = 1 << 18
+
+
+def read(
+    files: Iterable[str | pathlib.Path], schema: Schema, labels: bool = True
+) -> Chunks:
+    """The rows of all files in order, with text as strings, and where they came from.
+
+    Args:
+        files: Paths, or patterns with *; .parquet is Parquet, all else is text.
+        schema: Tells how text is written, and which columns there must be.
+        labels: Whether all columns that training needs must be there, and no others
+            but ignored ones; else only the inputs, and others do not matter.
+
+    Raises:
+        ValueError: A file is empty, cut off or malformed, or its columns do not fit.
+    """
+    for path in expand(files):
+        is_parquet = path.suffix in (".parquet", ".pq")
+        tables = _parquet(path) if is_parquet else _csv(path, schema.format)
+        row = 0
+        for table in _with_errors(tables, path):
+            if not row:
+                check_columns(table.column_names, schema, labels, path)
+            if table.num_rows:
+                yield table, f"{path}, rows from {row + 1}"
+            row += table.num_rows
+        if not row:
+            raise ValueError(f"{path} has no rows.")
+
+
+def expand(files: Iterable[str | pathlib.Path]) -> list[pathlib.Path]:
+    """The files that paths and patterns name.
+
+    Raises:
+        ValueError: One names no file.
+    """
+    found = []
+    for name in map(str, files):
+        matches = sorted(glob.glob(name))
+        if not matches:
+            folder = pathlib.Path(name).parent
+            beside = [p.name for p in folder.iterdir()] if folder.is_dir() else []
+            hint = nearest(pathlib.Path(name).name, beside)
+            raise ValueError(f"There is no file {name!r}.{hint}")
+        found += map(pathlib.Path, matches)
+    if not found:
+        raise ValueError("At least one file is needed.")
+    return found
+
+
+def _csv(path: pathlib.Path, form: Format) -> Iterator[pa.Table]:
+    names = None if form.header else list(form.columns)
+    reading = pyarrow.csv.ReadOptions(block_size=CSV_BLOCK, column_names=names)
+    parsing = pyarrow.csv.ParseOptions(delimiter=form.delimiter)
+    # The first pass over a file only asks for its columns; all of them are strings.
+    first = pyarrow.csv.open_csv(path, read_options=reading, parse_options=parsing)
+    types = {name: pa.string() for name in first.schema.names}
+    first.close()
+    converting = pyarrow.csv.ConvertOptions(
+        column_types=types, null_values=[], strings_can_be_null=False
+    )
+    with pyarrow.csv.open_csv(path, reading, parsing, converting) as batches:
+        for batch in batches:
+            yield pa.Table.from_batches([batch])
+
+
+def _parquet(path: pathlib.Path) -> Iterator[pa.Table]:
+    with pq.ParquetFile(path, page_checksum_verification=True) as file:
+        for batch in file.iter_batches(PARQUET_ROWS):
+            yield pa.Table.from_batches([batch])
+
+
+def _with_errors(tables: Iterator[pa.Table], path: pathlib.Path) -> Iterator[pa.Table]:
+    """The same tables; what Arrow raises names the file."""
+    try:
+        yield from tables
+    except (pa.ArrowInvalid, pa.ArrowException, OSError, EOFError) as error:
+        raise ValueError(f"{path} cannot be read: {error}") from error
+
+
+def check_columns(
+    names: Sequence[str], schema: Schema, labels: bool, path: pathlib.Path
+) -> None:
+    """Raises a ValueError for a column that is missing, or that nobody named."""
+    wanted = needed(schema, labels)
+    for name in wanted:
+        if name not in names:
+            raise ValueError(
+                f"{path} has no column {name!r}, which the schema names."
+                f"{nearest(name, names)} Its columns: {', '.join(names)}."
+            )
+    known = {*wanted, *schema.ignored, *schema.leaking}
+    extra = [name for name in names if name not in known]
+    if labels and extra and "*" not in schema.ignored:
+        raise ValueError(
+            f"{path} has columns that the schema does not name: {', '.join(extra)}. "
+            'List them under `ignored`, or leave out all others by ignored = ["*"].'
+        )
+
+
+def needed(schema: Schema, labels: bool = True) -> list[str]:
+    """The columns that a file must have to train (`labels`) or to be scored."""
+    names = [field.name for field in schema.fields]
+    names += [schema.domain] if schema.domain else []
+    if labels:
+        names += [task.label_column for task in schema.tasks]
+        names += [n for n in (schema.user, schema.weight, schema.split.column) if n]
+    return list(dict.fromkeys(names))

@@ -1,0 +1,117 @@
+"""A schema as a TOML file that people write, and as plain values that programs keep."""
+
+import dataclasses
+import json
+import pathlib
+import tomllib
+from typing import Any
+
+from ple_jax import typed
+from ple_jax.registry import check_known
+from ple_jax.schema import Field, Format, Schema, Split, Task
+
+LISTS = ("categorical", "numeric")
+
+
+def read_schema(path: str | pathlib.Path) -> Schema:
+    """The schema in a TOML file.
+
+        categorical = ["shop", "item"]      # columns by kind
+        numeric = ["price"]
+        domain = "shop"
+        user = "user"
+        ignored = ["*"]
+        [fields.tags]                       # what needs more than a kind
+        kind = "multi_valued"
+        separator = " "
+        [[tasks]]
+        name = "click"
+        [[tasks]]
+        name = "purchase"
+        given = "click"
+        [split]
+        by = "time"
+        column = "timestamp"
+
+    Raises:
+        ValueError: There is no such file, it is not TOML, or something in it is wrong.
+    """
+    path = pathlib.Path(path)
+    if not path.is_file():
+        raise ValueError(f"There is no schema file {str(path)!r}.")
+    try:
+        tree = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path} is not valid TOML: {error}.") from error
+    try:
+        return from_tree(tree)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
+
+
+def from_tree(tree: dict[str, Any]) -> Schema:
+    """A schema from the nested values of its TOML form."""
+    known = [f.name for f in dataclasses.fields(Schema)]
+    for key in tree:
+        check_known(key, [*LISTS, *known], "key of a schema")
+    rest = {k: v for k, v in tree.items() if k not in (*LISTS, "fields", "tasks")}
+    tasks = typed.convert(tuple[dict, ...], tree.get("tasks", []), "tasks")
+    plain = typed.dataclass_from(_Rest, rest, "")
+    return Schema(
+        fields=tuple(_fields(tree)),
+        tasks=tuple(
+            typed.dataclass_from(Task, task, f"tasks[{i}]")
+            for i, task in enumerate(tasks)
+        ),
+        **{f.name: getattr(plain, f.name) for f in dataclasses.fields(_Rest)},
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class _Rest:
+    """What the TOML form shares with `Schema` as it is."""
+
+    split: Split = Split()  # noqa: RUF009 (frozen)
+    format: Format = Format()  # noqa: RUF009 (frozen)
+    domain: str | None = None
+    unseen_domain: str | None = None
+    user: str | None = None
+    weight: str | None = None
+    ignored: tuple[str, ...] = ()
+    leaking: tuple[str, ...] = ()
+
+
+def _fields(tree: dict[str, Any]) -> list[Field]:
+    """Fields in the order of the lists, then those that only [fields] names."""
+    details = typed.convert(dict, tree.get("fields", {}), "fields")
+    kinds: dict[str, str] = {}
+    for kind in LISTS:
+        for name in typed.convert(tuple[str, ...], tree.get(kind, []), kind):
+            if name in kinds:
+                raise ValueError(
+                    f"Column {name!r} is listed twice, under {kind!r} too."
+                )
+            kinds[name] = kind
+    fields = []
+    for name in [*kinds, *(n for n in details if n not in kinds)]:
+        more = typed.convert(dict, details.get(name, {}), f"fields.{name}")
+        if isinstance(more.get("encodings"), str):
+            more = more | {"encodings": [more["encodings"]]}
+        if name in kinds:
+            more = {"kind": kinds[name]} | more
+        elif "kind" not in more:
+            raise ValueError(f"fields.{name}: kind must be given.")
+        fields.append(
+            typed.dataclass_from(Field, {"name": name} | more, f"fields.{name}")
+        )
+    return fields
+
+
+def schema_to_dict(schema: Schema) -> dict[str, Any]:
+    """Plain values, ready for JSON."""
+    return json.loads(json.dumps(dataclasses.asdict(schema)))
+
+
+def schema_from_dict(plain: dict[str, Any]) -> Schema:
+    """The inverse of `schema_to_dict`."""
+    return typed.dataclass_from(Schema, plain, "schema")

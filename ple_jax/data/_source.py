@@ -1,0 +1,27 @@
+"""What a data set plugin hands over: how its rows look, and how to read them."""
+
+import os
+import pathlib
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+import pyarrow as pa
+
+from ple_jax.schema import Schema
+
+Chunks = Iterator[tuple[pa.Table, str]]  # rows, and where they came from
+
+
+class Source(NamedTuple):
+    """Raw rows with their meaning; `build` of every data set returns one."""
+
+    schema: Schema
+    chunks: Callable[[], Chunks]  # from the start, each time it is called
+    identity: dict[str, Any]  # plain values that change whenever the rows would
+    terms: str = ""  # what the data's owner asks of its users
+
+
+def cache_dir() -> pathlib.Path:
+    """Where downloads, prepared data and compiled programs are kept for next time."""
+    named = os.environ.get("PLE_JAX_CACHE")
+    return pathlib.Path(named) if named else pathlib.Path.home() / ".cache" / "ple_jax"
