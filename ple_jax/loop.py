@@ -219,6 +219,7 @@ def measured(
         "step": step,
         "epoch": progress.epoch,
         "examples_per_second": round(speed),
+        "loss": sum(streaming.loss_of(t) or 0.0 for t in training["tasks"].values()),
         "metric": value,
         "score": evaluate.score_of(value, metric),
         "train": training,

@@ -97,10 +97,14 @@ def compute(
             for i, task in enumerate(tasks)
         }
 
-    overall = of(histogram.sum(axis=0), sums.sum(axis=0))
     by_domain = {name: of(histogram[i], sums[i]) for i, name in enumerate(domains)}
-    examples = int(histogram[:, 0].sum()) if len(tasks) == 1 else None
-    return {"examples": examples, "tasks": overall, "domains": by_domain}
+    overall = of(histogram.sum(axis=0), sums.sum(axis=0))
+    return {"tasks": overall, "domains": by_domain}
+
+
+def loss_of(measured: metrics.Measured) -> float | None:
+    """A task's mean loss, whichever it trains with."""
+    return measured["mse"] if "mse" in measured else measured["log_loss"]
 
 
 def _measure(task: Task, histogram: np.ndarray, sums: np.ndarray) -> metrics.Measured:

@@ -130,7 +130,7 @@ class Gates(nn.Module):
     @nn.compact
     def __call__(
         self,
-        selector: jax.Array,  # (B, D) for all gates, or (B, G, D) one each
+        selector: jax.Array,  # (B, D) for all gates, or (B, groups, D), the first G used
     ) -> jax.Array:  # (B, G, E)
         """Rows sum to 1 and are 0 where a gate does not see an expert."""
         routing, batch = self.routing, selector.shape[0]
@@ -145,7 +145,8 @@ class Gates(nn.Module):
             logits = jnp.pad(selector @ kernel, ((0, 0), (0, 1)))[:, routing.pair]
         else:
             spread = jnp.pad(kernel, ((0, 0), (0, 1)))[:, routing.pair]  # (D, G, E)
-            logits = jnp.einsum("bgd,dge->bge", selector, spread)
+            own = selector[:, : len(routing.visible)]
+            logits = jnp.einsum("bgd,dge->bge", own, spread)
         if self.use_bias:
             bias = self.param("bias", nn.initializers.zeros, (pairs,))
             logits += jnp.pad(bias, (0, 1))[routing.pair][None]
@@ -177,7 +178,7 @@ class Level(nn.Module):
     def __call__(
         self,
         x: jax.Array,  # (B, D) for all experts, or (B, groups, D)
-        selector: jax.Array,  # (B, D) for all gates, or (B, G, D)
+        selector: jax.Array,  # (B, D) for all gates, or (B, groups, D)
         train: bool = False,
     ) -> jax.Array:  # (B, G, H)
         """Each gate's mixture; the weights (B, G, E) are sown as `mixture`."""
