@@ -130,7 +130,7 @@ class Gates(nn.Module):
     @nn.compact
     def __call__(
         self,
-        selector: jax.Array,  # (B, D) for all gates, or (B, groups, D), the first G used
+        selector: jax.Array,  # (B, D) for all gates, or (B, groups, D), groups >= G
     ) -> jax.Array:  # (B, G, E)
         """Rows sum to 1 and are 0 where a gate does not see an expert."""
         routing, batch = self.routing, selector.shape[0]

@@ -1,17 +1,24 @@
 """Customized gate control: PLE of one level (Tang et al., RecSys 2020)."""
 
-import flax.linen as nn
-import jax
-
 from ple_jax.models.ple import PLE
 
 
-class CGC(nn.Module):
+def build(
+    num_tasks: int,
+    num_domains: int = 1,
+    experts_per_task: int | tuple[int, ...] = 2,
+    shared_experts: int = 2,
+    expert_dims: tuple[int, ...] = (64,),
+    tower_dims: tuple[int, ...] = (32,),
+    dropout_rate: float = 0.0,
+    batch_norm: bool = False,
+    gate_use_bias: bool = False,
+) -> PLE:
     """Each task mixes its own experts and the shared ones, once.
 
         z_k = tower_k(sum_e softmax(W_k x)_e f_e(x)),   e in own(k) and shared
 
-    Attributes:
+    Args:
         num_tasks: T.
         num_domains: N; the model does not look at the domain.
         experts_per_task: Experts that a task owns: one number for all, or one each.
@@ -24,40 +31,15 @@ class CGC(nn.Module):
 
     Reference: Tang et al., RecSys 2020, section 4.1, equations 2-5.
     """
-
-    num_tasks: int
-    num_domains: int = 1
-    experts_per_task: int | tuple[int, ...] = 2
-    shared_experts: int = 2
-    expert_dims: tuple[int, ...] = (64,)
-    tower_dims: tuple[int, ...] = (32,)
-    dropout_rate: float = 0.0
-    batch_norm: bool = False
-    gate_use_bias: bool = False
-
-    def setup(self):
-        """PLE with one level."""
-        self.ple = PLE(
-            num_tasks=self.num_tasks,
-            num_domains=self.num_domains,
-            num_levels=1,
-            experts_per_task=self.experts_per_task,
-            shared_experts=self.shared_experts,
-            expert_dims=self.expert_dims,
-            tower_dims=self.tower_dims,
-            dropout_rate=self.dropout_rate,
-            batch_norm=self.batch_norm,
-            gate_use_bias=self.gate_use_bias,
-        )
-
-    def __call__(
-        self,
-        x: jax.Array,  # (B, D)
-        domain: jax.Array,  # (B,) int32, not looked at
-        train: bool = False,
-    ) -> jax.Array:  # (B, T) logits
-        """One logit a task."""
-        return self.ple(x, domain, train)
-
-
-build = CGC
+    return PLE(
+        num_tasks=num_tasks,
+        num_domains=num_domains,
+        num_levels=1,
+        experts_per_task=experts_per_task,
+        shared_experts=shared_experts,
+        expert_dims=expert_dims,
+        tower_dims=tower_dims,
+        dropout_rate=dropout_rate,
+        batch_norm=batch_norm,
+        gate_use_bias=gate_use_bias,
+    )
