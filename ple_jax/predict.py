@@ -9,6 +9,7 @@ import pyarrow.parquet as pq
 
 from ple_jax import sharding
 from ple_jax.checkpoint import Checkpoints
+from ple_jax.data._columns import Rows
 from ple_jax.data._loader import in_order
 from ple_jax.data._read import read
 from ple_jax.evaluate import Scorer
@@ -52,8 +53,8 @@ def predict_file(run: Run, source: str, out: pathlib.Path) -> int:
     kind = pa.schema([(task.name, pa.float32()) for task in tasks])
     partial, rows = out.with_name(out.name + ".partial"), 0
     with pq.ParquetWriter(partial, kind, write_page_checksum=True) as writer:
-        for table, origin in read([source], encoder.schema, labels=False):
-            examples = encoder.encode(table, origin, labels=False)
+        for chunk in read([source], encoder.schema, labels=False):
+            examples = encoder.encode(Rows(chunk, encoder.schema.format), labels=False)
             batches = in_order(examples, scorer.batch_size)
             logits = scorer.logits(variables, batches)
             columns = [outcome(logits[:, i], task) for i, task in enumerate(tasks)]

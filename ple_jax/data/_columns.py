@@ -1,21 +1,32 @@
 """Raw columns as codes, numbers or lists; every error names file, row and value."""
 
+import copy
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from ple_jax.data._source import Chunk
 from ple_jax.registry import nearest
 from ple_jax.schema import Format
 
 
 class Rows:
-    """A chunk of raw rows, and where it came from."""
+    """Some rows of a chunk, column by column; all are, until `where` picks some."""
 
-    def __init__(self, table: pa.Table, origin: str, form: Format):
-        self.table, self.origin, self.form = table, origin, form
+    def __init__(self, chunk: Chunk, form: Format):
+        self.table, self.origin, self.form = chunk.table, chunk.origin, form
+        self.numbers_there = chunk.first + 1 + np.arange(chunk.table.num_rows)
 
     def __len__(self) -> int:
         return self.table.num_rows
+
+    def where(self, mask: np.ndarray) -> "Rows":
+        """The rows where the mask is true."""
+        some = copy.copy(self)
+        some.table = self.table.filter(pa.array(mask))
+        some.numbers_there = self.numbers_there[mask]
+        return some
 
     def _column(self, name: str) -> pa.Array:
         if name not in self.table.column_names:
@@ -30,7 +41,7 @@ class Rows:
         """The error for one bad value."""
         value = self.table.column(name)[int(row)].as_py()
         return ValueError(
-            f"{self.origin}, row {int(row) + 1} of it, column {name!r}: expected "
+            f"{self.origin}, row {self.numbers_there[row]}, column {name!r}: expected "
             f"{expected}, got {value!r}."
         )
 

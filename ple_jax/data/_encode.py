@@ -115,13 +115,12 @@ class Encoder:
             tuple(ids), tuple(bags), tuple(numbers), self.schema.tasks, self.domains
         )
 
-    def encode(self, table: pa.Table, origin: str, labels: bool = True) -> Examples:
+    def encode(self, rows: Rows, labels: bool = True) -> Examples:
         """Encoded rows, in order; without `labels` none is observed.
 
         Raises:
             ValueError: A value does not fit; the message names file, row and column.
         """
-        rows = Rows(table, origin, self.schema.format)
         ids, bags, numbers = [], {}, []
         for field in self.schema.fields:
             if field.kind == "numeric":

@@ -5,7 +5,6 @@ import operator
 import re
 
 import numpy as np
-import pyarrow as pa
 
 from ple_jax.data._columns import Rows, is_missing
 from ple_jax.registry import nearest
@@ -121,14 +120,3 @@ def users_of(rows: Rows, schema: Schema) -> np.ndarray | None:  # (B,) int64
 def _hash(value: str | None) -> int:
     digest = hashlib.blake2b(repr(value).encode(), digest_size=8).digest()
     return int.from_bytes(digest, "little", signed=True)
-
-
-def check_positive_values(task: Task, values: pa.Array) -> None:
-    """Raises a ValueError where no positive value of a task was ever seen."""
-    seen = values.to_pylist()
-    if isinstance(task.positive, tuple) and not {*task.positive} & {*seen}:
-        hint = nearest(task.positive[0], [v for v in seen if v is not None])
-        raise ValueError(
-            f"Task {task.name!r}: column {task.label_column!r} never holds "
-            f"{', '.join(map(repr, task.positive))}.{hint}"
-        )

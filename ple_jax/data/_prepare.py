@@ -13,7 +13,6 @@ import numpy as np
 from ple_jax.data._columns import Rows
 from ple_jax.data._encode import Counts, Encoder
 from ple_jax.data._examples import Examples
-from ple_jax.data._labels import check_positive_values
 from ple_jax.data._source import Source, cache_dir
 from ple_jax.data._split import assigner
 from ple_jax.data._store import FACTS, VERSION, Prepared, fingerprint
@@ -62,8 +61,7 @@ def _write(source: Source, directory: pathlib.Path, progress: Advance) -> None:
     counts, sizes = Counts(source.schema), np.zeros(len(SPLITS), np.int64)
     for rows, split in _assigned(source, assign):
         sizes += np.bincount(split, minlength=len(SPLITS))
-        train = rows.table.filter(split == 0)
-        counts.add(Rows(train, rows.origin, rows.form))
+        counts.add(rows.where(split == 0))
         progress(len(rows))
     if not sizes.all():
         raise ValueError(
@@ -77,8 +75,7 @@ def _write(source: Source, directory: pathlib.Path, progress: Advance) -> None:
     for rows, split in _assigned(source, assign):
         for number, writer in enumerate(writers):
             if (mine := split == number).any():
-                table = rows.table.filter(mine)
-                writer.add(encoder.encode(table, rows.origin))
+                writer.add(encoder.encode(rows.where(mine)))
         progress(len(rows))
     facts = {s: w.facts(encoder) for s, w in zip(SPLITS, writers, strict=True)}
     _check_classes(source, facts["train"])
@@ -95,8 +92,8 @@ def _write(source: Source, directory: pathlib.Path, progress: Advance) -> None:
 def _assigned(source: Source, assign) -> Iterator[tuple[Rows, np.ndarray]]:
     """Each chunk, with the split of each row."""
     first = 0
-    for table, origin in source.chunks():
-        rows = Rows(table, origin, source.schema.format)
+    for chunk in source.chunks():
+        rows = Rows(chunk, source.schema.format)
         yield rows, assign(rows, first)
         first += len(rows)
 
@@ -156,10 +153,16 @@ def _check_classes(source: Source, train: dict[str, Any]) -> None:
     for task in source.schema.tasks:
         rate = train["base_rates"][task.name]
         if task.loss == "binary" and rate in (None, 0.0, 1.0):
-            for table, origin in source.chunks():
-                values = Rows(table, origin, source.schema.format)
-                check_positive_values(task, values.text(task.label_column)[1])
+            values = ", ".join(map(repr, _some_values(source, task.label_column)))
             raise ValueError(
                 f"Task {task.name!r} cannot be learned: its base rate in train is "
-                f"{rate}."
+                f"{rate}. Column {task.label_column!r} holds {values}."
             )
+
+
+def _some_values(source: Source, column: str, most: int = 10) -> list[str | None]:
+    found: dict[str | None, None] = {}
+    for chunk in source.chunks():
+        _, values = Rows(chunk, source.schema.format).text(column)
+        found |= dict.fromkeys(values.to_pylist()[:-1])
+    return list(found)[:most]

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet as pq
 
-from ple_jax.data._source import Chunks
+from ple_jax.data._source import Chunk, Chunks
 from ple_jax.registry import nearest
 from ple_jax.schema import Format, Schema
 
@@ -19,7 +19,7 @@ PARQUET_ROWS = 1 << 18
 def read(
     files: Iterable[str | pathlib.Path], schema: Schema, labels: bool = True
 ) -> Chunks:
-    """The rows of all files in order, with text as strings, and where they came from.
+    """The rows of all files, in order; text comes as strings.
 
     Args:
         files: Paths, or patterns with *; .parquet is Parquet, all else is text.
@@ -38,7 +38,7 @@ def read(
             if not row:
                 check_columns(table.column_names, schema, labels, path)
             if table.num_rows:
-                yield table, f"{path}, rows from {row + 1}"
+                yield Chunk(table, str(path), row)
             row += table.num_rows
         if not row:
             raise ValueError(f"{path} has no rows.")

@@ -9,7 +9,16 @@ import pyarrow as pa
 
 from ple_jax.schema import Schema
 
-Chunks = Iterator[tuple[pa.Table, str]]  # rows, and where they came from
+
+class Chunk(NamedTuple):
+    """Some raw rows, and where they came from."""
+
+    table: pa.Table
+    origin: str  # a file, say
+    first: int = 0  # the number of the first row there, from 0
+
+
+Chunks = Iterator[Chunk]
 
 
 class Source(NamedTuple):

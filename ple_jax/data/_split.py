@@ -58,7 +58,7 @@ def _by_column(rows: Rows, split: Split) -> np.ndarray:
 def _time_cuts(chunks: Chunks, source: Source, split: Split) -> np.ndarray:  # (2,)
     """The first times of validation and of test; equal times stay together."""
     form = source.schema.format
-    times = [Rows(table, origin, form).times(split.column) for table, origin in chunks]
+    times = [Rows(chunk, form).times(split.column) for chunk in chunks]
     times = np.sort(np.concatenate(times))
     at = (np.cumsum(split.fractions[:2]) * len(times)).astype(np.int64)
     return times[np.minimum(at, len(times) - 1)]

@@ -8,7 +8,6 @@ Terms: US-government survey microdata, given to the UCI repository, which lists 
 CC BY 4.0.
 """
 
-from collections.abc import Iterator
 from typing import Any, Literal
 
 import numpy as np
@@ -16,7 +15,7 @@ import pyarrow as pa
 
 from ple_jax.data import _census_files
 from ple_jax.data._read import read
-from ple_jax.data._source import Source
+from ple_jax.data._source import Chunks, Source
 from ple_jax.schema import Field, Format, Schema, Split, Task
 
 COLUMNS = """
@@ -85,17 +84,18 @@ def build(
     schema = schema_of(group, features, domain)
     raw = Schema(schema.fields, schema.tasks, format=FORMAT, ignored=("*",))
 
-    def chunks() -> Iterator[tuple[pa.Table, str]]:
+    def chunks() -> Chunks:
         order = np.random.default_rng(0).permutation(TEST_ROWS)
         is_test = np.isin(np.arange(TEST_ROWS), order[TEST_ROWS // 2 :])
         half = np.where(is_test, "test", "validation")
         for part, path in paths.items():
-            first = 0
-            for table, origin in read([path], raw):
-                end = first + len(table)
-                split = ["train"] * len(table) if part == "train" else half[first:end]
-                yield table.append_column("split", pa.array(split)), origin
-                first = end
+            for chunk in read([path], raw):
+                end = chunk.first + len(chunk.table)
+                split = half[chunk.first : end]
+                if part == "train":
+                    split = np.full(len(chunk.table), "train")
+                table = chunk.table.append_column("split", pa.array(split))
+                yield chunk._replace(table=table)
 
     options = {"group": group, "features": features, "domain": domain}
     files = {part: sha256 for part, (_, _, sha256) in _census_files.FILES.items()}

@@ -1,12 +1,11 @@
 """Two correlated binary tasks, drawn on the spot: no file and no network."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
-from ple_jax.data._source import Source
+from ple_jax.data._source import Chunk, Chunks, Source
 from ple_jax.schema import Field, Schema, Split, Task
 
 TASKS = ("click", "like")
@@ -73,8 +72,8 @@ def build(
         domain="domain" if domains > 1 else None,
     )
 
-    def chunks() -> Iterator[tuple[pa.Table, str]]:
-        yield draw(**options), "synthetic"
+    def chunks() -> Chunks:
+        yield Chunk(draw(**options), "synthetic")
 
     return Source(schema, chunks, {"kind": "synthetic", **options})
 
