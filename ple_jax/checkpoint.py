@@ -11,7 +11,8 @@ from ple_jax.train import TrainState, variables_of
 from ple_jax.types import PyTree
 
 policies = ocp.checkpoint_managers
-logging.getLogger("absl").setLevel(logging.WARNING)
+# A checkpoint without a score is meant to have none.
+logging.getLogger("absl").addFilter(lambda r: "tracked_metric" not in r.getMessage())
 
 
 class Checkpoints:
@@ -60,7 +61,7 @@ class Checkpoints:
             progress=ocp.args.JsonSave(progress),
         )
         metrics = None if score is None else {"score": score}
-        if not self._manager.save(step, args=items, metrics=metrics, force=True):
+        if not self._manager.save(step, args=items, metrics=metrics):
             raise RuntimeError(
                 f"The checkpoint of step {step} was not written: there are already "
                 f"{self._manager.all_steps()}, the newest at "

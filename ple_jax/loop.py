@@ -76,11 +76,11 @@ def fit(run: Run, resume: bool = False) -> dict[str, Any]:
             watch, first = writers.Stopwatch(), progress.step_in_epoch
             dispatched = steps(trainer, mesh, loader, train, state, progress)
             for state, progress in dispatched:
-                due = is_due(progress, loader, train)
-                if due or asked:
-                    checkpoints.save(state, record_of(progress, run))
-                if asked:
-                    raise Stopped(signal.Signals(asked[0]).name)
+                # The epoch's end is saved below, when it is measured.
+                if progress.step_in_epoch < loader.steps_per_epoch:
+                    if asked or is_due(progress, train):
+                        checkpoints.save(state, record_of(progress, run))
+                    stop_if(asked)
             trained = (progress.step_in_epoch - first) * train.batch_size
             speed = trained / watch.seconds
             record = measured(scorer, state, progress, run, speed)
@@ -91,6 +91,7 @@ def fit(run: Run, resume: bool = False) -> dict[str, Any]:
             state = state.replace(stream=jax.tree.map(jnp.zeros_like, state.stream))
             score = record["score"] if improved else None
             checkpoints.save(state, record_of(progress, run), score)
+            stop_if(asked)
         best = checkpoints.restore_variables(variables_of(state))
         result = {"step": checkpoints.best, "epochs": progress.epoch}
     for split in ("validation", "test"):
@@ -190,10 +191,16 @@ def steps_to_save(step: int, train: Train) -> float:
     return every - step % every if every else math.inf
 
 
-def is_due(progress: Progress, loader: Loader, train: Train) -> bool:
-    """Whether to save here; the epoch's end is saved after it is measured."""
-    step, every = progress.step_in_epoch, train.checkpoint_every
-    return bool(every) and step % every == 0 and step < loader.steps_per_epoch
+def is_due(progress: Progress, train: Train) -> bool:
+    """Whether to save here, within an epoch."""
+    every = train.checkpoint_every
+    return bool(every) and progress.step_in_epoch % every == 0
+
+
+def stop_if(asked: list[int]) -> None:
+    """Raises `Stopped` where a signal came; the place is saved by now."""
+    if asked:
+        raise Stopped(signal.Signals(asked[0]).name)
 
 
 def ahead(items: Iterator[Any]) -> Iterator[Any]:
