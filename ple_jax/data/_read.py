@@ -52,7 +52,7 @@ def expand(files: Iterable[str | pathlib.Path]) -> list[pathlib.Path]:
     """
     found = []
     for name in map(str, files):
-        matches = sorted(glob.glob(name))
+        matches = sorted(glob.glob(str(pathlib.Path(name).expanduser())))
         if not matches:
             folder = pathlib.Path(name).parent
             beside = [p.name for p in folder.iterdir()] if folder.is_dir() else []
