@@ -2,8 +2,8 @@
 
     python experiments/seeds.py experiments/census_ple.toml --seeds 5
 
-Knobs follow as for `ple-jax train`: `--model.kind mmoe --data.features paper`. Each run is
-chosen on validation, and its test split is read once, at its end.
+Knobs follow as for `ple-jax train`: `--model.kind mmoe --data.features paper`. Each run
+is chosen on validation, and its test split is read once, at its end.
 """
 
 import argparse
