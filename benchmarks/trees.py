@@ -1,6 +1,6 @@
 """Gradient-boosted trees on the same split of Census-Income, to hold PLE's AUC against.
 
-    python benchmarks/trees.py [--json]        (needs scikit-learn: pip install -e ".[dev]")
+    python benchmarks/trees.py [--json]        (needs scikit-learn, of the extra "dev")
 
 Settings are chosen by validation AUC, for each task; test is read for the chosen alone.
 """

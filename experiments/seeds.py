@@ -12,7 +12,7 @@ import pathlib
 import statistics
 import tempfile
 
-from ple_jax import config, flags, loop, metrics, run, writers
+from ple_jax import config, flags, loop, run, writers
 
 
 def main() -> None:
@@ -41,7 +41,16 @@ def one(path: pathlib.Path, knobs: list[str], seed: int) -> dict[str, dict]:
         data = run.prepare(experiment.data)
         chosen = run.create(pathlib.Path(folder) / "run", experiment, data)
         result = loop.fit(chosen)
-    return {split: metrics.flat(result[split]) for split in ("validation", "test")}
+    return {split: flat(result[split]) for split in ("validation", "test")}
+
+
+def flat(measured: dict) -> dict[str, float]:
+    """`auc_roc/income` -> value."""
+    return {
+        f"{name}/{task}": value
+        for task, metrics in measured["tasks"].items()
+        for name, value in metrics.items()
+    }
 
 
 def summary(results: list[dict[str, float]]) -> dict[str, tuple[float, float]]:

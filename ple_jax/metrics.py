@@ -1,7 +1,7 @@
 """Exact metrics, on the host, in float64. None means that a metric is undefined."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -14,37 +14,45 @@ def report(
     logits: np.ndarray,  # (B, T)
     labels: np.ndarray,  # (B, T)
     observed: np.ndarray,  # (B, T) bool
-    weights: np.ndarray | None,  # (B,)
-    domain: np.ndarray,  # (B,) int
+    weights: np.ndarray | None,  # (B,); None weighs all alike
+    domain: np.ndarray | None,  # (B,) int; None where there is one domain
     tasks: Sequence[Task],
     domains: Sequence[str],
     user: np.ndarray | None = None,  # (B,) int
 ) -> dict[str, Any]:
     """All metrics per task, and per domain x task, ready for JSON.
 
+    Weights count in the losses, in calibration and in normalised entropy; the areas
+    under curves count every example once.
+
     Raises:
-        ValueError: A logit is not a finite number.
+        ValueError: A logit is not a finite number, or `domain` is missing.
     """
     check_finite(logits)
-    columns = {
-        task.name: _Column.of(
-            task, logits[:, i], labels[:, i], observed[:, i], weights, domain, user
-        )
-        for i, task in enumerate(tasks)
-    }
-    overall = {name: column.measure() for name, column in columns.items()}
+    if domain is None and len(domains) > 1:
+        raise ValueError(f"Metrics by domain need `domain`: there are {len(domains)}.")
+    weights = np.ones(len(logits)) if weights is None else weights
+
+    def measured(rows: np.ndarray) -> dict[str, Measured]:
+        by_task = {}
+        for i, task in enumerate(tasks):
+            seen = np.flatnonzero(rows & observed[:, i])
+            users = None if user is None else user[seen]
+            by_task[task.name] = measure(
+                task, logits[seen, i], labels[seen, i], weights[seen], users
+            )
+        return by_task
+
+    overall = measured(np.ones(len(logits), bool))
     if len(domains) == 1:
         by_domain = {domains[0]: overall}
     else:
-        by_domain = {
-            name: {task: c.within(i).measure() for task, c in columns.items()}
-            for i, name in enumerate(domains)
-        }
+        by_domain = {name: measured(domain == i) for i, name in enumerate(domains)}
     return {"examples": len(logits), "tasks": overall, "domains": by_domain}
 
 
 def check_finite(logits: np.ndarray) -> None:
-    """Raises a ValueError that counts logits that are no finite number."""
+    """Raises a ValueError that counts the rows of (B, T) that are not finite."""
     bad = ~np.isfinite(logits).all(axis=-1)
     if bad.any():
         raise ValueError(
@@ -53,171 +61,181 @@ def check_finite(logits: np.ndarray) -> None:
         )
 
 
-class _Column:
-    """One task's observed examples."""
+def measure(
+    task: Task,
+    logits: np.ndarray,  # (B,)
+    labels: np.ndarray,  # (B,)
+    weights: np.ndarray,  # (B,)
+    user: np.ndarray | None = None,  # (B,)
+) -> Measured:
+    """The metrics of one task on examples that are all observed."""
+    sums = Sums.of(task, logits, labels, weights)
+    if task.loss == "squared":
+        return of_squared(sums, len(logits))
+    curve = Curve.of(logits, labels)
+    measured = {"auc_pr": curve.auc_pr()} | of_binary(sums, curve)
+    if user is not None:
+        measured["grouped_auc"] = grouped_auc(logits, labels, user)
+    return measured
 
-    def __init__(self, task, z, y, w, domain, user):
-        self.task, self.z, self.y, self.w = task, z, y, w
-        self.domain, self.user = domain, user
+
+class Sums(NamedTuple):
+    """Weighted sums over examples, from which the metrics that are means follow."""
+
+    weight: float  # sum w
+    loss: float  # sum w loss(z, y), cross-entropy in nats or squared error
+    predicted: float  # sum w s(z)
+    actual: float  # sum w y
 
     @classmethod
-    def of(cls, task, z, y, observed, weights, domain, user) -> "_Column":
-        weights = np.ones(len(z)) if weights is None else weights
-        rows = slice(None) if observed.all() else observed
-        picked = (np.asarray(a)[rows] for a in (z, y, weights, domain))
-        z, y, w, d = picked
-        users = None if user is None else np.asarray(user)[rows]
-        return cls(task, np.float64(z), np.float64(y), np.float64(w), d, users)
+    def of(
+        cls, task: Task, logits: np.ndarray, labels: np.ndarray, weights: np.ndarray
+    ) -> "Sums":
+        """The sums over (B,) examples of a task."""
+        z, y, w = (np.asarray(a, np.float64) for a in (logits, labels, weights))
+        if task.loss == "squared":
+            predicted, loss = z, (z - y) ** 2
+        else:
+            small = np.exp(-np.abs(z))  # never overflows, so no probability is clipped
+            predicted = np.where(z >= 0, 1, small) / (1 + small)
+            loss = np.maximum(z, 0) - z * y + np.log1p(small)
+        return cls(*(float(np.sum(w * a)) for a in (1, loss, predicted, y)))
 
-    def within(self, domain: int) -> "_Column":
-        rows = self.domain == domain
-        user = None if self.user is None else self.user[rows]
-        return _Column(
-            self.task, self.z[rows], self.y[rows], self.w[rows], self.domain[rows], user
-        )
+    def mean_loss(self) -> float | None:
+        """sum w loss / sum w: log loss, or mean squared error."""
+        return self.loss / self.weight if self.weight else None
 
-    def measure(self) -> Measured:
-        if self.task.loss == "squared":
-            mse = squared(self.z, self.y, self.w)
-            rmse = None if mse is None else mse**0.5
-            return {"mse": mse, "rmse": rmse, "examples": len(self.z)}
-        curve = Curve.of(self.z, self.y)
-        measured = {
-            "auc_roc": curve.auc_roc(),
-            "auc_pr": curve.auc_pr(),
-            "log_loss": log_loss(self.z, self.y, self.w),
-            "normalised_entropy": normalised_entropy(self.z, self.y, self.w),
-            "calibration": calibration(self.z, self.y, self.w),
-        }
-        if self.user is not None:
-            measured["grouped_auc"] = grouped_auc(self.z, self.y, self.user)
-        return measured | {
-            "examples": len(self.z),
-            "positives": int(self.y.sum()),
-        }
+    def normalised_entropy(self) -> float | None:
+        """Log loss over the entropy of the base rate; below 1 beats the base rate.
+
+            NE = log loss / -(p log p + (1 - p) log(1 - p)),    p = sum w y / sum w
+
+        Undefined for one class. Reference: He et al., ADKDD 2014, section 2.
+        """
+        if not 0 < self.actual < self.weight:
+            return None
+        p = self.actual / self.weight
+        return self.mean_loss() / float(-p * np.log(p) - (1 - p) * np.log1p(-p))
+
+    def calibration(self) -> float | None:
+        """sum w s(z) / sum w y; 1 is right. Undefined without positives.
+
+        Reference: He et al., ADKDD 2014, section 2.
+        """
+        return self.predicted / self.actual if self.actual else None
 
 
-class Curve:
-    """Positives and negatives at each distinct score, from the highest down."""
+class Curve(NamedTuple):
+    """How many examples of each class have each distinct score, from the highest."""
 
-    def __init__(self, positives: np.ndarray, negatives: np.ndarray):
-        self.positives, self.negatives = positives, negatives
+    positives: np.ndarray  # (distinct scores,)
+    negatives: np.ndarray  # (distinct scores,)
 
     @classmethod
     def of(cls, scores: np.ndarray, labels: np.ndarray) -> "Curve":
         """The curve of (B,) scores and 0/1 labels; equal scores are one point."""
-        order = np.argsort(-scores, kind="stable")
-        scores, labels = scores[order], np.float64(labels[order])
-        first = np.flatnonzero(np.r_[True, scores[1:] != scores[:-1]][: len(scores)])
-        count = np.diff(np.r_[first, len(scores)])
-        positives = np.add.reduceat(labels, first) if len(first) else np.zeros(0)
-        return cls(positives, count - positives)
+        order = np.argsort(scores)[::-1]
+        return cls(*_count_runs(np.float64(labels)[order], _new(scores[order])))
 
     def auc_roc(self) -> float | None:
         """The chance that a positive scores above a negative; ties count a half.
 
+            AUC = sum_s p_s (n_below_s + n_s / 2) / (P N)
+
         Undefined unless there are both.
         """
-        p, n = self.positives, self.negatives
-        if not (p.sum() and n.sum()):
+        p, n = self
+        if not (p.any() and n.any()):
             return None
         below = n.sum() - np.cumsum(n)
         return float((p * (below + n / 2)).sum() / (p.sum() * n.sum()))
 
     def auc_pr(self) -> float | None:
-        """Average precision: sum over thresholds of precision x gained recall.
+        """Average precision, with each distinct score as one threshold.
 
-        Undefined unless there are positives and negatives.
+            AP = sum_s precision_s (recall_s - recall_{s-1})
+
+        Undefined unless there are both.
         """
-        p, n = self.positives, self.negatives
-        if not (p.sum() and n.sum()):
+        p, n = self
+        if not (p.any() and n.any()):
             return None
-        above = np.cumsum(p)
-        precision = above / (above + np.cumsum(n))
+        precision = np.cumsum(p) / np.cumsum(p + n)
         return float((precision * p).sum() / p.sum())
 
 
 def auc_roc(scores: np.ndarray, labels: np.ndarray) -> float | None:
-    """Area under the ROC curve, exact, ties counted a half."""
+    """Area under the ROC curve of (B,) scores, exact, ties counted a half."""
     return Curve.of(scores, labels).auc_roc()
 
 
 def auc_pr(scores: np.ndarray, labels: np.ndarray) -> float | None:
-    """Area under the precision-recall curve, as average precision."""
+    """Area under the precision-recall curve of (B,) scores, as average precision."""
     return Curve.of(scores, labels).auc_pr()
 
 
-def log_loss(z: np.ndarray, y: np.ndarray, w: np.ndarray) -> float | None:
-    """Weighted mean of binary cross-entropy in nats, from logits: never clipped."""
-    if not w.sum():
-        return None
-    each = np.maximum(z, 0) - z * y + np.log1p(np.exp(-np.abs(z)))
-    return float((w * each).sum() / w.sum())
-
-
-def normalised_entropy(z: np.ndarray, y: np.ndarray, w: np.ndarray) -> float | None:
-    """Log loss over the entropy of the base rate; below 1 beats the base rate.
-
-    Undefined for one class. Reference: He et al., ADKDD 2014, section 3.
-    """
-    return entropy_ratio(log_loss(z, y, w), float((w * y).sum()), float(w.sum()))
-
-
-def entropy_ratio(loss: float | None, positives: float, total: float) -> float | None:
-    """Log loss over the entropy of a base rate of `positives` in `total`."""
-    if loss is None or not 0 < positives < total:
-        return None
-    rate = positives / total
-    return loss / -(rate * np.log(rate) + (1 - rate) * np.log1p(-rate))
-
-
-def calibration(z: np.ndarray, y: np.ndarray, w: np.ndarray) -> float | None:
-    """Predicted over actual positives; 1 is right. Undefined without positives."""
-    actual = (w * y).sum()
-    small = np.exp(-np.abs(z))
-    predicted = np.where(z >= 0, 1, small) / (1 + small)
-    return float((w * predicted).sum() / actual) if actual else None
-
-
-def squared(z: np.ndarray, y: np.ndarray, w: np.ndarray) -> float | None:
-    """Weighted mean squared error."""
-    return float((w * (z - y) ** 2).sum() / w.sum()) if w.sum() else None
-
-
 def grouped_auc(
-    scores: np.ndarray, labels: np.ndarray, group: np.ndarray
+    scores: np.ndarray,  # (B,)
+    labels: np.ndarray,  # (B,)
+    group: np.ndarray,  # (B,)
 ) -> float | None:
     """AUC within each group, averaged with the groups' sizes as weights.
 
-        sum_u n_u AUC_u / sum_u n_u
+        GAUC = sum_u n_u AUC_u / sum_u n_u
 
     Groups of one class have no AUC and are left out. Reference: Sheng et al., CIKM
-    2021, section 4.2, equation 9.
+    2021, equation 9.
     """
-    if not len(scores):
-        return None
     order = np.lexsort((scores, group))
-    g, s, y = group[order], scores[order], np.float64(labels[order])
-    new_group = np.r_[True, g[1:] != g[:-1]]
-    runs = np.flatnonzero(new_group | np.r_[True, s[1:] != s[:-1]])  # of equal scores
-    positives = np.add.reduceat(y, runs)
-    negatives = np.diff(np.r_[runs, len(s)]) - positives
-    starts = np.flatnonzero(new_group[runs])
-    before = np.cumsum(negatives) - negatives
-    own_before = before - np.repeat(before[starts], np.diff(np.r_[starts, len(runs)]))
-    wins = np.add.reduceat(positives * (own_before + negatives / 2), starts)
-    p, n = np.add.reduceat(positives, starts), np.add.reduceat(negatives, starts)
-    both = (p > 0) & (n > 0)
+    y, g = np.float64(labels)[order], group[order]
+    new_run = _new(g) | _new(scores[order])
+    p, n = _count_runs(y, new_run)  # of runs of one group and score, rising
+    starts = np.flatnonzero(_new(g)[new_run])  # of groups, among the runs
+    if not len(starts):
+        return None
+    total_p, total_n = np.add.reduceat(p, starts), np.add.reduceat(n, starts)
+    # Negatives below, counted over all groups; those of earlier groups go out again.
+    wins = np.add.reduceat(p * (np.cumsum(n) - n / 2), starts)
+    wins -= total_p * (np.cumsum(total_n) - total_n)
+    both = (total_p > 0) & (total_n > 0)
     if not both.any():
         return None
-    size = (p + n)[both]
-    return float((size * wins[both] / (p * n)[both]).sum() / size.sum())
+    auc = wins[both] / (total_p * total_n)[both]
+    return float(np.average(auc, weights=(total_p + total_n)[both]))
 
 
-def flat(measured: Mapping[str, Any], prefix: str = "") -> dict[str, float]:
-    """`auc_roc/income` -> value, of a report's tasks."""
+def _new(values: np.ndarray) -> np.ndarray:
+    """Whether each of (B,) sorted values differs from the one before it."""
+    return np.concatenate([np.ones(len(values[:1]), bool), values[1:] != values[:-1]])
+
+
+def _count_runs(labels: np.ndarray, new: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Positives and negatives in each run; a run begins where `new`."""
+    starts = np.flatnonzero(new)
+    if not len(starts):
+        return np.zeros(0), np.zeros(0)
+    positives = np.add.reduceat(labels, starts)
+    return positives, np.diff(starts, append=len(labels)) - positives
+
+
+def of_binary(sums: Sums, curve: Curve) -> Measured:
+    """The metrics of a binary task that sums and a coarse curve suffice for."""
+    positives, negatives = int(curve.positives.sum()), int(curve.negatives.sum())
     return {
-        f"{prefix}{name}/{task}": value
-        for task, metrics in measured["tasks"].items()
-        for name, value in metrics.items()
+        "auc_roc": curve.auc_roc(),
+        "log_loss": sums.mean_loss(),
+        "normalised_entropy": sums.normalised_entropy(),
+        "calibration": sums.calibration(),
+        "examples": positives + negatives,
+        "positives": positives,
+    }
+
+
+def of_squared(sums: Sums, examples: int) -> Measured:
+    """The metrics of a task with a squared loss."""
+    mse = sums.mean_loss()
+    return {
+        "mse": mse,
+        "rmse": None if mse is None else mse**0.5,
+        "examples": examples,
     }

@@ -71,8 +71,9 @@ def _knobs(build: Callable[..., Any]) -> Iterable[tuple[str, Any, bool]]:
         for field in dataclasses.fields(build):
             # linen modules have these two of their own
             if field.name not in ("parent", "name"):
-                required = field.default is dataclasses.MISSING
-                yield field.name, field.default, required
+                made = field.default_factory is not dataclasses.MISSING
+                default = field.default_factory() if made else field.default
+                yield field.name, default, default is dataclasses.MISSING
         return
     for name, argument in inspect.signature(build).parameters.items():
         if argument.kind not in (argument.VAR_POSITIONAL, argument.VAR_KEYWORD):
@@ -88,8 +89,8 @@ def explanations(doc: str) -> dict[str, str]:
         return {}
     entries: dict[str, list[str]] = {}
     for line in textwrap.dedent(section[1]).splitlines():
-        if entry := re.match(r"(\w+): (.*)", line):
+        if entry := re.match(r"(\w+):\s*(.*)", line):
             entries[entry[1]] = [entry[2]]
         elif line.strip() and entries:
             entries[list(entries)[-1]].append(line.strip())
-    return {name: " ".join(parts) for name, parts in entries.items()}
+    return {name: " ".join(parts).strip() for name, parts in entries.items()}

@@ -34,7 +34,7 @@ class Field:
     name: str
     kind: FieldKind = "categorical"
     encodings: tuple[Encoding, ...] = ("auto",)
-    bins: int = 32
+    bins: int = 256
     separator: str = "|"
     max_length: int = 20
     min_count: int = 1

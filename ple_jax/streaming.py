@@ -25,8 +25,8 @@ class Stream:
     """
 
     histogram: jax.Array  # (N, T, 2, BINS) int32: negatives and positives by logit
-    sums: jax.Array  # (N, T, 4): weight, weighted loss, predicted, actual
-    carry: jax.Array  # (N, T, 4): what the last additions rounded away
+    sums: jax.Array  # (N, T, 4): the fields of `metrics.Sums`
+    carry: jax.Array  # (N, T, 4): what `sums` has too much by rounding
 
 
 def init(num_domains: int, tasks: Sequence[Task]) -> Stream:
@@ -84,43 +84,37 @@ def add_exactly(
 def compute(
     stream: Stream, tasks: Sequence[Task], domains: Sequence[str]
 ) -> dict[str, Any]:
-    """The metrics of `metrics.report`, but with the histogram's AUC.
+    """The "tasks" and "domains" of `metrics.report`, without "auc_pr" and users.
 
-    Scores in one bin, 1/256 wide, count as equal. Where scores are spread over a few
-    units of the logit, as they are, that moves the AUC by less than 1e-4.
+    Scores in one bin, 1/256 wide, count as equal. That moves "auc_roc" by less than
+    1e-4 where the logits have a standard deviation of 0.25 or more.
+
+    Raises:
+        OverflowError: A count has passed 2^31.
     """
-    histogram, sums = np.float64(stream.histogram), np.float64(stream.sums)
+    histogram = np.asarray(stream.histogram)
+    if (histogram < 0).any():
+        raise OverflowError("A stream counts up to 2^31 examples a bin; start anew.")
+    sums = np.float64(stream.sums) - np.float64(stream.carry)
 
-    def of(histogram, sums):
+    def of(counts, sums):
         return {
-            task.name: _measure(task, histogram[i], sums[i])
+            task.name: _measure(task, counts[i], metrics.Sums(*sums[i].tolist()))
             for i, task in enumerate(tasks)
         }
 
     by_domain = {name: of(histogram[i], sums[i]) for i, name in enumerate(domains)}
-    overall = of(histogram.sum(axis=0), sums.sum(axis=0))
+    overall = of(histogram.sum(axis=0, dtype=np.int64), sums.sum(axis=0))
     return {"tasks": overall, "domains": by_domain}
+
+
+def _measure(task: Task, counts: np.ndarray, sums: metrics.Sums) -> metrics.Measured:
+    negatives, positives = np.float64(counts[:, ::-1])
+    if task.loss == "squared":
+        return metrics.of_squared(sums, int(counts.sum(dtype=np.int64)))
+    return metrics.of_binary(sums, metrics.Curve(positives, negatives))
 
 
 def loss_of(measured: metrics.Measured) -> float | None:
     """A task's mean loss, whichever it trains with."""
     return measured["mse"] if "mse" in measured else measured["log_loss"]
-
-
-def _measure(task: Task, histogram: np.ndarray, sums: np.ndarray) -> metrics.Measured:
-    weight, loss, predicted, actual = (float(v) for v in sums)
-    mean = loss / weight if weight else None
-    examples = int(histogram.sum())
-    if task.loss == "squared":
-        rmse = None if mean is None else mean**0.5
-        return {"mse": mean, "rmse": rmse, "examples": examples}
-    negatives, positives = histogram[:, ::-1]
-    curve = metrics.Curve(positives, negatives)
-    return {
-        "auc_roc": curve.auc_roc(),
-        "log_loss": mean,
-        "normalised_entropy": metrics.entropy_ratio(mean, actual, weight),
-        "calibration": predicted / actual if actual else None,
-        "examples": examples,
-        "positives": int(positives.sum()),
-    }

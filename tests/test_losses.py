@@ -1,4 +1,4 @@
-"""Losses, and how weightings join them."""
+"""Losses against a loop, and their gradients against finite differences."""
 
 import jax
 import jax.numpy as jnp
@@ -6,13 +6,11 @@ import numpy as np
 import pytest
 from helpers import random_array
 
-from ple_jax import losses, registry, weightings
+from ple_jax import losses
 from ple_jax.schema import Task
-from ple_jax.weightings import Clock
 
 TASKS = (Task("click"), Task("time", loss="squared"), Task("buy"))
 B, T = 11, 3
-NOW = Clock(jnp.int32(7), jnp.int32(2))
 
 
 def arrays():
@@ -69,59 +67,3 @@ def test_gradients_match_finite_differences():
         d = np.random.default_rng(1).normal(size=(B, T))
         want = (loss(wide[0] + 1e-6 * d) - loss(wide[0] - 1e-6 * d)) / 2e-6
         np.testing.assert_allclose((grads * d).sum(), want, rtol=1e-7)
-
-
-def test_fixed_weights_weigh():
-    weighting = weightings.build("fixed", weights=(1.0, 2.0, 0.5))
-    params, memory = weighting.init(3)
-    loss, _ = weighting.combine(params, memory, jnp.array([3.0, 5.0, 7.0]), NOW)
-    assert loss == 3 + 10 + 3.5
-
-
-@pytest.mark.parametrize(("clock", "t"), [("epoch", 2), ("step", 7)])
-def test_scheduled_weights_follow_equation_10(clock, t):
-    weighting = weightings.build(
-        "schedule", weights=(1.0, 2.0), ratios=(0.9, 1.1), clock=clock
-    )
-    params, memory = weighting.init(2)
-    loss, _ = weighting.combine(params, memory, jnp.array([3.0, 5.0]), NOW)
-    np.testing.assert_allclose(loss, 0.9**t * 3 + 2 * 1.1**t * 5, rtol=1e-6)
-
-
-@pytest.mark.parametrize("kind", weightings.available())
-def test_a_weighting_keeps_its_types_from_step_to_step(kind):
-    weighting = weightings.build(kind)
-    params, memory = weighting.init(T)
-
-    def step(memory, values):
-        loss, memory = weighting.combine(params, memory, values, NOW)
-        return memory, loss
-
-    memory, total = jax.lax.scan(step, memory, jnp.ones((5, T)))
-    np.testing.assert_allclose(total, T)
-
-
-def test_mistakes_are_explained():
-    with pytest.raises(ValueError, match="Did you mean 'schedule'"):
-        weightings.build("schedul")
-    with pytest.raises(ValueError, match="Did you mean 'weights'"):
-        weightings.build("fixed", weight=(1.0,))
-    with pytest.raises(ValueError, match="one value for each of the 3 tasks"):
-        weightings.build("fixed", weights=(1.0, 2.0)).init(3)
-
-
-def test_options_and_their_help_are_read_from_the_code():
-    def build(first: int, second: tuple[int, ...] = (1,)):
-        """Something.
-
-        Args:
-            first: One
-                or another.
-            second: Two: three.
-
-        Reference: nobody.
-        """
-
-    options = registry.options_of(build)
-    assert options["first"][:1] + options["first"][2:] == (int, True, "One or another.")
-    assert options["second"] == (tuple[int, ...], (1,), False, "Two: three.")

@@ -1,16 +1,15 @@
-"""Exact metrics against definitions, and streaming ones against exact ones."""
+"""Exact metrics against loops from their definitions, and against scikit-learn."""
 
-import jax
-import jax.numpy as jnp
+import json
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn import metrics as sk
 
-from ple_jax import metrics, streaming
+from ple_jax import metrics
 from ple_jax.schema import Task
-from ple_jax.types import Batch
 
 TASKS = (Task("click"), Task("buy"), Task("time", loss="squared"))
 DOMAINS = ("shop", "home")
@@ -152,64 +151,61 @@ def test_scores_that_are_no_numbers_are_an_error():
 
 def test_huge_logits_have_finite_losses():
     z, y = np.array([1e4, -1e4, 1e4]), np.array([1.0, 0.0, 0.0])
-    assert metrics.log_loss(z, y, np.ones(3)) == pytest.approx(1e4 / 3)
-    assert metrics.calibration(z, y, np.ones(3)) == pytest.approx(2)
-
-
-def batches_of(arrays, size):
-    logits, labels, observed, weights, domain = arrays
-    for i in range(0, len(logits), size):
-        part = slice(i, i + size)
-        empty = np.zeros((len(logits[part]), 0), np.int32)
-        batch = Batch(
-            empty,
-            {},
-            np.float32(empty),
-            domain[part],
-            labels[part],
-            observed[part],
-            weights[part],
-        )
-        yield jnp.asarray(logits[part]), batch
-
-
-@pytest.mark.parametrize("size", [977, 5003])
-def test_streaming_agrees_with_exact(size):
-    arrays = many()
-    stream = streaming.init(2, TASKS)
-    update = jax.jit(lambda s, z, b: streaming.update(s, z, b, TASKS))
-    for logits, batch in batches_of(arrays, size):
-        stream = update(stream, logits, batch)
-    got = streaming.compute(stream, TASKS, DOMAINS)
-    want = metrics.report(*arrays, TASKS, DOMAINS)
-    for part in ("shop", "home", None):
-        mine = got["tasks"] if part is None else got["domains"][part]
-        exact = want["tasks"] if part is None else want["domains"][part]
-        for task, values in mine.items():
-            for name, value in values.items():
-                tolerance = 1e-4 if name == "auc_roc" else 1e-5
-                assert value == pytest.approx(exact[task][name], rel=tolerance), (
-                    task,
-                    name,
-                )
-
-
-def test_streams_of_parts_add_up():
-    arrays, stream = many(), streaming.init(2, TASKS)
-    update = lambda s, z, b: streaming.update(s, z, b, TASKS)
-    parts = [update(stream, z, b) for z, b in batches_of(arrays, 2500)]
-    whole = stream
-    for z, b in batches_of(arrays, 2500):
-        whole = update(whole, z, b)
-    added = jax.tree.map(lambda *leaves: sum(leaves), *parts)
-    np.testing.assert_array_equal(added.histogram, whole.histogram)
-    np.testing.assert_allclose(added.sums, whole.sums, rtol=1e-6)
-
-
-def test_sums_of_many_small_numbers_keep_their_digits():
-    add = lambda _, carried: streaming.add_exactly(
-        carried[0], jnp.full((), 0.1), carried[1]
+    assert metrics.Sums.of(TASKS[0], z, y, np.ones(3)).mean_loss() == pytest.approx(
+        1e4 / 3
     )
-    zero = jnp.zeros(())
-    total, _ = jax.jit(lambda: jax.lax.fori_loop(0, 1_000_000, add, (zero, zero)))()
-    assert float(total) == pytest.approx(1_000_000 * float(np.float32(0.1)), rel=1e-6)
+    assert metrics.Sums.of(TASKS[0], z, y, np.ones(3)).calibration() == pytest.approx(2)
+
+
+seeds = st.integers(0, 10_000)
+
+
+@given(seeds)
+@settings(deadline=None, max_examples=20)
+def test_the_order_of_examples_does_not_matter(seed):
+    arrays = many(60, seed)
+    order = np.random.default_rng(seed).permutation(60)
+    want = metrics.report(*arrays, TASKS, DOMAINS, user=np.arange(60) % 7)
+    moved = (a[order] for a in arrays)
+    got = metrics.report(*moved, TASKS, DOMAINS, user=(np.arange(60) % 7)[order])
+    assert list(got["domains"]) == list(want["domains"])
+    for name, measured in want["tasks"].items():
+        assert got["tasks"][name] == pytest.approx(measured, rel=1e-12)
+
+
+@given(seeds)
+@settings(deadline=None, max_examples=20)
+def test_what_is_not_observed_is_as_if_it_were_not_there(seed):
+    logits, labels, observed, weights, domain = many(60, seed)
+    want = metrics.report(logits, labels, observed, weights, domain, TASKS, DOMAINS)
+    for i, task in enumerate(TASKS):
+        seen = observed[:, i]
+        got = metrics.measure(task, logits[seen, i], labels[seen, i], weights[seen])
+        assert got == want["tasks"][task.name]
+
+
+@given(st.integers(1, 30), st.integers(1, 30))
+def test_one_score_for_all_ranks_by_chance(positives, negatives):
+    labels = np.r_[np.ones(positives), np.zeros(negatives)]
+    scores = np.full(len(labels), 0.3)
+    assert metrics.auc_roc(scores, labels) == 0.5
+    rate = positives / len(labels)
+    assert metrics.auc_pr(scores, labels) == pytest.approx(rate)
+    logit = np.full(len(labels), np.log(positives / negatives))
+    sums = metrics.Sums.of(TASKS[0], logit, labels, np.ones(len(labels)))
+    assert sums.normalised_entropy() == pytest.approx(1)
+    assert sums.calibration() == pytest.approx(1)
+
+
+def test_a_report_is_plain_and_needs_neither_weights_nor_one_domain():
+    logits, labels, observed, weights, _ = many(50)
+    report = metrics.report(logits, labels, observed, None, None, TASKS, ("all",))
+    assert json.loads(json.dumps(report)) == report
+    assert report["domains"]["all"] == report["tasks"]
+    assert report["examples"] == 50
+    ones = metrics.report(
+        logits, labels, observed, np.ones_like(weights), None, TASKS, ("all",)
+    )
+    assert ones == report
+    with pytest.raises(ValueError, match="there are 2"):
+        metrics.report(logits, labels, observed, None, None, TASKS, DOMAINS)

@@ -13,6 +13,7 @@ import numpy as np
 from ple_jax.data._columns import Rows
 from ple_jax.data._encode import Counts, Encoder
 from ple_jax.data._examples import Examples
+from ple_jax.data._schema_file import schema_to_dict
 from ple_jax.data._source import Source, cache_dir
 from ple_jax.data._split import assigner
 from ple_jax.data._store import FACTS, VERSION, Prepared, fingerprint
@@ -23,7 +24,8 @@ Advance = Callable[[int], None]  # told how many rows were done
 
 def prepared(source: Source, progress: Advance = lambda rows: None) -> Prepared:
     """The source's prepared data set, from the cache if it was prepared before."""
-    identity = json.dumps([VERSION, source.identity], sort_keys=True)
+    whole = [VERSION, schema_to_dict(source.schema), source.identity]
+    identity = json.dumps(whole, sort_keys=True)
     key = hashlib.blake2b(identity.encode(), digest_size=12).hexdigest()
     directory = cache_dir() / "prepared" / key
     if directory.exists():

@@ -4,7 +4,7 @@ import pathlib
 from typing import Any
 
 from ple_jax.data._read import expand, read
-from ple_jax.data._schema_file import read_schema, schema_to_dict
+from ple_jax.data._schema_file import read_schema
 from ple_jax.data._source import Source
 
 
@@ -19,11 +19,7 @@ def build(schema: str, files: tuple[str, ...]) -> Source:
     return Source(
         schema=meaning,
         chunks=lambda: read(paths, meaning),
-        identity={
-            "kind": "table",
-            "schema": schema_to_dict(meaning),
-            "files": [_identity(path) for path in paths],
-        },
+        identity={"kind": "table", "files": [_identity(path) for path in paths]},
     )
 
 

@@ -18,7 +18,7 @@ def build(kind: str, **options: Any) -> Weighting:
         ValueError: An unknown kind or option; the message names the nearest.
     """
     make = registry.find(__name__, kind).build
+    known = registry.options_of(make)
     for option in options:
-        known = registry.options_of(make)
         registry.check_known(option, known, f"option of weighting {kind!r}")
     return make(**options)
