@@ -54,11 +54,13 @@ def parser() -> argparse.ArgumentParser:
     new.add_argument("experiment", nargs="?", type=pathlib.Path)
     new.add_argument("--run-dir", type=pathlib.Path)
     new.add_argument("--resume", action="store_true")
+    new.add_argument("--data-dir", help="where raw files lie")
     new.add_argument("-h", "--help", action="store_true")
 
     new = command("prepare", prepare, "prepare a data set once, without training")
     new.add_argument("experiment", type=pathlib.Path, help="its [data] section is read")
     new.add_argument("--out", type=pathlib.Path, help="a new directory; else the cache")
+    new.add_argument("--data-dir", help="where raw files lie")
 
     new = command("evaluate", evaluate, "measure a run's best checkpoint on a split")
     new.add_argument("run", type=pathlib.Path, help="a run directory")
@@ -79,7 +81,8 @@ def parser() -> argparse.ArgumentParser:
 
 
 TRAIN_HELP = """\
-usage: ple-jax train EXPERIMENT.toml [--run-dir DIR] [--resume] [--SECTION.KNOB VALUE]
+usage: ple-jax train EXPERIMENT.toml [--run-dir DIR] [--resume] [--data-dir DIR]
+                     [--SECTION.KNOB VALUE ...]
 
 Trains an experiment and writes a run directory: DIR, or else the first of
 runs/EXPERIMENT, runs/EXPERIMENT-2, ... that is free. With --resume, DIR is continued
@@ -97,6 +100,7 @@ def train(asked: argparse.Namespace, rest: list[str]) -> int:
         print(TRAIN_HELP.format(name=name))
         rest = [*rest, "--help"]
     tree = tree_of(asked)
+    rest += ["--data.data-dir", asked.data_dir] if asked.data_dir else []
     experiment, dropped = flags.parse(tree, rest, "ple-jax train EXPERIMENT.toml")
     if dropped:
         kind = experiment.model.kind
@@ -150,7 +154,10 @@ def prepare(asked: argparse.Namespace, rest: list[str]) -> int:
     """`ple-jax prepare`."""
     from ple_jax import config, run, writers
 
-    experiment = config.from_dict(config.load(asked.experiment))
+    tree = config.load(asked.experiment)
+    if asked.data_dir:
+        tree.setdefault("data", {})["data_dir"] = asked.data_dir
+    experiment = config.from_dict(tree)
     prepared = run.prepare(experiment.data, asked.out)
     writers.show(writers.prepared_table(prepared))
     return 0

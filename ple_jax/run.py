@@ -51,6 +51,8 @@ class Run:
 def prepare(plugin: Plugin, out: pathlib.Path | None = None) -> Prepared:
     """The prepared data set of a `[data]` section: in `out`, or else in the cache."""
     source = data.find(plugin.kind).build(**plugin.options)
+    if isinstance(source, Prepared):
+        return source
     if source.terms:
         writers.say(f"terms of {plugin.kind}: {source.terms}")
     with writers.bar(f"preparing {plugin.kind}") as advance:

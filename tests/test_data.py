@@ -1,5 +1,6 @@
 """From raw rows to batches: what is fitted where, and what every mistake says."""
 
+import dataclasses
 import gzip
 import hashlib
 import json
@@ -20,6 +21,7 @@ from ple_jax.data._examples import Examples
 from ple_jax.data._loader import Loader, in_order, permuted
 from ple_jax.data._numeric import bucket_edges, fit
 from ple_jax.data._prepare import prepare, prepared
+from ple_jax.data._read import read
 from ple_jax.data._schema_file import (
     from_tree,
     read_schema,
@@ -387,6 +389,24 @@ def test_csv_gzip_and_parquet_files_give_the_same_data(tmp_path, data):
             np.testing.assert_array_equal(
                 array, arrays_of(data)[key], err_msg=f"{files} {key}"
             )
+
+
+def test_a_header_line_is_known_where_none_is_needed(tmp_path, data):
+    form = Format(header=False, columns=tuple(raw().column_names))
+    schema = dataclasses.replace(SCHEMA, format=form)
+    write_csv(tmp_path / "with.csv", raw().select(raw().column_names[::-1]))
+    lines = [
+        ",".join("" if v is None else str(v) for v in r.values())
+        for r in raw().to_pylist()
+    ]
+    (tmp_path / "without.csv").write_text("\n".join(lines) + "\n")
+    one, other = (
+        [c.table for c in read([tmp_path / f], schema)]
+        for f in ("with.csv", "without.csv")
+    )
+    assert (
+        pa.concat_tables(one).select(raw().column_names).equals(pa.concat_tables(other))
+    )
 
 
 def changed(name, row, value):

@@ -18,6 +18,7 @@ from ple_jax.data import synthetic
 from ple_jax.data._loader import Loader
 from ple_jax.data._prepare import prepare
 from ple_jax.layers.tables import Tables
+from ple_jax.schema import Field, Schema, Task
 from ple_jax.weightings import Weighting
 
 TINY = {
@@ -213,6 +214,21 @@ def test_every_kind_of_field_trains_with_users_and_sample_spaces(everything, tmp
     assert tasks["click"]["grouped_auc"] is not None
 
 
+def test_a_squared_task_learns_a_number(tmp_path):
+    number = np.random.default_rng(0).normal(size=900)
+    rows = pa.table({"x": number, "click": np.int8(number > 0), "time": 3 * number + 1})
+    schema = Schema(
+        (Field("x", "numeric", ("standard",)),),
+        (Task("click"), Task("time", loss="squared")),
+    )
+    data = prepare(source(rows, schema), tmp_path / "prepared")
+    options = {"metric": "rmse/time", "epochs": 8}
+    chosen = new_run(data, tmp_path / "run", train=options)
+    assert loop.fit(chosen)["test"]["tasks"]["time"]["rmse"] < 1
+    records = [json.loads(line) for line in chosen.metrics.read_text().splitlines()]
+    assert records[-1]["score"] == -records[-1]["metric"]
+
+
 @pytest.mark.parametrize("kind", models.available())
 def test_every_model_trains_on_every_kind_of_field(kind, everything):
     tree = {"model": {"kind": kind}, "train": TINY["train"]}
@@ -367,6 +383,12 @@ def test_prepare_models_and_datasets(here, capsys):
     assert "validation" in capsys.readouterr().out
     assert call("prepare", "tiny.toml", "--out", "prepared") == 2
     assert "exists already" in capsys.readouterr().err
+    (here / "again.toml").write_text(
+        '[data]\nkind = "prepared"\ndirectory = "prepared"\n[train]\nepochs = 1\n'
+        "batch_size = 64\n"
+    )
+    assert call("train", "again.toml") == 0
+    capsys.readouterr()
     assert call("models", "--json") == 0
     assert set(json.loads(capsys.readouterr().out)) == set(models.available())
     assert call("datasets", "--json") == 0

@@ -1,6 +1,7 @@
 """Reads CSV, CSV.gz and Parquet files strictly, one bounded chunk after another."""
 
 import glob
+import gzip
 import pathlib
 from collections.abc import Iterable, Iterator, Sequence
 
@@ -65,7 +66,8 @@ def expand(files: Iterable[str | pathlib.Path]) -> list[pathlib.Path]:
 
 
 def _csv(path: pathlib.Path, form: Format) -> Iterator[pa.Table]:
-    names = None if form.header else list(form.columns)
+    # A table of other columns, or in another order, may say so in a header line.
+    names = None if form.header or _is_header(path, form) else list(form.columns)
     reading = pyarrow.csv.ReadOptions(block_size=CSV_BLOCK, column_names=names)
     parsing = pyarrow.csv.ParseOptions(delimiter=form.delimiter)
     # The first pass over a file only asks for its columns; all of them are strings.
@@ -78,6 +80,14 @@ def _csv(path: pathlib.Path, form: Format) -> Iterator[pa.Table]:
     with pyarrow.csv.open_csv(path, reading, parsing, converting) as batches:
         for batch in batches:
             yield pa.Table.from_batches([batch])
+
+
+def _is_header(path: pathlib.Path, form: Format) -> bool:
+    """Whether the first line names columns, though none has to."""
+    opening = gzip.open if path.suffix == ".gz" else open
+    with opening(path, "rt", encoding="utf-8", errors="replace") as file:
+        first = [name.strip() for name in file.readline().split(form.delimiter)]
+    return set(first) <= set(form.columns)
 
 
 def _parquet(path: pathlib.Path) -> Iterator[pa.Table]:
