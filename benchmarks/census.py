@@ -1,6 +1,6 @@
 """How long the main job takes: preparing Census-Income, and training on it.
 
-    python benchmarks/census.py [EXPERIMENT.toml] [--json] [--SECTION.KNOB VALUE ...]
+    python benchmarks/census.py [--experiment FILE] [--json] [--SECTION.KNOB VALUE ...]
 
 The data set is prepared anew, from raw files that are there already. Examples a second
 are those of the epochs after the first: loader included, evaluation not.
@@ -26,7 +26,7 @@ EXPERIMENT = pathlib.Path(__file__).parent.parent / "experiments" / "census_ple.
 def main() -> None:
     """Prints one figure a line, or one JSON object."""
     parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
-    parser.add_argument("experiment", nargs="?", type=pathlib.Path, default=EXPERIMENT)
+    parser.add_argument("--experiment", type=pathlib.Path, default=EXPERIMENT)
     parser.add_argument("--json", action="store_true")
     asked, knobs = parser.parse_known_args()
     experiment, _ = flags.parse(config.load(asked.experiment), knobs, "census.py")

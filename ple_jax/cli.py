@@ -51,7 +51,6 @@ def parser() -> argparse.ArgumentParser:
         new._actions[0]
     )  # --help is answered with the experiment's flags
     del new._option_string_actions["-h"], new._option_string_actions["--help"]
-    new.add_argument("experiment", nargs="?", type=pathlib.Path)
     new.add_argument("--run-dir", type=pathlib.Path)
     new.add_argument("--resume", action="store_true")
     new.add_argument("--data-dir", help="where raw files lie")
@@ -95,6 +94,9 @@ def train(asked: argparse.Namespace, rest: list[str]) -> int:
     """`ple-jax train`."""
     from ple_jax import flags, loop, writers
 
+    # Not argparse's: it would take a knob's value for it where none is named.
+    named = bool(rest) and not rest[0].startswith("-")
+    asked.experiment = pathlib.Path(rest.pop(0)) if named else None
     if asked.help:
         name = asked.experiment or "the default experiment"
         print(TRAIN_HELP.format(name=name))

@@ -409,6 +409,10 @@ def test_prepare_models_and_datasets(here, capsys):
         ),
         (["train", "tiny.toml", "--train.batch-size", "9999"], "at most the"),
         (["train", "tiny.toml", "--resume"], "--resume needs --run-dir"),
+        (
+            ["train", "--resume", "--run-dir", "x", "--train.epochs", "3"],
+            "run directory",
+        ),
         (["evaluate", "nowhere"], "not a run directory"),
         (["evaluate", ".", "--split", "tset"], "invalid choice"),
         (["train", "tiny.toml", "--train.epochz", "1"], "epochs"),
