@@ -1,5 +1,6 @@
 """The train state, the optimizer, and the jitted step."""
 
+import dataclasses
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -12,7 +13,7 @@ import optax
 from ple_jax import losses, models, streaming, weightings
 from ple_jax.config import Experiment, Train
 from ple_jax.layers.tables import Tables
-from ple_jax.schema import Layout
+from ple_jax.schema import Layout, Task
 from ple_jax.types import Batch, PyTree
 from ple_jax.weightings._base import Clock, Weighting
 
@@ -32,12 +33,12 @@ class TrainState:
 
 
 class Trainer(NamedTuple):
-    """The pure functions of one experiment."""
+    """The pure functions of one experiment, jitted."""
 
     init: Callable[[], TrainState]
-    # Jitted; donates the state; the second result says when the first is ready.
+    # Donates the state; the second result says when the first is ready.
     steps: Callable[[TrainState, Batch, int], tuple[TrainState, jax.Array]]
-    score: Callable[[PyTree, Batch], jax.Array]  # jitted; variables -> logits (B, T)
+    score: Callable[[PyTree, Batch], jax.Array]  # variables -> logits (B, T)
 
 
 def trainer_of(
@@ -65,99 +66,137 @@ def make_trainer(
     steps_per_epoch: int,
 ) -> Trainer:
     """Joins a model, its input, a weighting and an optimizer into `Trainer`."""
-    tasks = tables.layout.tasks
     tx = make_optimizer(train, train.epochs * steps_per_epoch)
+    parts = Parts(model, tables, weighting, train, tx, steps_per_epoch)
+    return Trainer(
+        jax.jit(parts.init),
+        jax.jit(parts.steps, donate_argnums=0),
+        jax.jit(parts.score),
+    )
 
-    def logits_of(trained, batch_stats, batch, key=None):
-        x = tables.assemble(tables.lookup(trained["tables"], batch), batch, key)
-        variables = {"params": trained["model"], "batch_stats": batch_stats}
-        if key is None:
-            return model.apply(variables, x, batch.domain), batch_stats
-        rngs = {"dropout": jax.random.fold_in(key, 1)}
-        logits, updated = model.apply(
-            variables, x, batch.domain, True, rngs=rngs, mutable=["batch_stats"]
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Parts:
+    """What a step is made of; its methods are pure functions of their arguments."""
+
+    model: nn.Module
+    tables: Tables
+    weighting: Weighting
+    train: Train
+    tx: optax.GradientTransformation
+    steps_per_epoch: int
+
+    @property
+    def tasks(self) -> tuple[Task, ...]:
+        """The tasks, in the order of the axis T."""
+        return self.tables.layout.tasks
+
+    def init(self) -> TrainState:
+        """The state before the first step."""
+        model_key, table_key, step_key = jax.random.split(
+            jax.random.key(self.train.seed), 3
         )
-        return logits, updated.get("batch_stats", {})
-
-    def losses_of(trained, state, batch, key):
-        logits, stats = logits_of(trained, state.batch_stats, batch, key)
-        each = losses.task_losses(
-            logits, batch.labels, batch.observed, batch.weights, tasks
-        )
-        return each, (logits, stats)
-
-    def gradients(state, batch, key):
-        """Of the weighted loss; by way of each task's own where `merge` asks for it."""
-        clock = Clock(state.step, state.step // steps_per_epoch)
-
-        def loss_of(trained):
-            each, aux = losses_of(trained, state, batch, key)
-            loss, memory = weighting.combine(
-                trained["weighting"], state.memory, each, clock
-            )
-            return loss, (memory, aux)
-
-        if weighting.merge is None:
-            grads, (memory, aux) = jax.grad(loss_of, has_aux=True)(state.trained)
-            return grads, memory, aux
-        each, pull_back, aux = jax.vjp(
-            lambda trained: losses_of(trained, state, batch, key),
-            state.trained,
-            has_aux=True,
-        )
-        (stacked,) = jax.vmap(pull_back)(jnp.eye(len(tasks), dtype=each.dtype))
-        grads, memory = weighting.merge(state.memory, each, stacked)
-        return grads, memory, aux
-
-    def step(state: TrainState, batch: Batch) -> TrainState:
-        key = jax.random.fold_in(jax.random.wrap_key_data(state.seed), state.step)
-        grads, memory, (logits, batch_stats) = gradients(state, batch, key)
-        updates, opt_state = tx.update(grads, state.opt_state, state.trained)
-        trained = optax.apply_updates(state.trained, updates)
-        return state.replace(
-            step=state.step + 1,
+        variables = init_variables(self.model, self.tables, model_key, table_key)
+        params, memory = self.weighting.init(len(self.tasks))
+        averaged = {"model": variables["model"], "tables": variables["tables"]}
+        trained = averaged | {"weighting": params}
+        average = jax.tree.map(jnp.copy, averaged) if self.train.average_decay else ()
+        return TrainState(
+            step=jnp.zeros((), jnp.int32),
             trained=trained,
-            average=moving_average(state, trained, train.average_decay),
-            batch_stats=batch_stats,
-            opt_state=opt_state,
+            average=average,
+            batch_stats=variables["batch_stats"],
+            opt_state=self.tx.init(trained),
             memory=memory,
-            stream=streaming.update(state.stream, logits, batch, tasks),
+            stream=streaming.init(len(self.tables.layout.domains), self.tasks),
+            seed=jax.random.key_data(step_key),
         )
 
-    def steps(state, batches, count):
+    def steps(
+        self, state: TrainState, batches: Batch, count: int
+    ) -> tuple[TrainState, jax.Array]:
         """`count` steps on the leading axis of `batches`: one program for any count."""
 
         def body(i, state):
-            return step(state, jax.tree.map(lambda leaf: leaf[i], batches))
+            return self.step(state, jax.tree.map(lambda leaf: leaf[i], batches))
 
         state = jax.lax.fori_loop(0, count, body, state)
         return state, state.step
 
-    def init() -> TrainState:
-        model_key, table_key, step_key = jax.random.split(jax.random.key(train.seed), 3)
-        variables = init_variables(model, tables, model_key, table_key)
-        weighting_params, memory = weighting.init(len(tasks))
-        trained = {
-            "model": variables["model"],
-            "tables": variables["tables"],
-            "weighting": weighting_params,
-        }
-        averaged = {k: v for k, v in trained.items() if k != "weighting"}
-        return TrainState(
-            step=jnp.zeros((), jnp.int32),
+    def step(self, state: TrainState, batch: Batch) -> TrainState:
+        """One update of everything that is trained."""
+        key = jax.random.fold_in(jax.random.wrap_key_data(state.seed), state.step)
+        grads, memory, (logits, batch_stats) = self.gradients(state, batch, key)
+        updates, opt_state = self.tx.update(grads, state.opt_state, state.trained)
+        trained = optax.apply_updates(state.trained, updates)
+        return state.replace(
+            step=state.step + 1,
             trained=trained,
-            average=jax.tree.map(jnp.copy, averaged) if train.average_decay else (),
-            batch_stats=variables["batch_stats"],
-            opt_state=tx.init(trained),
+            average=moving_average(state, trained, self.train.average_decay),
+            batch_stats=batch_stats,
+            opt_state=opt_state,
             memory=memory,
-            stream=streaming.init(len(tables.layout.domains), tasks),
-            seed=jax.random.key_data(step_key),
+            stream=streaming.update(state.stream, logits, batch, self.tasks),
         )
 
-    def score(variables, batch):
-        return logits_of(variables, variables["batch_stats"], batch)[0]
+    def gradients(
+        self, state: TrainState, batch: Batch, key: jax.Array
+    ) -> tuple[PyTree, PyTree, tuple[jax.Array, PyTree]]:
+        """Of the weighted loss; the weighting's memory; logits and batch statistics."""
+        if self.weighting.merge is not None:
+            return self._merged_gradients(state, batch, key)
+        clock = Clock(state.step, state.step // self.steps_per_epoch)
 
-    return Trainer(jax.jit(init), jax.jit(steps, donate_argnums=0), jax.jit(score))
+        def loss_of(trained):
+            each, aux = self.losses(trained, state.batch_stats, batch, key)
+            loss, memory = self.weighting.combine(
+                trained["weighting"], state.memory, each, clock
+            )
+            return loss, (memory, aux)
+
+        grads, (memory, aux) = jax.grad(loss_of, has_aux=True)(state.trained)
+        return grads, memory, aux
+
+    def _merged_gradients(self, state, batch, key):
+        """As `gradients`, by way of each task's own."""
+        each, pull_back, aux = jax.vjp(
+            lambda trained: self.losses(trained, state.batch_stats, batch, key),
+            state.trained,
+            has_aux=True,
+        )
+        (stacked,) = jax.vmap(pull_back)(jnp.eye(len(self.tasks), dtype=each.dtype))
+        grads, memory = self.weighting.merge(state.memory, each, stacked)
+        return grads, memory, aux
+
+    def losses(
+        self, trained: PyTree, batch_stats: PyTree, batch: Batch, key: jax.Array
+    ) -> tuple[jax.Array, tuple[jax.Array, PyTree]]:  # (T,), (logits, batch statistics)
+        """Each task's loss in training."""
+        x_key, model_key = jax.random.split(key)
+        logits, updated = self.model.apply(
+            {"params": trained["model"], "batch_stats": batch_stats},
+            self._input(trained, batch, x_key),
+            batch.domain,
+            True,
+            rngs={"dropout": model_key},
+            mutable=["batch_stats"],
+        )
+        each = losses.task_losses(
+            logits, batch.labels, batch.observed, batch.weights, self.tasks
+        )
+        return each, (logits, updated.get("batch_stats", {}))
+
+    def score(self, variables: PyTree, batch: Batch) -> jax.Array:  # (B, T) logits
+        """Logits outside of training."""
+        model = {
+            "params": variables["model"],
+            "batch_stats": variables["batch_stats"],
+        }
+        return self.model.apply(model, self._input(variables, batch), batch.domain)
+
+    def _input(self, trained, batch, key=None) -> jax.Array:  # (B, D)
+        rows = self.tables.lookup(trained["tables"], batch)
+        return self.tables.assemble(rows, batch, key)
 
 
 def init_variables(

@@ -46,20 +46,11 @@ def build(
     Differs from the paper: labels are cut to 0 and 1, some inputs are categories, and
         the constants that the paper leaves open are chosen here.
     """
+    options = dict(locals())  # just the arguments so far
     if not -1 <= correlation <= 1:
         raise ValueError(f"data.correlation must be in [-1, 1], got {correlation}.")
     if not 0 < base_rate < 1:
         raise ValueError(f"data.base_rate must be in (0, 1), got {base_rate}.")
-    options = {
-        "examples": examples,
-        "correlation": correlation,
-        "base_rate": base_rate,
-        "categorical": categorical,
-        "numeric": numeric,
-        "values": values,
-        "domains": domains,
-        "seed": seed,
-    }
     for name in ("examples", "categorical", "numeric", "values", "domains"):
         if options[name] < (0 if name in ("categorical", "numeric") else 1):
             raise ValueError(f"data.{name} is too small: {options[name]}.")
