@@ -55,7 +55,7 @@ def omoe(p, x):
 
 
 def mmoe(p, x, experts=8):
-    level, out = p["level"], []
+    level, out = p["level_0"], []
     for t in range(T):
         kernel = level["gates"]["kernel"][:, t * experts : (t + 1) * experts]
         weights = gate(kernel, x)
@@ -222,7 +222,7 @@ def test_cgc_without_task_experts_is_mmoe():
     cgc = models.build(
         "cgc", num_tasks=T, experts_per_task=0, shared_experts=5, **SMALL
     )
-    same = {"level_0": params["level"], "towers": params["towers"]}
+    same = {"level_0": params["level_0"], "towers": params["towers"]}
     np.testing.assert_allclose(logits(cgc, same, x), logits(mmoe, params, x), rtol=1e-6)
 
 
@@ -231,7 +231,7 @@ def test_mmoe_with_tied_gates_is_omoe():
     mmoe = models.build("mmoe", num_tasks=T, num_experts=5, **SMALL)
     kernel = np.tile(params["level"]["gates"]["kernel"], (1, T))
     tied = {"experts": params["level"]["experts"], "gates": {"kernel": kernel}}
-    same = {"level": tied, "towers": params["towers"]}
+    same = {"level_0": tied, "towers": params["towers"]}
     np.testing.assert_allclose(
         logits(mmoe, same, x), logits(omoe, params, x), rtol=1e-5, atol=1e-6
     )
@@ -277,11 +277,11 @@ def test_the_last_level_has_no_shared_gate():
 def test_permuting_tasks_permutes_logits():
     model, params, x = start("mmoe", num_experts=5)
     order = np.array([2, 0, 1])
-    kernel = params["level"]["gates"]["kernel"].reshape(D, T, 5)[:, order]
+    kernel = params["level_0"]["gates"]["kernel"].reshape(D, T, 5)[:, order]
     towers = jax.tree.map(lambda leaf: leaf[order], params["towers"])
-    experts = params["level"]["experts"]
+    experts = params["level_0"]["experts"]
     moved = {"experts": experts, "gates": {"kernel": kernel.reshape(D, -1)}}
-    got = logits(model, {"level": moved, "towers": towers}, x)
+    got = logits(model, {"level_0": moved, "towers": towers}, x)
     np.testing.assert_allclose(got, logits(model, params, x)[:, order], rtol=1e-5)
 
 
@@ -296,9 +296,9 @@ def test_mmoe_has_the_parameters_that_its_paper_counts():
         for path, leaf in jax.tree.leaves_with_path(tree)
         if path[-1].key == "kernel"
     )
-    experts, towers = params["level"]["experts"], params["towers"]["mlp"]
+    experts, towers = params["level_0"]["experts"], params["towers"]["mlp"]
     assert kernels(experts) + kernels(towers) == 13056
-    assert kernels(params["level"]["gates"]) == 100 * 8 * 2
+    assert kernels(params["level_0"]["gates"]) == 100 * 8 * 2
 
 
 def test_gate_weights_can_be_watched():

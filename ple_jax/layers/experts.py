@@ -17,15 +17,17 @@ class Routing:
     Attributes:
         owner: For each expert, the group whose input it reads (E,).
         visible: For each gate, the experts that it mixes; G tuples of expert numbers.
+        given: Experts beside these, whose outputs come from elsewhere; they stand last.
     """
 
     owner: tuple[int, ...]
     visible: tuple[tuple[int, ...], ...]
+    given: int = 0
 
     @cached_property
     def mask(self) -> np.ndarray:  # (G, E) bool
         """Whether gate g sees expert e."""
-        mask = np.zeros((len(self.visible), len(self.owner)), bool)
+        mask = np.zeros((len(self.visible), len(self.owner) + self.given), bool)
         for gate, experts in enumerate(self.visible):
             mask[gate, list(experts)] = True
         return mask
@@ -50,12 +52,13 @@ def everyone_sees_all(num_gates: int, num_experts: int, owned: bool = False) -> 
 
 
 def own_and_shared(
-    own: Sequence[int], shared: int, shared_gate: bool = False
+    own: Sequence[int], shared: int, shared_gate: bool = False, given: bool = False
 ) -> Routing:
     """A gate per group sees its own experts, then the shared ones.
 
     Groups 0 .. len(own)-1 own `own[g]` experts each; the last group is shared, and its
-    gate, if there is one, sees every expert.
+    gate, if there is one, sees every expert. The outputs of the shared ones may be
+    given.
     """
     counts = [*own, shared]
     owner = tuple(int(g) for g in np.repeat(np.arange(len(counts)), counts))
@@ -63,7 +66,11 @@ def own_and_shared(
     seen = [tuple(e for e, o in enumerate(owner) if o in (g, len(own))) for g in groups]
     if shared_gate:
         seen.append(tuple(range(len(owner))))
-    return Routing(owner, tuple(seen))
+    return (
+        Routing(owner[: sum(own)], tuple(seen), shared)
+        if given
+        else Routing(owner, tuple(seen))
+    )
 
 
 class MLP(nn.Module):
@@ -180,17 +187,23 @@ class Level(nn.Module):
         x: jax.Array,  # (B, D) for all experts, or (B, groups, D)
         selector: jax.Array,  # (B, D) for all gates, or (B, groups, D)
         train: bool = False,
+        given: jax.Array | None = None,  # (B, routing.given, H)
     ) -> jax.Array:  # (B, G, H)
         """Each gate's mixture; the weights (B, G, E) are sown as `mixture`."""
-        routing, one_input = self.routing, x.ndim == 2
-        experts = stack(MLP, len(routing.owner), one_input)(
+        outputs = [] if given is None else [given]
+        if self.routing.owner:
+            outputs = [self._outputs(x, train), *outputs]
+        weights = Gates(self.routing, self.gate_use_bias, name="gates")(selector)
+        self.sow("intermediates", "mixture", weights)
+        return jnp.einsum("bge,beh->bgh", weights, jnp.concatenate(outputs, axis=1))
+
+    def _outputs(self, x: jax.Array, train: bool) -> jax.Array:  # (B, E, H)
+        owner, one_input = self.routing.owner, x.ndim == 2
+        experts = stack(MLP, len(owner), one_input)(
             self.dims, self.dropout_rate, self.batch_norm, train, name="experts"
         )
         # With one input for all experts this is one product (B, D) x (D, E*H).
-        outputs = experts(x if one_input else x[:, np.array(routing.owner)])
-        weights = Gates(routing, self.gate_use_bias, name="gates")(selector)
-        self.sow("intermediates", "mixture", weights)
-        return jnp.einsum("bge,beh->bgh", weights, outputs)
+        return experts(x if one_input else x[:, np.array(owner)])
 
 
 class Towers(nn.Module):
@@ -199,29 +212,29 @@ class Towers(nn.Module):
         z_t = w_t . MLP_t(x_t) + b_t
 
     Attributes:
-        num_tasks: T.
+        num_towers: T, or fewer towers of several outputs each.
         dims: Widths of each tower's hidden layers.
         dropout_rate: Chance that a hidden unit is dropped while training.
         batch_norm: Whether towers normalise before each ReLU.
+        outputs: Logits of a tower.
     """
 
-    num_tasks: int
+    num_towers: int
     dims: tuple[int, ...]
     dropout_rate: float = 0.0
     batch_norm: bool = False
+    outputs: int = 1
 
     @nn.compact
     def __call__(
         self,
-        x: jax.Array,  # (B, T, H), or (B, H) for all
+        x: jax.Array,  # (B, towers, H), or (B, H) for all
         train: bool = False,
     ) -> jax.Array:  # (B, T) logits
         """One logit a task."""
-        one_input = x.ndim == 2
         if self.dims:
-            towers = stack(MLP, self.num_tasks, one_input)
-            x = towers(
-                self.dims, self.dropout_rate, self.batch_norm, train, name="mlp"
-            )(x)
-            one_input = False
-        return stack(nn.Dense, self.num_tasks, one_input)(1, name="heads")(x)[..., 0]
+            towers = stack(MLP, self.num_towers, one_input=x.ndim == 2)
+            options = self.dropout_rate, self.batch_norm, train
+            x = towers(self.dims, *options, name="mlp")(x)
+        heads = stack(nn.Dense, self.num_towers, one_input=x.ndim == 2)
+        return heads(self.outputs, name="heads")(x).reshape(x.shape[0], -1)

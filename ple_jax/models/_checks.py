@@ -1,6 +1,10 @@
 """Checks of options that several models have."""
 
+import typing
 from collections.abc import Sequence
+
+from ple_jax.layers.groups import Groups
+from ple_jax.registry import check_known
 
 
 def at_least(least: int, **values: int) -> None:
@@ -24,16 +28,26 @@ def rate(**values: float) -> None:
             raise ValueError(f"{name} must be in [0, 1), got {value}.")
 
 
-def experts(num_tasks: int, per_task: int | Sequence[int], shared: int) -> list[int]:
-    """How many experts each task owns.
+def groups(groups: str, batch_norm: bool = False) -> None:
+    """Raises a ValueError for unknown groups, or groups that batch norm cannot serve."""
+    check_known(groups, typing.get_args(Groups), "choice of groups")
+    if batch_norm and groups != "tasks":
+        raise ValueError(
+            f"batch_norm needs groups = 'tasks', got {groups!r}: networks of one domain "
+            "see few examples of a batch, whose statistics say little."
+        )
+
+
+def experts(groups: int, per_group: int | Sequence[int], shared: int) -> list[int]:
+    """How many experts each group owns.
 
     Raises:
-        ValueError: There is not one number for each task, or a task sees no expert.
+        ValueError: There is not one number for each group, or a group sees no expert.
     """
-    own = [per_task] * num_tasks if isinstance(per_task, int) else list(per_task)
-    if len(own) != num_tasks:
+    own = [per_group] * groups if isinstance(per_group, int) else list(per_group)
+    if len(own) != groups:
         raise ValueError(
-            f"experts_per_task needs one number for each of the {num_tasks} tasks, "
+            f"experts_per_task needs one number for each of the {groups} tasks, "
             f"got {own}."
         )
     if min(own) < 0 or min(own) + shared < 1:

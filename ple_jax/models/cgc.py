@@ -1,11 +1,13 @@
 """Customized gate control: PLE of one level (Tang et al., RecSys 2020)."""
 
+from ple_jax.layers.groups import Groups
 from ple_jax.models.ple import PLE
 
 
 def build(
     num_tasks: int,
     num_domains: int = 1,
+    groups: Groups = "tasks",
     experts_per_task: int | tuple[int, ...] = 2,
     shared_experts: int = 2,
     expert_dims: tuple[int, ...] = (64,),
@@ -20,7 +22,9 @@ def build(
 
     Args:
         num_tasks: T.
-        num_domains: N; the model does not look at the domain.
+        num_domains: N.
+        groups: Whether gates, own experts and towers belong to tasks, domains, or pairs
+            of both; each example gets its own domain's logits.
         experts_per_task: Experts that a task owns: one number for all, or one each.
         shared_experts: Experts that all tasks see.
         expert_dims: Widths of the layers of each expert.
@@ -34,6 +38,7 @@ def build(
     return PLE(
         num_tasks=num_tasks,
         num_domains=num_domains,
+        groups=groups,
         num_levels=1,
         experts_per_task=experts_per_task,
         shared_experts=shared_experts,

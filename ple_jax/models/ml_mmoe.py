@@ -3,7 +3,14 @@
 import flax.linen as nn
 import jax
 
-from ple_jax.layers.experts import Level, Towers, everyone_sees_all
+from ple_jax.layers.experts import (
+    MLP,
+    Level,
+    everyone_sees_all,
+    own_and_shared,
+    stack,
+)
+from ple_jax.layers.groups import Grouping, Groups, own_heads, own_towers
 from ple_jax.models import _checks
 
 
@@ -18,7 +25,9 @@ class MLMMoE(nn.Module):
 
     Attributes:
         num_tasks: T.
-        num_domains: N; the model does not look at the domain.
+        num_domains: N.
+        groups: Whether the last gates and the towers belong to tasks, domains, or pairs
+            of both; each example gets its own domain's logits.
         num_experts: E, of every level.
         num_levels: Levels of experts; 1 is MMoE.
         expert_dims: Widths of the layers of each expert.
@@ -32,6 +41,7 @@ class MLMMoE(nn.Module):
 
     num_tasks: int
     num_domains: int = 1
+    groups: Groups = "tasks"
     num_experts: int = 3
     num_levels: int = 2
     expert_dims: tuple[int, ...] = (64,)
@@ -44,32 +54,38 @@ class MLMMoE(nn.Module):
         _checks.at_least(1, num_experts=self.num_experts, num_levels=self.num_levels)
         _checks.dims(expert_dims=self.expert_dims, tower_dims=self.tower_dims)
         _checks.rate(dropout_rate=self.dropout_rate)
+        _checks.groups(self.groups, self.batch_norm)
         super().__post_init__()
 
     @nn.compact
     def __call__(
         self,
         x: jax.Array,  # (B, D)
-        domain: jax.Array,  # (B,) int32, not looked at
+        domain: jax.Array,  # (B,) int32
         train: bool = False,
     ) -> jax.Array:  # (B, T) logits
         """One logit a task."""
+        grouping = Grouping(self.groups, self.num_tasks, self.num_domains)
         options, selector = (self.dropout_rate, self.batch_norm), x
-        for level in range(self.num_levels):
-            last = level == self.num_levels - 1
+        for j in range(self.num_levels):
+            last = j == self.num_levels - 1
+            if last and grouping.by_domain:
+                return self._of_domains(x, selector, domain, train, grouping)
             gates = self.num_tasks if last else self.num_experts
-            routing = everyone_sees_all(gates, self.num_experts, owned=level > 0)
-            mix = Level(
-                routing,
-                self.expert_dims,
-                *options,
-                self.gate_use_bias,
-                name=f"level_{level}",
-            )
-            x = mix(x, selector, train)
-        return Towers(self.num_tasks, self.tower_dims, *options, name="towers")(
-            x, train
-        )
+            routing = everyone_sees_all(gates, self.num_experts, owned=j > 0)
+            dims, bias = self.expert_dims, self.gate_use_bias
+            level = Level(routing, dims, *options, bias, name=f"level_{j}")
+            x = level(x, selector, train)
+        return own_towers(x, domain, train, grouping, self.tower_dims, *options)
+
+    def _of_domains(self, x, selector, domain, train, grouping) -> jax.Array:
+        """The last level's experts on all examples, gates and towers by domain."""
+        experts = stack(MLP, self.num_experts, one_input=x.ndim == 2)
+        dims, rate = self.expert_dims, self.dropout_rate
+        given = experts(dims, rate, train=train, name="experts")(x)
+        seen = own_and_shared([0] * grouping.in_domain, self.num_experts, given=True)
+        options = seen, dims, self.tower_dims, rate, self.gate_use_bias
+        return own_heads(selector, given, domain, train, grouping, *options)
 
 
 build = MLMMoE

@@ -1,20 +1,29 @@
-"""Multi-gate mixture of experts (Ma et al., KDD 2018)."""
+"""Multi-gate mixture of experts: ML-MMoE of one level (Ma et al., KDD 2018)."""
 
-import flax.linen as nn
-import jax
-
-from ple_jax.layers.experts import Level, Towers, everyone_sees_all
-from ple_jax.models import _checks
+from ple_jax.layers.groups import Groups
+from ple_jax.models.ml_mmoe import MLMMoE
 
 
-class MMoE(nn.Module):
+def build(
+    num_tasks: int,
+    num_domains: int = 1,
+    groups: Groups = "tasks",
+    num_experts: int = 8,
+    expert_dims: tuple[int, ...] = (64,),
+    tower_dims: tuple[int, ...] = (32,),
+    dropout_rate: float = 0.0,
+    batch_norm: bool = False,
+    gate_use_bias: bool = False,
+) -> MLMMoE:
     """Experts that a gate of each task mixes.
 
         z_t = tower_t(sum_e softmax(W_t x)_e f_e(x))
 
-    Attributes:
+    Args:
         num_tasks: T.
-        num_domains: N; the model does not look at the domain.
+        num_domains: N.
+        groups: Whether gates and towers belong to tasks, domains, or pairs of both;
+            each example gets its own domain's logits.
         num_experts: E.
         expert_dims: Widths of the layers of each expert.
         tower_dims: Widths of the hidden layers of each task's tower.
@@ -24,37 +33,15 @@ class MMoE(nn.Module):
 
     Reference: Ma et al., KDD 2018, section 4.2, equations 6-8.
     """
-
-    num_tasks: int
-    num_domains: int = 1
-    num_experts: int = 8
-    expert_dims: tuple[int, ...] = (64,)
-    tower_dims: tuple[int, ...] = (32,)
-    dropout_rate: float = 0.0
-    batch_norm: bool = False
-    gate_use_bias: bool = False
-
-    def __post_init__(self):
-        _checks.at_least(1, num_experts=self.num_experts)
-        _checks.dims(expert_dims=self.expert_dims, tower_dims=self.tower_dims)
-        _checks.rate(dropout_rate=self.dropout_rate)
-        super().__post_init__()
-
-    @nn.compact
-    def __call__(
-        self,
-        x: jax.Array,  # (B, D)
-        domain: jax.Array,  # (B,) int32, not looked at
-        train: bool = False,
-    ) -> jax.Array:  # (B, T) logits
-        """One logit a task."""
-        options = (self.dropout_rate, self.batch_norm)
-        routing = everyone_sees_all(self.num_tasks, self.num_experts)
-        level = Level(
-            routing, self.expert_dims, *options, self.gate_use_bias, name="level"
-        )
-        towers = Towers(self.num_tasks, self.tower_dims, *options, name="towers")
-        return towers(level(x, x, train), train)
-
-
-build = MMoE
+    return MLMMoE(
+        num_tasks=num_tasks,
+        num_domains=num_domains,
+        groups=groups,
+        num_experts=num_experts,
+        num_levels=1,
+        expert_dims=expert_dims,
+        tower_dims=tower_dims,
+        dropout_rate=dropout_rate,
+        batch_norm=batch_norm,
+        gate_use_bias=gate_use_bias,
+    )

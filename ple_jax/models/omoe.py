@@ -3,7 +3,8 @@
 import flax.linen as nn
 import jax
 
-from ple_jax.layers.experts import Level, Towers, everyone_sees_all
+from ple_jax.layers.experts import Level, everyone_sees_all
+from ple_jax.layers.groups import Grouping, Groups, own_towers
 from ple_jax.models import _checks
 
 
@@ -14,7 +15,9 @@ class OMoE(nn.Module):
 
     Attributes:
         num_tasks: T.
-        num_domains: N; the model does not look at the domain.
+        num_domains: N.
+        groups: Whether towers belong to tasks, domains, or pairs of both; each example
+            gets its own domain's logits.
         num_experts: E.
         expert_dims: Widths of the layers of each expert.
         tower_dims: Widths of the hidden layers of each task's tower.
@@ -27,6 +30,7 @@ class OMoE(nn.Module):
 
     num_tasks: int
     num_domains: int = 1
+    groups: Groups = "tasks"
     num_experts: int = 8
     expert_dims: tuple[int, ...] = (64,)
     tower_dims: tuple[int, ...] = (32,)
@@ -38,13 +42,14 @@ class OMoE(nn.Module):
         _checks.at_least(1, num_experts=self.num_experts)
         _checks.dims(expert_dims=self.expert_dims, tower_dims=self.tower_dims)
         _checks.rate(dropout_rate=self.dropout_rate)
+        _checks.groups(self.groups, self.batch_norm)
         super().__post_init__()
 
     @nn.compact
     def __call__(
         self,
         x: jax.Array,  # (B, D)
-        domain: jax.Array,  # (B,) int32, not looked at
+        domain: jax.Array,  # (B,) int32
         train: bool = False,
     ) -> jax.Array:  # (B, T) logits
         """One logit a task."""
@@ -53,8 +58,9 @@ class OMoE(nn.Module):
         level = Level(
             routing, self.expert_dims, *options, self.gate_use_bias, name="level"
         )
-        towers = Towers(self.num_tasks, self.tower_dims, *options, name="towers")
-        return towers(level(x, x, train)[:, 0], train)
+        x = level(x, x, train)[:, 0]
+        grouping = Grouping(self.groups, self.num_tasks, self.num_domains)
+        return own_towers(x, domain, train, grouping, self.tower_dims, *options)
 
 
 build = OMoE

@@ -2,8 +2,10 @@
 
 import flax.linen as nn
 import jax
+import jax.numpy as jnp
 
-from ple_jax.layers.experts import Level, Towers, own_and_shared
+from ple_jax.layers.experts import MLP, Level, own_and_shared, stack
+from ple_jax.layers.groups import Grouping, Groups, own_heads, own_towers
 from ple_jax.models import _checks
 
 
@@ -19,10 +21,12 @@ class PLE(nn.Module):
 
     Attributes:
         num_tasks: T.
-        num_domains: N; the model does not look at the domain.
+        num_domains: N.
+        groups: Whether gates, own experts and towers belong to tasks, domains, or pairs
+            of both; each example gets its own domain's logits.
         num_levels: J, levels of experts and gates; 1 is CGC.
         experts_per_task: Experts that a task owns at each level: one number for all, or
-            one each.
+            one each (the same in each domain); with groups = "domains", a domain.
         shared_experts: Experts that all tasks see, at each level.
         expert_dims: Widths of the layers of each expert, at every level.
         level_widths: Widths of single-layer experts, one for each level, in place of
@@ -32,11 +36,15 @@ class PLE(nn.Module):
         batch_norm: Whether to normalise before each ReLU; the paper does not.
         gate_use_bias: Whether gates have a bias; the paper's have none.
 
+    With domains, the last level is worked off by each domain on its own examples; the
+    levels below it need all experts for every example, since the shared gate mixes all.
+
     Reference: Tang et al., RecSys 2020, section 4.2, equations 6 and 7.
     """
 
     num_tasks: int
     num_domains: int = 1
+    groups: Groups = "tasks"
     num_levels: int = 2
     experts_per_task: int | tuple[int, ...] = 2
     shared_experts: int = 2
@@ -53,7 +61,8 @@ class PLE(nn.Module):
         _checks.dims(expert_dims=self.expert_dims, level_widths=self.level_widths)
         _checks.dims(tower_dims=self.tower_dims)
         _checks.rate(dropout_rate=self.dropout_rate)
-        _checks.experts(self.num_tasks, self.experts_per_task, self.shared_experts)
+        _checks.groups(self.groups, self.batch_norm)
+        self._own_experts()
         if self.level_widths and len(self.level_widths) != self.num_levels:
             raise ValueError(
                 f"level_widths needs one width for each of the {self.num_levels} "
@@ -65,23 +74,45 @@ class PLE(nn.Module):
     def __call__(
         self,
         x: jax.Array,  # (B, D)
-        domain: jax.Array,  # (B,) int32, not looked at
+        domain: jax.Array,  # (B,) int32
         train: bool = False,
     ) -> jax.Array:  # (B, T) logits
         """One logit a task."""
-        options = self.dropout_rate, self.batch_norm
-        own = _checks.experts(
-            self.num_tasks, self.experts_per_task, self.shared_experts
-        )
-        for level, dims in enumerate(self._dims()):
-            last = level == self.num_levels - 1
-            routing = own_and_shared(own, self.shared_experts, shared_gate=not last)
-            extract = Level(
-                routing, dims, *options, self.gate_use_bias, name=f"level_{level}"
+        grouping = Grouping(self.groups, self.num_tasks, self.num_domains)
+        options, own = (self.dropout_rate, self.batch_norm), self._own_experts()
+        for j, dims in enumerate(self._dims()):
+            last = j == self.num_levels - 1
+            if last and grouping.by_domain:
+                return self._of_domains(x, domain, train, grouping, own, dims)
+            everyone = own * (grouping.total // grouping.in_domain)
+            routing = own_and_shared(
+                everyone, self.shared_experts, shared_gate=not last
             )
-            x = extract(x, x, train)  # (B, T+1, H), and (B, T, H) from the last
-        return Towers(self.num_tasks, self.tower_dims, *options, name="towers")(
-            x, train
+            level = Level(
+                routing, dims, *options, self.gate_use_bias, name=f"level_{j}"
+            )
+            x = level(x, x, train)  # (B, G+1, H), and (B, G, H) from the last
+        return own_towers(x, domain, train, grouping, self.tower_dims, *options)
+
+    def _of_domains(self, x, domain, train, grouping, own, dims) -> jax.Array:
+        """The last level: shared experts on all examples, the rest by domain."""
+        count, rate = self.shared_experts, self.dropout_rate
+        of_shared, x = (
+            (x, x) if x.ndim == 2 else (x[:, -1], grouping.own(x[:, :-1], domain))
+        )
+        if count:
+            experts = stack(MLP, count, one_input=True)
+            given = experts(dims, rate, train=train, name="shared")(of_shared)
+        else:
+            given = jnp.zeros((x.shape[0], 0, dims[-1]), x.dtype)
+        options = dims, self.tower_dims, rate, self.gate_use_bias
+        routing = own_and_shared(own, count, given=True)
+        return own_heads(x, given, domain, train, grouping, routing, *options)
+
+    def _own_experts(self) -> list[int]:
+        grouping = Grouping(self.groups, self.num_tasks, self.num_domains)
+        return _checks.experts(
+            grouping.in_domain, self.experts_per_task, self.shared_experts
         )
 
     def _dims(self) -> tuple[tuple[int, ...], ...]:

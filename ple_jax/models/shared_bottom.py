@@ -3,7 +3,8 @@
 import flax.linen as nn
 import jax
 
-from ple_jax.layers.experts import MLP, Towers
+from ple_jax.layers.experts import MLP
+from ple_jax.layers.groups import Grouping, Groups, own_towers
 from ple_jax.models import _checks
 
 
@@ -14,7 +15,9 @@ class SharedBottom(nn.Module):
 
     Attributes:
         num_tasks: T.
-        num_domains: N; the model does not look at the domain.
+        num_domains: N.
+        groups: Whether towers belong to tasks, domains, or pairs of both; each example
+            gets its own domain's logits.
         expert_dims: Widths of the layers of the bottom.
         tower_dims: Widths of the hidden layers of each task's tower.
         dropout_rate: Chance that a hidden unit is dropped while training.
@@ -25,6 +28,7 @@ class SharedBottom(nn.Module):
 
     num_tasks: int
     num_domains: int = 1
+    groups: Groups = "tasks"
     expert_dims: tuple[int, ...] = (64,)
     tower_dims: tuple[int, ...] = (32,)
     dropout_rate: float = 0.0
@@ -33,27 +37,21 @@ class SharedBottom(nn.Module):
     def __post_init__(self):
         _checks.dims(expert_dims=self.expert_dims, tower_dims=self.tower_dims)
         _checks.rate(dropout_rate=self.dropout_rate)
+        _checks.groups(self.groups, self.batch_norm)
         super().__post_init__()
 
     @nn.compact
     def __call__(
         self,
         x: jax.Array,  # (B, D)
-        domain: jax.Array,  # (B,) int32, not looked at
+        domain: jax.Array,  # (B,) int32
         train: bool = False,
     ) -> jax.Array:  # (B, T) logits
         """One logit a task."""
-        bottom = MLP(
-            self.expert_dims, self.dropout_rate, self.batch_norm, train, name="bottom"
-        )
-        towers = Towers(
-            self.num_tasks,
-            self.tower_dims,
-            self.dropout_rate,
-            self.batch_norm,
-            name="towers",
-        )
-        return towers(bottom(x), train)
+        options = self.dropout_rate, self.batch_norm
+        x = MLP(self.expert_dims, *options, train, name="bottom")(x)
+        grouping = Grouping(self.groups, self.num_tasks, self.num_domains)
+        return own_towers(x, domain, train, grouping, self.tower_dims, *options)
 
 
 build = SharedBottom

@@ -2,8 +2,10 @@
 
 import flax.linen as nn
 import jax
+import jax.numpy as jnp
 
-from ple_jax.layers.experts import Level, Towers, own_and_shared
+from ple_jax.layers.experts import Level, own_and_shared
+from ple_jax.layers.groups import Grouping, Groups, own_heads, own_towers
 from ple_jax.models import _checks
 
 
@@ -14,7 +16,9 @@ class SingleTask(nn.Module):
 
     Attributes:
         num_tasks: T.
-        num_domains: N; the model does not look at the domain.
+        num_domains: N.
+        groups: Whether gates, own experts and towers belong to tasks, domains, or pairs
+            of both; each example gets its own domain's logits.
         expert_dims: Widths of the layers of each task's own bottom.
         tower_dims: Widths of the hidden layers of each task's tower.
         dropout_rate: Chance that a hidden unit is dropped while training.
@@ -25,6 +29,7 @@ class SingleTask(nn.Module):
 
     num_tasks: int
     num_domains: int = 1
+    groups: Groups = "tasks"
     expert_dims: tuple[int, ...] = (64,)
     tower_dims: tuple[int, ...] = (32,)
     dropout_rate: float = 0.0
@@ -33,22 +38,26 @@ class SingleTask(nn.Module):
     def __post_init__(self):
         _checks.dims(expert_dims=self.expert_dims, tower_dims=self.tower_dims)
         _checks.rate(dropout_rate=self.dropout_rate)
+        _checks.groups(self.groups, self.batch_norm)
         super().__post_init__()
 
     @nn.compact
     def __call__(
         self,
         x: jax.Array,  # (B, D)
-        domain: jax.Array,  # (B,) int32, not looked at
+        domain: jax.Array,  # (B,) int32
         train: bool = False,
     ) -> jax.Array:  # (B, T) logits
         """One logit a task."""
-        routing = own_and_shared([1] * self.num_tasks, shared=0)
-        options = (self.dropout_rate, self.batch_norm)
+        grouping = Grouping(self.groups, self.num_tasks, self.num_domains)
+        routing = own_and_shared([1] * grouping.in_domain, shared=0)
+        if grouping.by_domain:
+            nothing = jnp.zeros((x.shape[0], 0, self.expert_dims[-1]), x.dtype)
+            dims = self.expert_dims, self.tower_dims, self.dropout_rate
+            return own_heads(x, nothing, domain, train, grouping, routing, *dims)
+        options = self.dropout_rate, self.batch_norm
         x = Level(routing, self.expert_dims, *options, name="bottom")(x, x, train)
-        return Towers(self.num_tasks, self.tower_dims, *options, name="towers")(
-            x, train
-        )
+        return own_towers(x, domain, train, grouping, self.tower_dims, *options)
 
 
 build = SingleTask

@@ -1,0 +1,209 @@
+"""Work that belongs to one domain, done on that domain's examples only.
+
+Parameters that each domain has for itself live under a module named `private`, with a
+leading axis N, in the batch statistics too.
+"""
+
+import functools
+from collections.abc import Callable
+from typing import NamedTuple
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from ple_jax.types import PyTree
+
+PRIVATE = "private"
+LEAST_ROWS, MOST_ROWS = 8, 256  # of a block
+# (shared, one domain's private, rows (n, ...), ints (n, ...)) -> results (n, ...)
+Function = Callable[[PyTree, PyTree, PyTree, PyTree], PyTree]
+
+
+def by_domain(
+    function: Function,
+    shared: PyTree,
+    private: PyTree,  # leaves (N, ...)
+    rows: PyTree,  # leaves (B, ...), float
+    ints: PyTree,  # leaves (B, ...), of any type; no gradient
+    domain: jax.Array,  # (B,) int32
+    on_accelerator: bool | None = None,
+) -> PyTree:  # leaves (B, ...)
+    """A function with each example's own domain's parameters.
+
+        y_i = function(shared, private[domain_i], rows_i, ints_i)
+
+    The examples are sorted by domain into blocks of one domain each, so the cost is
+    that of B examples and at most a part of a block for each domain, whatever N is. On
+    CPU the blocks are worked off one after another, straight from each domain's
+    parameters, and the backward pass computes each block anew: no activation is kept,
+    and gradients are added in place. On accelerators all blocks go as one batched
+    product, with the parameters gathered by block.
+
+    Args:
+        function: Maps n examples to n results, each from its own example alone.
+        shared: What all domains use.
+        private: What each domain has for itself.
+        rows: What the function reads of each example.
+        ints: The same, for what needs no gradient.
+        domain: Each example's domain.
+        on_accelerator: Which way; None looks at the device.
+    """
+    num_domains = jax.tree.leaves(private)[0].shape[0]
+    if num_domains == 1:
+        return function(shared, _at(private, 0), rows, ints)
+    if on_accelerator is None:
+        on_accelerator = jax.default_backend() != "cpu"
+    blocks = Blocks.of(domain, num_domains)
+    rows, ints = blocks.split(rows), blocks.split(ints)
+    if on_accelerator:
+        each = jax.tree.map(lambda leaf: leaf[blocks.domain], private)
+        out = jax.vmap(function, (None, 0, 0, 0))(shared, each, rows, ints)
+    else:
+        out = _in_turn(
+            function, shared, private, rows, ints, blocks.domain, blocks.used
+        )
+    return blocks.join(out)
+
+
+class Blocks(NamedTuple):
+    """Examples sorted by domain into M blocks of R places; a block has one domain."""
+
+    example: jax.Array  # (M, R) int32, which example; any where the place is empty
+    domain: jax.Array  # (M,) int32
+    used: jax.Array  # () int32, blocks that hold examples; they come first
+    place: jax.Array  # (B,) int32, each example's place among all M * R
+
+    @classmethod
+    def of(cls, domain: jax.Array, num_domains: int) -> "Blocks":
+        """The blocks of a batch's domains (B,)."""
+        batch = domain.shape[0]
+        size = block_rows(batch, num_domains)
+        most = min(batch // size + num_domains, batch)
+        counts = jnp.zeros((num_domains,), jnp.int32).at[domain].add(1)
+        blocks = -(-counts // size)
+        last = jnp.cumsum(blocks)
+        order = jnp.argsort(domain)  # stable
+        sorted_domain = domain[order]
+        within = jnp.arange(batch) - (jnp.cumsum(counts) - counts)[sorted_domain]
+        to = (last - blocks)[sorted_domain] * size + within
+        number = jnp.searchsorted(last, jnp.arange(most), side="right")
+        return cls(
+            jnp.zeros((most * size,), jnp.int32).at[to].set(order).reshape(most, size),
+            jnp.minimum(number, num_domains - 1),
+            last[-1],
+            jnp.zeros((batch,), jnp.int32).at[order].set(to),
+        )
+
+    def split(self, rows: PyTree) -> PyTree:
+        """(B, ...) -> (M, R, ...)."""
+        return jax.tree.map(lambda leaf: leaf[self.example], rows)
+
+    def join(self, blocks: PyTree) -> PyTree:
+        """(M, R, ...) -> (B, ...)."""
+        flat = lambda leaf: leaf.reshape(-1, *leaf.shape[2:])[self.place]
+        return jax.tree.map(flat, blocks)
+
+
+def block_rows(batch: int, num_domains: int) -> int:
+    """The power of two around a domain's even share of the batch, within bounds."""
+    share = max(1, batch // num_domains)
+    return min(MOST_ROWS, max(LEAST_ROWS, 1 << (share - 1).bit_length()))
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
+def _in_turn(function, shared, private, rows, ints, domain, used):
+    """The blocks one by one: (M, R, ...) -> (M, R, ...)."""
+
+    def body(i, out):
+        own = _at(private, domain[i])
+        return _put(out, function(shared, own, _at(rows, i), _at(ints, i)), i)
+
+    one = jax.eval_shape(function, shared, *(_at(t, 0) for t in (private, rows, ints)))
+    empty = jax.tree.map(
+        lambda leaf: jnp.zeros((len(domain), *leaf.shape), leaf.dtype), one
+    )
+    return jax.lax.fori_loop(0, used, body, empty)
+
+
+def _forward(function, *args):
+    return _in_turn(function, *args), args
+
+
+def _backward(function, args, cotangent):
+    shared, private, rows, ints, domain, used = args
+
+    def body(i, sums):
+        own, its_ints = _at(private, domain[i]), _at(ints, i)
+        call = lambda *floats: function(*floats, its_ints)
+        pull_back = jax.vjp(call, shared, own, _at(rows, i))[1]
+        of_shared, of_own, of_rows = pull_back(_at(cotangent, i))
+        before = _at(sums[1], domain[i])
+        return (
+            jax.tree.map(jnp.add, sums[0], of_shared),
+            _put(sums[1], jax.tree.map(jnp.add, before, of_own), domain[i]),
+            _put(sums[2], of_rows, i),
+        )
+
+    zeros = jax.tree.map(jnp.zeros_like, (shared, private, rows))
+    return *jax.lax.fori_loop(0, used, body, zeros), None, None, None
+
+
+_in_turn.defvjp(_forward, _backward)
+
+
+def _at(tree: PyTree, i) -> PyTree:
+    pick = functools.partial(jax.lax.dynamic_index_in_dim, index=i, keepdims=False)
+    return jax.tree.map(pick, tree)
+
+
+def _put(tree: PyTree, values: PyTree, i) -> PyTree:
+    put = functools.partial(jax.lax.dynamic_update_index_in_dim, index=i, axis=0)
+    return jax.tree.map(put, tree, values)
+
+
+class PerDomain(nn.Module):
+    """A copy of a module for each domain, on the domain's own examples.
+
+        y_i = module_{domain_i}(inputs_i)
+
+    Attributes:
+        module: What each domain has; called as module(*inputs, train).
+        num_domains: N.
+    """
+
+    module: nn.Module
+    num_domains: int
+
+    @nn.compact
+    def __call__(self, domain: jax.Array, *inputs: jax.Array, train: bool = False):
+        """Each example's result; what the module sows is sown here."""
+        module = self.module.clone(parent=None, name=None)
+        private = self.param(PRIVATE, self._init, module, inputs)
+        watched = self.is_mutable_collection("intermediates")
+        keys = ()
+        if train and self.has_rng("dropout"):
+            split = jax.random.split(self.make_rng("dropout"), len(domain))
+            keys = jax.random.key_data(split)  # (B, 2)
+
+        def function(_, own, rows, keys):
+            # A block drops by the key of its first example.
+            rngs = {"dropout": jax.random.wrap_key_data(keys[0])} if len(keys) else {}
+            mutable = ["intermediates"] if watched else []
+            return module.apply(
+                {"params": own}, *rows, train, rngs=rngs, mutable=mutable
+            )
+
+        out, sown = by_domain(function, (), private, inputs, keys, domain)
+        self._sow(sown.get("intermediates", {}))
+        return out
+
+    def _sow(self, sown):
+        for path, value in jax.tree.leaves_with_path(sown):
+            names = [key.key for key in path if hasattr(key, "key")]
+            self.sow("intermediates", "/".join(names), value)
+
+    def _init(self, key, module, inputs):
+        rows = [jnp.zeros((1, *leaf.shape[1:]), leaf.dtype) for leaf in inputs]
+        one = lambda key: module.init(key, *rows)["params"]
+        return jax.vmap(one)(jax.random.split(key, self.num_domains))
