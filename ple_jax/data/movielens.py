@@ -125,8 +125,8 @@ def _whole(path: pathlib.Path) -> pa.Table:
 
 def _users(raw: pa.Table) -> pa.Table:
     users = raw.rename_columns([name.split(":")[0] for name in raw.column_names])
-    place = pc.index_in(users["age"], pa.array(AGE_GROUPS))
-    group = pa.array(AGE_GROUPS.values()).take(place)
+    place = pc.index_in(users["age"], pa.array(list(AGE_GROUPS)))
+    group = pa.array(list(AGE_GROUPS.values())).take(place)
     return users.append_column("age_group", group)
 
 
