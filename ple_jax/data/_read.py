@@ -33,7 +33,7 @@ def read(
     """
     for path in expand(files):
         is_parquet = path.suffix in (".parquet", ".pq")
-        tables = _parquet(path) if is_parquet else _csv(path, schema.format)
+        tables = _parquet(path) if is_parquet else csv_tables(path, schema.format)
         row = 0
         for table in _with_errors(tables, path):
             if not row:
@@ -65,7 +65,8 @@ def expand(files: Iterable[str | pathlib.Path]) -> list[pathlib.Path]:
     return found
 
 
-def _csv(path: pathlib.Path, form: Format) -> Iterator[pa.Table]:
+def csv_tables(path: pathlib.Path, form: Format) -> Iterator[pa.Table]:
+    """The rows of one text file, block by block, every column as strings."""
     # A table of other columns, or in another order, may say so in a header line.
     names = None if form.header or _is_header(path, form) else list(form.columns)
     reading = pyarrow.csv.ReadOptions(block_size=CSV_BLOCK, column_names=names)

