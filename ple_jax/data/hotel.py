@@ -40,8 +40,8 @@ CATEGORICAL = """
     is_repeated_guest reserved_room_type agent company customer_type
 """.split()
 # Known only after the guest came or cancelled. `deposit_type` is among them because it
-# is computed from the payments up to arrival or cancellation: 99.4 % of `Non Refund`
-# are cancelled, which no deposit asked for at booking would explain.
+# is computed from the payments found up to arrival or cancellation, not asked for when
+# booking; 99.4 % of `Non Refund` are cancelled.
 LEAKING = """
     is_canceled reservation_status reservation_status_date assigned_room_type
     booking_changes required_car_parking_spaces deposit_type
@@ -75,8 +75,8 @@ def build(features: tuple[str, ...] = (), data_dir: str | None = None) -> Source
     Reference: Antonio, de Almeida & Nunes, Data in Brief 22 (2019), 41-49.
     Differs from the paper: two bookings of an undefined market segment are left out.
     """
-    (path,) = _local.find("hotel", [FILE], data_dir, HOW, SHA256)
     schema = schema_of(features)
+    (path,) = _local.find("hotel", [FILE], data_dir, HOW, SHA256)
     raw = Schema(schema.fields, TASKS[:2], format=FORMAT, ignored=("*",))
 
     def chunks() -> Chunks:
