@@ -27,6 +27,13 @@ class Train:
         clip_norm: Gradients with a larger global norm are scaled down to it; 0 is off.
         average_decay: Per-step decay of the moving average of the parameters that is
             evaluated and kept instead of the last values; 0 is off.
+        sampling: What a batch holds: the `natural` mix of domains; examples of
+            `one_domain`, drawn in proportion to its size (STAR's way) or, with
+            `one_domain_uniform`, each domain as often; or a mix that is `balanced`.
+        temperature: Of balanced sampling: domains take part in proportion to their size
+            to the power of 1 / temperature; 1 is the natural mix.
+        only: Names of which a parameter's path must hold one to be trained, such as
+            `private` for what belongs to domains; empty trains everything.
         metric: What chooses the best epoch on validation: a metric, averaged over the
             tasks, or metric/task.
         patience: Epochs without a better metric before training stops; 0 is never.
@@ -47,6 +54,11 @@ class Train:
     weight_decay: float = 0.0
     clip_norm: float = 0.0
     average_decay: float = 0.0
+    sampling: Literal["natural", "one_domain", "one_domain_uniform", "balanced"] = (
+        "natural"
+    )
+    temperature: float = 2.0
+    only: tuple[str, ...] = ()
     metric: str = "auc_roc"
     patience: int = 0
     checkpoint_every: int = 0
@@ -65,6 +77,10 @@ class Train:
         if not self.learning_rate > 0:
             raise ValueError(
                 f"train.learning_rate must be above 0, got {self.learning_rate}."
+            )
+        if not self.temperature >= 1:
+            raise ValueError(
+                f"train.temperature must be at least 1, got {self.temperature}."
             )
         if not 0 <= self.average_decay < 1:
             raise ValueError(

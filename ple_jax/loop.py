@@ -65,7 +65,13 @@ def fit(run: Run, resume: bool = False) -> dict[str, Any]:
     train, mesh = run.experiment.train, sharding.make_mesh(run.experiment.train.devices)
     sharding.check_batch_size(mesh, train.batch_size)
     evaluate.check_metric(train.metric, run.data.layout)
-    loader = Loader(run.data.split("train"), train.batch_size, train.seed)
+    loader = Loader(
+        run.data.split("train"),
+        train.batch_size,
+        train.seed,
+        sampling=train.sampling,
+        temperature=train.temperature,
+    )
     trainer = trainer_of(run.experiment, run.data.layout, loader.steps_per_epoch)
     scorer = Scorer(trainer.score, mesh, run.data, train.eval_batch_size)
 

@@ -1,7 +1,8 @@
 """The train state, the optimizer, and the jitted step."""
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import NamedTuple
 
 import flax.linen as nn
@@ -10,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from ple_jax import losses, models, streaming, weightings
+from ple_jax import domains, losses, models, streaming, weightings
 from ple_jax.config import Experiment, Train
 from ple_jax.layers.tables import Tables
 from ple_jax.schema import Layout, Task
@@ -45,17 +46,22 @@ def trainer_of(
     experiment: Experiment, layout: Layout, steps_per_epoch: int = 1
 ) -> Trainer:
     """The pure functions of an experiment on a data set of this layout."""
-    model = models.build(
-        experiment.model.kind,
-        num_tasks=len(layout.tasks),
-        num_domains=len(layout.domains),
-        **experiment.model.options,
-    )
+
+    def model_of(num_domains: int) -> nn.Module:
+        return models.build(
+            experiment.model.kind,
+            num_tasks=len(layout.tasks),
+            num_domains=num_domains,
+            **experiment.model.options,
+        )
+
     weighting = weightings.build(
         experiment.weighting.kind, **experiment.weighting.options
     )
-    tables = Tables(layout, experiment.inputs)
-    return make_trainer(model, tables, weighting, experiment.train, steps_per_epoch)
+    train, tables = experiment.train, Tables(layout, experiment.inputs)
+    alone = model_of(1) if is_one_domain(train) else None
+    model = model_of(len(layout.domains))
+    return make_trainer(model, tables, weighting, train, steps_per_epoch, alone)
 
 
 def make_trainer(
@@ -64,10 +70,24 @@ def make_trainer(
     weighting: Weighting,
     train: Train,
     steps_per_epoch: int,
+    alone: nn.Module | None = None,
 ) -> Trainer:
-    """Joins a model, its input, a weighting and an optimizer into `Trainer`."""
-    tx = make_optimizer(train, train.epochs * steps_per_epoch)
+    """Joins a model, its input, a weighting and an optimizer into `Trainer`.
+
+    Args:
+        model: What is trained.
+        tables: What it reads.
+        weighting: How its tasks' losses are joined.
+        train: How it is trained.
+        steps_per_epoch: For the clocks of schedules.
+        alone: Where every batch has one domain: the same model of one domain, which
+            then works on that domain's share of the parameters alone.
+    """
+    rates = getattr(model, "rate_multipliers", {})
+    tx = make_optimizer(train, train.epochs * steps_per_epoch, rates)
     parts = Parts(model, tables, weighting, train, tx, steps_per_epoch)
+    if alone is not None:
+        parts = parts.by_domain(alone)
     return Trainer(
         jax.jit(parts.init),
         jax.jit(parts.steps, donate_argnums=0),
@@ -85,6 +105,18 @@ class Parts:
     train: Train
     tx: optax.GradientTransformation
     steps_per_epoch: int
+    alone: "Parts | None" = None  # the same, of one domain
+
+    def by_domain(self, model: nn.Module) -> "Parts":
+        """With steps that move one domain's private parameters, where that can be.
+
+        It cannot where a model's domains take part in each other's scores.
+        """
+        alone = dataclasses.replace(self, model=model)
+        share = lambda: domains.own(self.init().trained, 0)
+        if not domains.alike(jax.eval_shape(share), jax.eval_shape(alone.init).trained):
+            return self
+        return dataclasses.replace(self, alone=alone)
 
     @property
     def tasks(self) -> tuple[Task, ...]:
@@ -124,20 +156,40 @@ class Parts:
         return state, state.step
 
     def step(self, state: TrainState, batch: Batch) -> TrainState:
-        """One update of everything that is trained."""
+        """One update of everything that is trained, and of the metrics."""
+        if self.alone is None:
+            state, logits = self.update(state, batch)
+        else:
+            state, logits = self._update_of_one_domain(state, batch)
+        stream = streaming.update(state.stream, logits, batch, self.tasks)
+        return state.replace(stream=stream)
+
+    def _update_of_one_domain(self, state, batch):
+        """As `update`, of a batch of one domain, on that domain's share of the state.
+
+        What is private to the other domains does not move: neither parameters, nor
+        their moving averages, nor the optimizer's moments ("lazy" moments).
+        """
+        number = batch.domain[0]
+        batch = batch.replace(domain=jnp.zeros_like(batch.domain))
+        share, logits = self.alone.update(domains.own(state, number), batch)
+        return domains.put(state, share, number), logits
+
+    def update(self, state: TrainState, batch: Batch) -> tuple[TrainState, jax.Array]:
+        """The state after a batch, and the batch's logits (B, T)."""
         key = jax.random.fold_in(jax.random.wrap_key_data(state.seed), state.step)
         grads, memory, (logits, batch_stats) = self.gradients(state, batch, key)
         updates, opt_state = self.tx.update(grads, state.opt_state, state.trained)
         trained = optax.apply_updates(state.trained, updates)
-        return state.replace(
+        state = state.replace(
             step=state.step + 1,
             trained=trained,
             average=moving_average(state, trained, self.train.average_decay),
             batch_stats=batch_stats,
             opt_state=opt_state,
             memory=memory,
-            stream=streaming.update(state.stream, logits, batch, self.tasks),
         )
+        return state, logits
 
     def gradients(
         self, state: TrainState, batch: Batch, key: jax.Array
@@ -148,30 +200,37 @@ class Parts:
         clock = Clock(state.step, state.step // self.steps_per_epoch)
 
         def loss_of(trained):
-            each, aux = self.losses(trained, state.batch_stats, batch, key)
+            (each, penalties), aux = self.losses(trained, state.batch_stats, batch, key)
             loss, memory = self.weighting.combine(
                 trained["weighting"], state.memory, each, clock
             )
-            return loss, (memory, aux)
+            return loss + sum(penalties), (memory, aux)
 
         grads, (memory, aux) = jax.grad(loss_of, has_aux=True)(state.trained)
         return grads, memory, aux
 
     def _merged_gradients(self, state, batch, key):
         """As `gradients`, by way of each task's own."""
-        each, pull_back, aux = jax.vjp(
+        (each, penalties), pull_back, aux = jax.vjp(
             lambda trained: self.losses(trained, state.batch_stats, batch, key),
             state.trained,
             has_aux=True,
         )
-        (stacked,) = jax.vmap(pull_back)(jnp.eye(len(self.tasks), dtype=each.dtype))
+        of = lambda task, penalty: pull_back((task, [penalty] * len(penalties)))[0]
+        one = jnp.ones((), each.dtype)
+        stacked = jax.vmap(lambda task: of(task, 0 * one))(jnp.eye(len(each)))
         grads, memory = self.weighting.merge(state.memory, each, stacked)
+        if penalties:
+            grads = jax.tree.map(jnp.add, grads, of(jnp.zeros_like(each), one))
         return grads, memory, aux
 
     def losses(
         self, trained: PyTree, batch_stats: PyTree, batch: Batch, key: jax.Array
-    ) -> tuple[jax.Array, tuple[jax.Array, PyTree]]:  # (T,), (logits, batch statistics)
-        """Each task's loss in training."""
+    ) -> tuple[tuple[jax.Array, list[jax.Array]], tuple[jax.Array, PyTree]]:
+        """Each task's loss (T,) in training, and the penalties that the model sows.
+
+        Logits (B, T) and the new batch statistics go with them.
+        """
         x_key, model_key = jax.random.split(key)
         logits, updated = self.model.apply(
             {"params": trained["model"], "batch_stats": batch_stats},
@@ -179,12 +238,13 @@ class Parts:
             batch.domain,
             True,
             rngs={"dropout": model_key},
-            mutable=["batch_stats"],
+            mutable=["batch_stats", "penalties"],
         )
         each = losses.task_losses(
             logits, batch.labels, batch.observed, batch.weights, self.tasks
         )
-        return each, (logits, updated.get("batch_stats", {}))
+        penalties = jax.tree.leaves(updated.get("penalties", {}))
+        return (each, penalties), (logits, updated.get("batch_stats", {}))
 
     def score(self, variables: PyTree, batch: Batch) -> jax.Array:  # (B, T) logits
         """Logits outside of training."""
@@ -235,8 +295,21 @@ def moving_average(state: TrainState, trained: PyTree, decay: float) -> PyTree:
     return jax.tree.map(lambda a, b: keep * a + (1 - keep) * b, state.average, current)
 
 
-def make_optimizer(train: Train, total_steps: int) -> optax.GradientTransformation:
-    """Clipping, the update rule, decoupled weight decay, then the learning rate."""
+def is_one_domain(train: Train) -> bool:
+    """Whether every batch has examples of one domain."""
+    return train.sampling.startswith("one_domain")
+
+
+def make_optimizer(
+    train: Train, total_steps: int, rates: Mapping[str, float] = MappingProxyType({})
+) -> optax.GradientTransformation:
+    """Clipping, the update rule, decoupled weight decay, then the learning rate.
+
+    Args:
+        train: Which, and how much.
+        total_steps: For the schedule.
+        rates: Multipliers of the learning rate by the name of a parameter.
+    """
     rule = {
         "adam": optax.scale_by_adam,
         "adagrad": optax.scale_by_rss,
@@ -247,7 +320,24 @@ def make_optimizer(train: Train, total_steps: int) -> optax.GradientTransformati
     if train.weight_decay:
         parts.append(optax.add_decayed_weights(train.weight_decay, is_decayed))
     parts.append(optax.scale_by_learning_rate(learning_rate(train, total_steps)))
+    if train.only or any(rate != 1 for rate in rates.values()):
+        parts.append(scale_by_name(train.only, rates))
     return optax.chain(*parts)
+
+
+def scale_by_name(
+    only: Sequence[str], rates: Mapping[str, float]
+) -> optax.GradientTransformation:
+    """Updates times their parameter's rate; none for paths without a name of `only`."""
+
+    def scale(path, update):
+        names = [str(getattr(p, "key", p)) for p in path]
+        moves = not only or not set(only).isdisjoint(names)
+        return update * (rates.get(names[-1], 1.0) if moves else 0.0)
+
+    return optax.stateless(
+        lambda updates, _: jax.tree_util.tree_map_with_path(scale, updates)
+    )
 
 
 def is_decayed(trained: PyTree) -> PyTree:

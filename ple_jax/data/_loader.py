@@ -5,10 +5,8 @@ from collections.abc import Iterator
 import numpy as np
 
 from ple_jax.data._examples import Examples
-from ple_jax.data._split import mix
+from ple_jax.data._sampling import order_of
 from ple_jax.types import Batch
-
-ROUNDS = 4
 
 
 class Loader:
@@ -16,6 +14,8 @@ class Loader:
 
     The last n mod batch_size examples of an epoch's order are left out of it; the next
     epoch has another order. With several processes each reads its part of every batch.
+    `sampling` and `temperature` are those of `config.Train`: domains may also take
+    part otherwise than by size.
     """
 
     def __init__(
@@ -24,6 +24,8 @@ class Loader:
         batch_size: int,
         seed: int,
         process: tuple[int, int] = (0, 1),
+        sampling: str = "natural",
+        temperature: float = 2.0,
     ):
         if batch_size > len(examples):
             raise ValueError(
@@ -36,7 +38,9 @@ class Loader:
                 f"train.batch_size must be a multiple of the {processes} processes, "
                 f"got {batch_size}."
             )
-        self.examples, self.batch_size, self.seed = examples, batch_size, seed
+        self.examples, self.batch_size = examples, batch_size
+        domain = np.asarray(examples.domain)
+        self._rows = order_of(sampling, domain, batch_size, seed, temperature)
         self._share = batch_size // processes
         self._first = number * self._share
 
@@ -49,7 +53,7 @@ class Loader:
         """`count` batches from number `first` on, with leading axes (count, B)."""
         start = (first + np.arange(count))[:, None] * self.batch_size + self._first
         place = (start + np.arange(self._share)[None]).ravel()
-        rows = permuted(place, len(self.examples), (self.seed, epoch))
+        rows = self._rows(place, epoch)
         return taken(self.examples, rows, (count, self._share))
 
 
@@ -83,27 +87,3 @@ def in_order(examples: Examples, batch_size: int) -> Iterator[tuple[Batch, int]]
         batch = taken(examples, rows, (batch_size,))
         batch.observed[real:] = False
         yield batch, real
-
-
-def permuted(
-    place: np.ndarray, size: int, seed: tuple[int, ...]
-) -> np.ndarray:  # int64
-    """The rows at these places of a pseudo-random order of range(size).
-
-    A Feistel network permutes the next power of four; places that it sends beyond
-    `size` are sent again until they are within. Memory is that of `place`.
-    """
-    half = max(1, ((size - 1).bit_length() + 1) // 2)
-    low, shift = np.uint64((1 << half) - 1), np.uint64(half)
-    keys = np.random.SeedSequence(seed).generate_state(ROUNDS, np.uint64)
-
-    def once(x):
-        left, right = x >> shift, x & low
-        for key in keys:
-            left, right = right, left ^ (mix(right, int(key)) & low)
-        return (left << shift) | right
-
-    x = once(place.astype(np.uint64))
-    while (beyond := x >= size).any():
-        x[beyond] = once(x[beyond])
-    return x.astype(np.int64)

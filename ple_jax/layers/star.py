@@ -1,0 +1,80 @@
+"""The star topology: one shared network times a private one of each domain."""
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from ple_jax.layers.grouped import PRIVATE, by_domain
+from ple_jax.types import PyTree
+
+
+class StarNetwork(nn.Module):
+    """Dense layers whose weights are a shared factor times the domain's own.
+
+        h <- relu((W * W_p)^T h + b + b_p),   without relu in the last layer
+
+    W_p starts at one and b_p at zero: at first every domain is the shared network.
+
+    Attributes:
+        num_domains: N.
+        dims: Widths of the layers, the last included.
+        dropout_rate: Chance that a hidden unit is dropped while training.
+
+    Reference: Sheng et al., CIKM 2021, equations 5 and 6.
+    Differs from the paper: which does not give initial values.
+    """
+
+    num_domains: int
+    dims: tuple[int, ...]
+    dropout_rate: float = 0.0
+
+    @nn.compact
+    def __call__(
+        self,
+        x: jax.Array,  # (B, D)
+        domain: jax.Array,  # (B,) int32
+        train: bool = False,
+    ) -> jax.Array:  # (B, dims[-1])
+        """Each example through its own domain's network."""
+        shared = self.param("shared", self._shared, x.shape[-1])
+        private = self.param(PRIVATE, self._private, x.shape[-1])
+        keys = ()
+        if train and self.dropout_rate and self.has_rng("dropout"):
+            split = jax.random.split(self.make_rng("dropout"), len(domain))
+            keys = jax.random.key_data(split)  # (B, 2)
+        return by_domain(self._network, shared, private, x, keys, domain)
+
+    def _network(self, shared: PyTree, own: PyTree, x: jax.Array, keys) -> jax.Array:
+        """One domain's network on its own examples (b, D)."""
+        for layer in range(len(self.dims)):
+            w, p = shared[f"layer_{layer}"], own[f"layer_{layer}"]
+            x = x @ (w["kernel"] * p["kernel"]) + (w["bias"] + p["bias"])[None]
+            if layer < len(self.dims) - 1:
+                x = self._drop(jax.nn.relu(x), keys, layer)
+        return x
+
+    def _drop(self, x: jax.Array, keys, layer: int) -> jax.Array:
+        if not len(keys):
+            return x
+        key = jax.random.fold_in(jax.random.wrap_key_data(keys[0]), layer)
+        kept = jax.random.bernoulli(key, 1 - self.dropout_rate, x.shape)
+        return jnp.where(kept, x / (1 - self.dropout_rate), 0)
+
+    def _shapes(self, width: int) -> dict[str, tuple[int, int]]:
+        widths = (width, *self.dims)
+        return {f"layer_{i}": (widths[i], widths[i + 1]) for i in range(len(self.dims))}
+
+    def _shared(self, key: jax.Array, width: int) -> PyTree:
+        draw, shapes = nn.initializers.lecun_normal(), self._shapes(width)
+        keys = jax.random.split(key, len(shapes))
+        return {
+            name: {"kernel": draw(key, shape), "bias": jnp.zeros(shape[1])}
+            for key, (name, shape) in zip(keys, shapes.items(), strict=True)
+        }
+
+    def _private(self, key: jax.Array, width: int) -> PyTree:
+        n = self.num_domains
+        return {
+            name: {"kernel": jnp.ones((n, *shape)), "bias": jnp.zeros((n, shape[1]))}
+            for name, shape in self._shapes(width).items()
+        }

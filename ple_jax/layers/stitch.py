@@ -1,0 +1,46 @@
+"""Linear mixing of parallel networks' features."""
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+
+def near_identity(size: int, same: float) -> np.ndarray:  # (size, size)
+    """`same` on the diagonal, what is left to 1 spread evenly over each row's rest."""
+    if size == 1:
+        return np.ones((1, 1), np.float32)
+    others = np.full((size, size), (1 - same) / (size - 1), np.float32)
+    return np.where(np.eye(size, dtype=bool), np.float32(same), others)
+
+
+class Stitch(nn.Module):
+    """Each column's features replaced by a learned mixture of all columns'.
+
+        x_k <- sum_j alpha_kj x_j
+
+    Attributes:
+        start: Initial alpha (columns, columns), as nested tuples.
+        per_channel: Whether each of the H channels has an alpha of its own.
+
+    Reference: Misra et al., CVPR 2016, equation 1.
+    """
+
+    start: tuple[tuple[float, ...], ...]
+    per_channel: bool = False
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:  # (B, columns, H) -> the same
+        """The mixtures."""
+        start = jnp.asarray(self.start, jnp.float32)
+        if not self.per_channel:
+            alpha = self.param("stitch", lambda key: start)
+            return jnp.einsum("kj,bjh->bkh", alpha, x)
+        spread = jnp.broadcast_to(start[:, :, None], (*start.shape, x.shape[-1]))
+        alpha = self.param("stitch", lambda key: spread)
+        return jnp.einsum("kjh,bjh->bkh", alpha, x)
+
+
+def as_tuples(matrix: np.ndarray) -> tuple[tuple[float, ...], ...]:
+    """A matrix as a module's field can hold it."""
+    return tuple(tuple(float(v) for v in row) for row in matrix)

@@ -1,0 +1,213 @@
+"""Star topology adaptive recommender (Sheng et al., CIKM 2021)."""
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from ple_jax.layers.experts import MLP
+from ple_jax.layers.grouped import PRIVATE
+from ple_jax.layers.norms import PartitionedNorm
+from ple_jax.layers.star import StarNetwork
+from ple_jax.models import _checks
+from ple_jax.types import PyTree
+
+
+class STAR(nn.Module):
+    """A shared network times a private one of each domain, and an auxiliary network.
+
+        x' = PartitionedNorm(x)
+        s  = star(x'),   each layer (W * W_p)^T h + b + b_p
+        a  = MLP([embedding_p, x'])
+        z  = s + a
+
+    Attributes:
+        num_tasks: T; the last layer has a unit for each.
+        num_domains: N.
+        dims: Widths of the hidden layers of the star network.
+        auxiliary_dims: Widths of the hidden layers of the auxiliary network; empty for
+            none of it.
+        domain_dim: Width of the domain's embedding.
+        dropout_rate: Chance that a hidden unit is dropped while training.
+        partitioned_norm: Whether to normalise the input by domain.
+        momentum: Of the normalisation's moving averages.
+
+    Reference: Sheng et al., CIKM 2021, section 3.
+    Differs from the paper: the auxiliary network's hidden activation, the widths and
+        the initial values, which it does not give; several tasks, which it does not
+        have.
+    """
+
+    num_tasks: int
+    num_domains: int = 1
+    dims: tuple[int, ...] = (128, 64, 32)
+    auxiliary_dims: tuple[int, ...] = (32,)
+    domain_dim: int = 8
+    dropout_rate: float = 0.0
+    partitioned_norm: bool = True
+    momentum: float = 0.99
+
+    def __post_init__(self):
+        _checks.dims(dims=self.dims, auxiliary_dims=self.auxiliary_dims)
+        _checks.at_least(1, domain_dim=self.domain_dim)
+        _checks.rate(dropout_rate=self.dropout_rate, momentum=self.momentum)
+        super().__post_init__()
+
+    @nn.compact
+    def __call__(
+        self,
+        x: jax.Array,  # (B, D)
+        domain: jax.Array,  # (B,) int32
+        train: bool = False,
+    ) -> jax.Array:  # (B, T) logits
+        """One logit a task, by the example's own domain's network."""
+        if self.partitioned_norm:
+            norm = PartitionedNorm(self.num_domains, self.momentum, name="norm")
+            x = norm(x, domain, train)
+        dims = (*self.dims, self.num_tasks)
+        star = StarNetwork(self.num_domains, dims, self.dropout_rate, name="star")
+        logits = star(x, domain, train)
+        if self.auxiliary_dims:
+            logits += self._auxiliary(x, domain, train)
+        return logits
+
+    def _auxiliary(self, x, domain, train) -> jax.Array:  # (B, T)
+        shape = (self.num_domains, self.domain_dim)
+        start = nn.initializers.normal(0.05)
+        table = DomainEmbedding(start, shape, name="domain")()
+        x = jnp.concatenate([table[domain], x], axis=1)
+        hidden = MLP(
+            self.auxiliary_dims, self.dropout_rate, train=train, name="auxiliary"
+        )
+        return nn.Dense(self.num_tasks, name="auxiliary_head")(hidden(x))
+
+
+class DomainEmbedding(nn.Module):
+    """A vector for each domain, private to it: the parameter (N, dim)."""
+
+    start: nn.initializers.Initializer
+    shape: tuple[int, int]
+
+    @nn.compact
+    def __call__(self) -> jax.Array:
+        """All domains' vectors."""
+        return self.param(PRIVATE, self.start, self.shape)
+
+
+class Plain(nn.Module):
+    """What one domain's network folds to: plain layers on the input as it is.
+
+        z = head(MLP(x)) + auxiliary_head(auxiliary(x))
+
+    Attributes:
+        num_tasks: T.
+        dims: As of `STAR`.
+        auxiliary_dims: As of `STAR`.
+    """
+
+    num_tasks: int
+    dims: tuple[int, ...]
+    auxiliary_dims: tuple[int, ...]
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:  # (B, D) -> (B, T) logits
+        """One logit a task."""
+        hidden = MLP(self.dims, name="main")(x)
+        logits = nn.Dense(self.num_tasks, name="main_head")(hidden)
+        if self.auxiliary_dims:
+            hidden = MLP(self.auxiliary_dims, name="auxiliary")(x)
+            logits += nn.Dense(self.num_tasks, name="auxiliary_head")(hidden)
+        return logits
+
+
+def fold(model: STAR, variables: PyTree) -> tuple[Plain, PyTree]:
+    """A trained STAR as one plain network a domain, which costs a shared bottom.
+
+    Normalisation, W * W_p and the domain's embedding are multiplied in.
+
+    Args:
+        model: The trained model.
+        variables: Its `params` and `batch_stats`.
+
+    Returns:
+        The module, and all domains' parameters with a leading axis N: domain p is
+        scored by `module.apply({"params": jax.tree.map(lambda w: w[p], params)}, x)`.
+
+    Reference: Sheng et al., CIKM 2021, section 3.2.2, on serving.
+    """
+    params = variables["params"]
+    star, own = params["star"]["shared"], params["star"][PRIVATE]
+    layers = {
+        f"Dense_{i}": jax.tree.map(
+            lambda p, w, times: w[None] * p if times else w[None] + p,
+            own[f"layer_{i}"],
+            star[f"layer_{i}"],
+            {"kernel": True, "bias": False},
+        )
+        for i in range(len(model.dims) + 1)
+    }
+    slope, shift = _normalisation(model, variables, layers["Dense_0"]["kernel"])
+    layers["Dense_0"] = _after(slope, shift, **layers["Dense_0"])
+    head = layers.pop(f"Dense_{len(model.dims)}")
+    folded = {"main": layers, "main_head": head}
+    if model.auxiliary_dims:
+        folded |= _folded_auxiliary(params, slope, shift)
+    module = Plain(model.num_tasks, model.dims, model.auxiliary_dims)
+    return module, folded
+
+
+def _normalisation(model, variables, kernel):
+    """slope and shift (N, D) such that x' = slope * x + shift."""
+    if not model.partitioned_norm:
+        return jnp.ones(kernel.shape[:2]), jnp.zeros(kernel.shape[:2])
+    norm, kept = variables["params"]["norm"], variables["batch_stats"]["norm"][PRIVATE]
+    own, epsilon = norm[PRIVATE], PartitionedNorm.epsilon
+    slope = norm["scale"] * own["scale"] * jax.lax.rsqrt(kept["var"] + epsilon)
+    return slope, norm["bias"] + own["bias"] - slope * kept["mean"]
+
+
+def _after(slope, shift, kernel, bias):
+    """A dense layer (N, D, H) on slope * x + shift, as one on x."""
+    moved = jnp.einsum("nd,ndh->nh", shift, kernel)
+    return {"kernel": slope[:, :, None] * kernel, "bias": bias + moved}
+
+
+def _folded_auxiliary(params, slope, shift):
+    number, width = slope.shape
+    spread = lambda leaf: jnp.broadcast_to(leaf, (number, *leaf.shape))
+    layers = jax.tree.map(spread, params["auxiliary"])
+    kernel, bias = layers["Dense_0"]["kernel"], layers["Dense_0"]["bias"]
+    of_domain = params["domain"][PRIVATE]
+    bias += jnp.einsum("nd,ndh->nh", of_domain, kernel[:, :-width])
+    layers["Dense_0"] = _after(slope, shift, kernel[:, -width:], bias)
+    head = jax.tree.map(spread, params["auxiliary_head"])
+    return {"auxiliary": layers, "auxiliary_head": head}
+
+
+def with_new_domains(model: STAR, variables: PyTree, count: int) -> tuple[STAR, PyTree]:
+    """A trained STAR with `count` more domains, which stand last.
+
+    A new domain starts as the shared network: its factors are one, its terms zero, its
+    embedding the mean of the others'. Its statistics start afresh, so that its first
+    batch sets them. `train.only = ["private"]` then trains what belongs to domains and
+    leaves the shared part alone.
+
+    Differs from the paper: which does not say how a domain is added.
+    """
+    if count < 1:
+        raise ValueError(f"count must be at least 1, got {count}.")
+    starts = {"kernel": 1.0, "scale": 1.0, "var": 1.0, "bias": 0.0, "mean": 0.0}
+    starts |= {"batches": 0.0}
+
+    def longer(path, leaf):
+        names = [key.key for key in path]
+        if PRIVATE not in names:
+            return leaf
+        start = starts.get(names[-1], leaf.mean(axis=0, keepdims=True))
+        new = jnp.broadcast_to(start, (count, *leaf.shape[1:])).astype(leaf.dtype)
+        return jnp.concatenate([leaf, new])
+
+    wider = model.clone(num_domains=model.num_domains + count)
+    return wider, jax.tree_util.tree_map_with_path(longer, variables)
+
+
+build = STAR
