@@ -47,13 +47,14 @@ class PartitionedNorm(nn.Module):
         one = lambda key: {"scale": jnp.ones(shape), "bias": jnp.zeros(shape)}
         own = self.param(PRIVATE, one)
         kept = self.variable("batch_stats", PRIVATE, self._start, shape)
-        moments = kept.value["mean"], kept.value["var"]
+        moments = jnp.asarray(kept.value["mean"]), jnp.asarray(kept.value["var"])
         if train:
             moments, updated = self._of_batch(x, domain, kept.value)
             if not self.is_initializing():
                 kept.value = updated
-        factor = scale * own["scale"] * jax.lax.rsqrt(moments[1] + self.epsilon)
-        return factor[domain] * (x - moments[0][domain]) + (bias + own["bias"])[domain]
+        factor = scale[None] * own["scale"] * jax.lax.rsqrt(moments[1] + self.epsilon)
+        term = bias[None] + own["bias"]
+        return factor[domain] * (x - moments[0][domain]) + term[domain]
 
     def _start(self, shape: tuple[int, int]) -> PyTree:
         counts = jnp.zeros((shape[0], 1))

@@ -74,7 +74,7 @@ class STAR(nn.Module):
         shape = (self.num_domains, self.domain_dim)
         start = nn.initializers.normal(0.05)
         table = DomainEmbedding(start, shape, name="domain")()
-        x = jnp.concatenate([table[domain], x], axis=1)
+        x = jnp.concatenate([jnp.asarray(table)[domain], x], axis=1)
         hidden = MLP(
             self.auxiliary_dims, self.dropout_rate, train=train, name="auxiliary"
         )
@@ -161,8 +161,8 @@ def _normalisation(model, variables, kernel):
         return jnp.ones(kernel.shape[:2]), jnp.zeros(kernel.shape[:2])
     norm, kept = variables["params"]["norm"], variables["batch_stats"]["norm"][PRIVATE]
     own, epsilon = norm[PRIVATE], PartitionedNorm.epsilon
-    slope = norm["scale"] * own["scale"] * jax.lax.rsqrt(kept["var"] + epsilon)
-    return slope, norm["bias"] + own["bias"] - slope * kept["mean"]
+    slope = norm["scale"][None] * own["scale"] * jax.lax.rsqrt(kept["var"] + epsilon)
+    return slope, norm["bias"][None] + own["bias"] - slope * kept["mean"]
 
 
 def _after(slope, shift, kernel, bias):
