@@ -53,7 +53,7 @@ class PartitionedNorm(nn.Module):
             if not self.is_initializing():
                 kept.value = updated
         factor = scale[None] * own["scale"] * jax.lax.rsqrt(moments[1] + self.epsilon)
-        term = bias[None] + own["bias"]
+        term = jnp.asarray(bias)[None] + own["bias"]
         return factor[domain] * (x - moments[0][domain]) + term[domain]
 
     def _start(self, shape: tuple[int, int]) -> PyTree:
