@@ -21,6 +21,7 @@ from typing import Any
 
 from peers import compare
 from peers.protocol import Case, Child
+from peers.quiet import ALLOWED, Watch
 from peers.sizes import QUICK, SIZES, Size, draw
 from rich.console import Console
 from rich.table import Table
@@ -46,10 +47,12 @@ def main() -> None:
     sizes, records = QUICK if asked.quick else SIZES, []
     for name in QUICK if asked.quick else asked.sizes:
         for model in asked.models:
+            watch = Watch()
             measured = measure(sizes[name], model, asked)
-            records += [{"size": name, "model": model} | record for record in measured]
+            about = {"size": name, "model": model, "others": watch.share_of_others()}
+            records += [about | record for record in measured]
             if not asked.json:
-                Console().print(table(f"{model}, {name}", sizes[name], measured))
+                show(about, sizes[name], measured)
     if asked.json:
         print(json.dumps(records, indent=2))
 
@@ -73,6 +76,12 @@ def arguments() -> argparse.Namespace:
     asked = parser.parse_args()
     if min(asked.threads, asked.rounds, asked.steps) < 1:
         parser.error("--threads, --rounds and --steps must be at least 1.")
+    if asked.rounds * asked.steps < 2:
+        parser.error("Quartiles need two measured steps; raise --rounds or --steps.")
+    if not pathlib.Path(asked.environment, "bin/python").exists():
+        parser.error(
+            f"{asked.environment} has no bin/python; run environment.sh first."
+        )
     if asked.quick:
         asked.rounds, asked.steps = 2, 2
     return asked
@@ -145,23 +154,43 @@ def summary(record: Record, size: Size) -> Record:
     return record | shown
 
 
-def table(title: str, size: Size, records: list[Record]) -> Table:
-    """One row a contender; how many times as long as ours it takes."""
-    made = Table(title=f"{title}: {size.rows:,} rows a field, batch {size.batch}")
-    made.add_column("contender")
-    columns = ("ms a step", "quartiles", "of ours", "parameters", "without tables")
-    for column in columns:
-        made.add_column(column, justify="right")
+def show(about: Record, size: Size, records: list[Record]) -> None:
+    """Prints the table, and under it what could not run."""
+    console = Console()
+    console.print(table(about, size, records))
+    for record in records:
+        if "error" in record:
+            console.print(f"{record['library']} cannot run: {record['error']}")
+
+
+def table(about: Record, size: Size, records: list[Record]) -> Table:
+    """One row a contender; `ratio` is how many times as long as ours it takes."""
+    made = Table(
+        title=f"{about['model']}, {about['size']}: "
+        f"{size.rows:,} rows a field, batch {size.batch}",
+        caption=caption(about["others"]),
+    )
+    made.add_column("contender", no_wrap=True)
+    for column in ("ms", "quartiles", "ratio", "parameters", "dense"):
+        made.add_column(column, justify="right", no_wrap=True)
     ours = next((r.get("median") for r in records if r["library"] == OURS), None)
     for record in records:
-        made.add_row(record["library"], *cells(record, ours))
+        if "error" not in record:
+            made.add_row(record["library"], *cells(record, ours))
     return made
 
 
+def caption(others: float | None) -> str:
+    """What the table's columns mean, and whether the machine was quiet."""
+    meaning = "median ms a step; ratio to ours; dense: without tables"
+    if others is None or others <= ALLOWED:
+        return meaning
+    warning = f"Other processes used {others:.0%} of the cores."
+    return f"{meaning}\n[bold red]{warning}"
+
+
 def cells(record: Record, ours: float | None) -> list[str]:
-    """A row's figures, or why there are none."""
-    if "error" in record:
-        return [f"cannot run: {record['error']}"]
+    """A row's figures."""
     low, high = record["quartiles"]
     return [
         f"{record['median']:.1f}",

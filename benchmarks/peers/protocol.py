@@ -16,11 +16,13 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 from peers.sizes import BATCHES, Size
 
 WARM_UP = 3  # steps after building, not measured
+PATIENCE = 30  # seconds that a child has for ending by itself
 HERE = pathlib.Path(__file__).parent
 
 
@@ -82,10 +84,14 @@ class Child:
         return (self.said.read().splitlines() or [f"exit status {code}"])[-1]
 
     def close(self) -> None:
-        """Ends the process and gives its memory back."""
-        self.process.kill()
-        self.process.wait()
-        self.process.stdin.close()
+        """Ends the process, which gives its memory back."""
+        with suppress(BrokenPipeError):
+            self.process.stdin.close()
+        try:
+            self.process.wait(PATIENCE)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
         self.process.stdout.close()
         self.said.close()
 
