@@ -108,6 +108,7 @@ def measure(size: Size, model: str, asked: argparse.Namespace) -> list[Record]:
             if why := lacking_memory(size):
                 records[library]["error"] = why
                 continue
+            print(f"Building {model} of {library} ...", file=sys.stderr)
             child = stack.enter_context(closing(start(library, asked)))
             running[library] = child, {"case": case.to_json(), "steps": asked.steps}
             ask(0, running, records[library])
