@@ -1,0 +1,233 @@
+"""Our training step beside those of PyTorch libraries, on equal terms.
+
+    bash benchmarks/peers/environment.sh DIR
+    python benchmarks/peers.py --environment DIR [--quick] [--json] [--check]
+
+Every contender is a process of its own with the same number of threads, on the same
+cores and the same batches. They take turns, some steps each, so that whatever else the
+machine does falls on all alike. `--check` shows instead that our own PyTorch line
+computes what ours does.
+"""
+
+import argparse
+import json
+import os
+import pathlib
+import statistics
+import sys
+import tempfile
+from contextlib import ExitStack, closing
+from typing import Any
+
+from peers import compare
+from peers.protocol import Case, Child
+from peers.quiet import ALLOWED, Watch
+from peers.sizes import QUICK, SIZES, Size, draw
+from rich.console import Console
+from rich.table import Table
+
+OURS = "ple-jax"
+STRONG = ("strong-torch eager", "strong-torch compile")
+LIBRARIES = (OURS, *STRONG, "torch-rechub", "deepctr-torch")
+MODELS = ("ple", "mmoe")
+CHECKED = Size(
+    50, fields=3, batch=64, shared=1, levels=3, expert_dims=(24, 16), experts=5
+)
+Record = dict[str, Any]
+
+
+def main() -> None:
+    """Prints a table for each size and model, or all records as JSON."""
+    asked = arguments()
+    if hasattr(os, "sched_setaffinity"):  # children inherit it
+        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: asked.threads])
+    os.environ |= {"JAX_PLATFORMS": "cpu", "OMP_NUM_THREADS": str(asked.threads)}
+    if asked.check:
+        sys.exit(not check(asked))
+    sizes, records = QUICK if asked.quick else SIZES, []
+    for name in QUICK if asked.quick else asked.sizes:
+        for model in asked.models:
+            watch = Watch()
+            measured = measure(sizes[name], model, asked)
+            about = {"size": name, "model": model, "others": watch.share_of_others()}
+            records += [about | record for record in measured]
+            if not asked.json:
+                show(about, sizes[name], measured)
+    if asked.json:
+        print(json.dumps(records, indent=2))
+
+
+def arguments() -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add = parser.add_argument
+    add("--environment", required=True, help="the DIR that environment.sh made")
+    add("--sizes", nargs="+", choices=SIZES, default=list(SIZES), metavar="SIZE")
+    add("--models", nargs="+", choices=MODELS, default=MODELS)
+    add("--libraries", nargs="+", choices=LIBRARIES, default=LIBRARIES, metavar="NAME")
+    add("--threads", type=int, default=2)
+    add("--rounds", type=int, default=10, help="turns of each contender")
+    add("--steps", type=int, default=5, help="measured steps in a turn")
+    add("--quick", action="store_true", help="one small size, to see that all runs")
+    add("--json", action="store_true", help="all records as JSON")
+    add("--check", action="store_true", help="compare the strong line with ours")
+    asked = parser.parse_args()
+    if min(asked.threads, asked.rounds, asked.steps) < 1:
+        parser.error("--threads, --rounds and --steps must be at least 1.")
+    if asked.rounds * asked.steps < 2:
+        parser.error("Quartiles need two measured steps; raise --rounds or --steps.")
+    if not pathlib.Path(asked.environment, "bin/python").exists():
+        parser.error(
+            f"{asked.environment} has no bin/python; run environment.sh first."
+        )
+    if asked.quick:
+        asked.rounds, asked.steps = 2, 2
+    return asked
+
+
+def start(library: str, asked: argparse.Namespace) -> Child:
+    """A contender's process: ours with this Python, the others with the peers'."""
+    if library == OURS:
+        return Child(sys.executable, "peers.our_side")
+    return Child(f"{asked.environment}/bin/python", "peers.torch_side")
+
+
+def measure(size: Size, model: str, asked: argparse.Namespace) -> list[Record]:
+    """All contenders in turn, at one size; one that cannot run says why."""
+    with ExitStack() as stack:
+        folder = pathlib.Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        draw(size, folder / "batches.npz")
+        running, records = {}, {}
+        for library in asked.libraries:
+            case = Case(
+                library, model, size, str(folder / "batches.npz"), asked.threads
+            )
+            records[library] = {"library": library, "ms": []}
+            if why := lacking_memory(size):
+                records[library]["error"] = why
+                continue
+            print(f"Building {model} of {library} ...", file=sys.stderr)
+            child = stack.enter_context(closing(start(library, asked)))
+            running[library] = child, {"case": case.to_json(), "steps": asked.steps}
+            ask(0, running, records[library])
+        for _ in range(asked.rounds):
+            for library in list(running):
+                ask(asked.steps, running, records[library])
+    return [summary(record, size) for record in records.values()]
+
+
+def ask(steps: int, running: dict[str, tuple[Child, Record]], record: Record) -> None:
+    """One turn; a contender that fails takes no more."""
+    child, request = running[record["library"]]
+    answer = child.ask(request | {"steps": steps})
+    if "error" in answer:
+        record["error"] = answer["error"]
+        running.pop(record["library"])
+        child.close()
+        return
+    record["ms"] += answer["ms"]
+    record["parameters"] = answer["parameters"]
+
+
+def lacking_memory(size: Size) -> str | None:
+    """Why a contender of this size had better not start, or None."""
+    meminfo = pathlib.Path("/proc/meminfo")
+    if not meminfo.exists():
+        return None
+    line = next(x for x in meminfo.read_text().splitlines() if "MemAvailable" in x)
+    free = int(line.split()[1]) * 1024
+    # Weights, gradient, Adam's two moments, and as much again as the weights to spare.
+    needed = 5 * 4 * size.table_parameters
+    if needed <= free:
+        return None
+    return f"needs about {needed / 1e9:.1f} GB of memory, {free / 1e9:.1f} GB are free"
+
+
+def summary(record: Record, size: Size) -> Record:
+    """Adds what the table shows."""
+    if "error" in record:
+        return record
+    low, middle, high = statistics.quantiles(record["ms"], n=4)
+    dense = record["parameters"] - size.table_parameters
+    shown = {"median": middle, "quartiles": [low, high], "dense parameters": dense}
+    return record | shown
+
+
+def show(about: Record, size: Size, records: list[Record]) -> None:
+    """Prints the table, and under it what could not run."""
+    console = Console()
+    console.print(table(about, size, records))
+    for record in records:
+        if "error" in record:
+            console.print(f"{record['library']} cannot run: {record['error']}")
+
+
+def table(about: Record, size: Size, records: list[Record]) -> Table:
+    """One row a contender; `ratio` is how many times as long as ours it takes."""
+    made = Table(
+        title=f"{about['model']}, {about['size']}: "
+        f"{size.rows:,} rows a field, batch {size.batch}",
+        caption=caption(about["others"]),
+    )
+    made.add_column("contender", no_wrap=True)
+    for column in ("ms", "quartiles", "ratio", "parameters", "dense"):
+        made.add_column(column, justify="right", no_wrap=True)
+    ours = next((r.get("median") for r in records if r["library"] == OURS), None)
+    for record in records:
+        if "error" not in record:
+            made.add_row(record["library"], *cells(record, ours))
+    return made
+
+
+def caption(others: float | None) -> str:
+    """What the table's columns mean, and whether the machine was quiet."""
+    meaning = "median ms a step; ratio to ours; dense: without tables"
+    if others is None or others <= ALLOWED:
+        return meaning
+    warning = f"Other processes used {others:.0%} of the cores."
+    return f"{meaning}\n[bold red]{warning}"
+
+
+def cells(record: Record, ours: float | None) -> list[str]:
+    """A row's figures."""
+    low, high = record["quartiles"]
+    return [
+        f"{record['median']:.1f}",
+        f"{low:.1f} - {high:.1f}",
+        f"{record['median'] / ours:.2f}x" if ours else "",
+        f"{record['parameters']:,}",
+        f"{record['dense parameters']:,}",
+    ]
+
+
+def check(asked: argparse.Namespace) -> bool:
+    """Whether logits and gradients of both strong lines are ours at equal weights."""
+    passed = []
+    for model in asked.models:
+        for library in STRONG:
+            value, where = compared(model, library, asked)
+            passed.append(value <= compare.TOLERANCE)
+            verdict = "equal" if passed[-1] else "DIFFERENT"
+            print(f"{model}, {library}: {verdict}, {value:.1e} at most, in {where}")
+    return all(passed)
+
+
+def compared(model: str, library: str, asked: argparse.Namespace) -> tuple[float, str]:
+    """The largest difference of logits and gradients, and in which array."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = pathlib.Path(name)
+        draw(CHECKED, folder / "batches.npz")
+        for side in (OURS, library):
+            path = str(folder / "batches.npz")
+            case = Case(side, model, CHECKED, path, asked.threads)
+            with closing(start(side, asked)) as child:
+                answer = child.ask({"case": case.to_json(), "compare": name})
+            if "error" in answer:
+                raise SystemExit(f"{side} cannot run: {answer['error']}")
+        return compare.largest_difference(folder)
+
+
+if __name__ == "__main__":
+    main()

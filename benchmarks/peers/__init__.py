@@ -1,0 +1,1 @@
+"""Our training step beside those of PyTorch libraries; `../peers.py` runs it."""

@@ -1,0 +1,18 @@
+#!/usr/bin/env bash
+# Makes a virtual environment in DIR for the PyTorch side of peers.py:
+#
+#     bash benchmarks/peers/environment.sh DIR
+#
+# Python 3.11; torch.compile also needs a C++ compiler. Set PIP_INDEX_URL or
+# PIP_FIND_LINKS where the CPU build of torch is elsewhere than in pip's own settings:
+# any build of this version runs, since the benchmark uses the CPU only.
+set -euo pipefail
+
+if [ $# -ne 1 ]; then
+    echo "Usage: bash benchmarks/peers/environment.sh DIR" >&2
+    exit 2
+fi
+here=$(cd "$(dirname "$0")" && pwd)
+"${PYTHON:-python3}" -m venv "$1"
+"$1/bin/pip" install --quiet --requirement "$here/requirements.txt"
+"$1/bin/python" -c 'import torch; print(f"torch {torch.__version__} is ready")'

@@ -1,0 +1,139 @@
+"""Lines of JSON between the benchmark and its children: how turns are taken.
+
+The parent writes {"case": {...}, "steps": n} and the child answers {"ms": [...],
+"parameters": n}; {"case": {...}, "compare": folder} is answered {"compared": folder}.
+A case is built when it is first asked for. What goes wrong is answered {"error": why}
+and ends neither side.
+"""
+
+import dataclasses
+import itertools
+import json
+import os
+import pathlib
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from typing import Any, NamedTuple
+
+from peers.sizes import BATCHES, Size
+
+WARM_UP = 3  # steps after building, not measured
+PATIENCE = 30  # seconds that a child has for ending by itself
+HERE = pathlib.Path(__file__).parent
+
+
+class Case(NamedTuple):
+    """What a child is asked to build."""
+
+    library: str
+    model: str  # ple or mmoe
+    size: Size
+    batches: str  # the file that `sizes.draw` wrote
+    threads: int
+
+    def to_json(self) -> dict[str, Any]:
+        """What JSON can hold."""
+        return {**self._asdict(), "size": dataclasses.asdict(self.size)}
+
+    @classmethod
+    def from_json(cls, tree: dict[str, Any]) -> "Case":
+        """The case that `to_json` made a tree of."""
+        return cls(**{**tree, "size": Size.from_json(tree["size"])})
+
+
+class Contender(NamedTuple):
+    """A case that has been built."""
+
+    step: Callable[[int], None]  # trains on batch i; returns when that is done
+    parameters: int
+    compare: Callable[[pathlib.Path], None] | None = None  # see `compare.py`
+
+
+class Child:
+    """A contender's process; it is ended on leaving the context."""
+
+    def __init__(self, python: str, module: str):
+        self.said = tempfile.TemporaryFile("w+")  # noqa: SIM115 - until close
+        self.process = subprocess.Popen(
+            [python, "-m", module],
+            cwd=HERE.parent,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self.said,
+            text=True,
+        )
+
+    def ask(self, request: dict[str, Any]) -> dict[str, Any]:
+        """The answer to one request; a child that ended is an error too."""
+        try:
+            self.process.stdin.write(json.dumps(request) + "\n")
+            self.process.stdin.flush()
+            line = self.process.stdout.readline()
+        except BrokenPipeError:
+            line = ""
+        return json.loads(line) if line else {"error": self._why_it_ended()}
+
+    def _why_it_ended(self) -> str:
+        if (code := self.process.wait()) < 0:
+            return f"killed by signal {-code}; out of memory?"
+        self.said.seek(0)
+        return (self.said.read().splitlines() or [f"exit status {code}"])[-1]
+
+    def close(self) -> None:
+        """Ends the process, which gives its memory back."""
+        with suppress(BrokenPipeError):
+            self.process.stdin.close()
+        try:
+            self.process.wait(PATIENCE)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+        self.process.stdout.close()
+        self.said.close()
+
+
+def serve(build: Callable[[Case], Contender]) -> None:
+    """Answers each line of standard input, as a child, until there is no more."""
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)  # what libraries print is no answer
+    built: dict[str, tuple[Contender, Iterator[int]]] = {}
+    for line in sys.stdin:
+        try:
+            answer = answer_to(json.loads(line), build, built)
+        except Exception as error:
+            answer = {"error": f"{type(error).__name__}: {error}"}
+        print(json.dumps(answer), file=answers, flush=True)
+
+
+def answer_to(
+    request: dict[str, Any],
+    build: Callable[[Case], Contender],
+    built: dict[str, tuple[Contender, Iterator[int]]],
+) -> dict[str, Any]:
+    """Builds the case unless it is there, then measures or compares it."""
+    key = json.dumps(request["case"])
+    if key not in built:
+        built[key] = build(Case.from_json(request["case"])), itertools.count()
+        milliseconds(*built[key], WARM_UP)
+    contender, numbers = built[key]
+    if "compare" in request:
+        contender.compare(pathlib.Path(request["compare"]))
+        return {"compared": request["compare"]}
+    times = milliseconds(contender, numbers, request["steps"])
+    return {"ms": times, "parameters": contender.parameters}
+
+
+def milliseconds(
+    contender: Contender, numbers: Iterator[int], steps: int
+) -> list[float]:
+    """The time of each step, after one that only warms the caches up again."""
+    times = []
+    for i in itertools.islice(numbers, steps + 1):
+        start = time.perf_counter()
+        contender.step(i % BATCHES)
+        times.append(1000 * (time.perf_counter() - start))
+    return times[1:]

@@ -1,0 +1,100 @@
+"""What every contender is built at, and the batches that all of them read."""
+
+import dataclasses
+import pathlib
+from typing import Any
+
+import numpy as np
+
+BATCHES = 32  # drawn once, read in turn
+TASKS = 2
+
+
+@dataclasses.dataclass(frozen=True)
+class Size:
+    """One size of the problem.
+
+    Attributes:
+        rows: Of the table of each field.
+        fields: Categorical fields, one id each.
+        width: Of an embedding.
+        numbers: Numeric inputs.
+        batch: Examples in a step.
+        shared: Shared experts of PLE, at each level.
+        own: Experts of PLE that a task owns, at each level.
+        levels: Levels of PLE.
+        experts: Experts of MMoE.
+        expert_dims: Widths of an expert's layers, at each level.
+        tower_dims: Widths of a tower's hidden layers.
+    """
+
+    rows: int
+    fields: int = 16
+    width: int = 16
+    numbers: int = 8
+    batch: int = 4096
+    shared: int = 2
+    own: int = 2
+    levels: int = 2
+    experts: int = 8
+    expert_dims: tuple[int, ...] = (64,)
+    tower_dims: tuple[int, ...] = (32,)
+
+    @classmethod
+    def from_json(cls, tree: dict[str, Any]) -> "Size":
+        """The size that `dataclasses.asdict` made JSON of."""
+        return cls(**{k: tuple(v) if type(v) is list else v for k, v in tree.items()})
+
+    @property
+    def inputs(self) -> int:
+        """Width of the input of the first level."""
+        return self.fields * self.width + self.numbers
+
+    @property
+    def table_parameters(self) -> int:
+        """Parameters of all tables."""
+        return self.fields * self.rows * self.width
+
+    @property
+    def expert_counts(self) -> list[int]:
+        """Experts of PLE of each group: one group a task, then the shared one."""
+        return [self.own] * TASKS + [self.shared]
+
+
+def mtreclib(rows: int) -> Size:
+    """The widths of MTReclib's README.
+
+    Its PLE has one layer a level, 512 then 256 wide, which neither library can express;
+    here each of two levels has experts of both layers.
+    """
+    return Size(
+        rows,
+        width=128,
+        numbers=63,
+        batch=2048,
+        shared=4,
+        own=4,
+        expert_dims=(512, 256),
+        tower_dims=(128, 64),
+    )
+
+
+SIZES = {
+    "common-10k": Size(10_000),
+    "common-100k": Size(100_000),
+    "common-1m": Size(1_000_000),
+    "mtreclib": mtreclib(10_000),
+}
+QUICK = {"quick": Size(1000, batch=256)}
+
+
+def draw(size: Size, path: pathlib.Path, seed: int = 0) -> None:
+    """Writes `BATCHES` random batches: ids uniform, numbers normal, labels a coin."""
+    rng = np.random.default_rng(seed)
+    shape = BATCHES, size.batch
+    np.savez(
+        path,
+        ids=rng.integers(0, size.rows, (*shape, size.fields), np.int32),
+        numbers=rng.standard_normal((*shape, size.numbers), np.float32),
+        labels=rng.integers(0, 2, (*shape, TASKS)).astype(np.float32),
+    )
