@@ -29,12 +29,12 @@ def rate(**values: float) -> None:
 
 
 def groups(groups: str, batch_norm: bool = False) -> None:
-    """Raises a ValueError for unknown groups, or groups that batch norm cannot serve."""
+    """Raises a ValueError for unknown groups, or ones that batch norm cannot serve."""
     check_known(groups, typing.get_args(Groups), "choice of groups")
     if batch_norm and groups != "tasks":
         raise ValueError(
-            f"batch_norm needs groups = 'tasks', got {groups!r}: networks of one domain "
-            "see few examples of a batch, whose statistics say little."
+            f"batch_norm needs groups = 'tasks', got {groups!r}: networks of one "
+            "domain see few examples of a batch, whose statistics say little."
         )
 
 
