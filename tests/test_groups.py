@@ -150,32 +150,34 @@ def test_every_model_has_an_oracle():
     assert sorted(ORACLES) == grouped_models
 
 
-@pytest.fixture
-def way(on_accelerator, monkeypatch):
+@functools.cache
+def compiled(kind, groups, on_accelerator):
+    """(params, cotangent) -> logits of all, gradients."""
+    model, params, x = start(kind, groups)
+
+    def run(params, cotangent):
+        call = lambda params: model.apply({"params": params}, x, DOMAIN)
+        logits, pull_back = jax.vjp(call, params)
+        return logits, pull_back(cotangent)[0]
+
     one_way = functools.partial(grouped.by_domain, on_accelerator=on_accelerator)
-    monkeypatch.setattr(grouped, "by_domain", one_way)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(grouped, "by_domain", one_way)
+        return jax.jit(run).lower(params, np.zeros((B, T), np.float32)).compile()
 
 
 @both_ways
 @every_groups
 @every_model
-@pytest.mark.usefixtures("way")
-def test_values_and_gradients_match_the_equations(kind, groups):
-    model, params, x = start(kind, groups)
-    oracle = functools.partial(ORACLES[kind], counts=OWN[groups])
-
-    @jax.jit
-    def got(params):
-        def loss(params):
-            logits = model.apply({"params": params}, x, DOMAIN)
-            return jnp.sum(logits**2), logits
-
-        grads, logits = jax.grad(loss, has_aux=True)(params)
-        return logits, grads
+def test_values_and_gradients_match_the_equations(kind, groups, on_accelerator):
+    _, params, x = start(kind, groups)
+    run = compiled(kind, groups, on_accelerator)
+    logits = run(params, np.zeros((B, T), np.float32))[0]
+    grads = run(params, 2 * logits)[1]  # of the sum of squares
 
     wide, rows = jax.tree.map(np.float64, params), np.float64(x)
+    oracle = functools.partial(ORACLES[kind], counts=OWN[groups])
     want = lambda p: np.array([oracle(p, *of) for of in zip(rows, DOMAIN, strict=True)])
-    logits, grads = got(params)
     np.testing.assert_allclose(logits, want(wide), rtol=1e-5, atol=1e-5)
 
     rng = np.random.default_rng(0)
@@ -184,6 +186,21 @@ def test_values_and_gradients_match_the_equations(kind, groups):
     slope = np.sum(want(move(1e-6)) ** 2 - want(move(-1e-6)) ** 2) / 2e-6
     parts = jax.tree.map(lambda g, d: (np.float64(g) * d).sum(), grads, direction)
     np.testing.assert_allclose(sum(jax.tree.leaves(parts)), slope, rtol=1e-4)
+
+
+@both_ways
+@every_groups
+@every_model
+def test_only_its_own_examples_move_what_a_domain_has(kind, groups, on_accelerator):
+    _, params, _ = start(kind, groups)
+    run = compiled(kind, groups, on_accelerator)
+    for domain in range(N):
+        own = np.repeat(np.float32(domain == DOMAIN)[:, None], T, axis=1)
+        for path, grad in jax.tree.leaves_with_path(run(params, own)[1]):
+            name = jax.tree_util.keystr(path)
+            if grouped.PRIVATE in name:
+                moved = np.any(grad, axis=tuple(range(1, grad.ndim)))
+                np.testing.assert_array_equal(moved, np.arange(N) == domain, name)
 
 
 def as_one_domain(kind, params):
@@ -218,28 +235,6 @@ def test_pairs_with_one_domain_are_tasks(kind):
     np.testing.assert_allclose(got, want, rtol=1e-5, atol=1e-6)
 
 
-@both_ways
-@every_groups
-@every_model
-@pytest.mark.usefixtures("way")
-def test_what_a_domain_has_for_itself_moves_by_its_own_examples_only(kind, groups):
-    model, params, x = start(kind, groups)
-
-    @jax.jit
-    def grads(domain):
-        """Of the loss on the examples of one domain in a batch of all."""
-        counts = (domain == DOMAIN)[:, None]
-        logits = lambda params: model.apply({"params": params}, x, DOMAIN)
-        return jax.grad(lambda params: jnp.sum(counts * logits(params)))(params)
-
-    for domain in range(N):
-        for path, grad in jax.tree.leaves_with_path(grads(domain)):
-            name = jax.tree_util.keystr(path)
-            if "private" in name:
-                moved = np.any(grad, axis=tuple(range(1, grad.ndim)))
-                np.testing.assert_array_equal(moved, np.arange(N) == domain, name)
-
-
 @every_groups
 @every_model
 def test_batch_norm_is_refused(kind, groups):
@@ -253,12 +248,11 @@ def test_unknown_groups_name_the_nearest(kind):
         models.build(kind, num_tasks=T, groups="domain")
 
 
-def trained(kind, groups, steps=300):
+def trained(kind, groups, steps=200):
     """The loss after training where domains want the opposite of the same rows."""
-    rows = random_array(64, D)
-    rule = random_array(D, T, seed=2)
+    rows, rule = random_array(32, D), random_array(D, T, seed=2)
     labels = np.concatenate([rows @ rule > 0, rows @ rule < 0])
-    x, domain = np.tile(rows, (2, 1)), np.repeat(np.arange(2, dtype=np.int32), 64)
+    x, domain = np.tile(rows, (2, 1)), np.repeat(np.arange(2, dtype=np.int32), 32)
     model = models.build(
         kind, num_tasks=T, num_domains=2, groups=groups, expert_dims=(16,)
     )
@@ -268,18 +262,17 @@ def trained(kind, groups, steps=300):
         logits = model.apply({"params": params}, x, domain)
         return optax.sigmoid_binary_cross_entropy(logits, labels).mean()
 
-    def step(state, _):
-        params, moments = state
-        updates, moments = adam.update(jax.grad(loss)(params), moments)
-        return (optax.apply_updates(params, updates), moments), None
-
     @jax.jit
-    def run(key):
-        params = model.init(key, x, domain)["params"]
-        state = jax.lax.scan(step, (params, adam.init(params)), length=steps)[0]
-        return loss(state[0])
+    def step(params, moments):
+        before, grads = jax.value_and_grad(loss)(params)
+        updates, moments = adam.update(grads, moments)
+        return before, optax.apply_updates(params, updates), moments
 
-    return run(jax.random.key(0))
+    params = random_params(model, x, domain)
+    moments = adam.init(params)
+    for _ in range(steps):
+        before, params, moments = step(params, moments)
+    return before
 
 
 @every_groups
