@@ -54,6 +54,8 @@ def by_domain(
         return function(shared, _at(private, 0), rows, ints)
     if on_accelerator is None:
         on_accelerator = jax.default_backend() != "cpu"
+    arrays = private, rows, ints, domain  # NumPy's cannot be indexed by traced ones
+    private, rows, ints, domain = jax.tree.map(jnp.asarray, arrays)
     blocks = Blocks.of(domain, num_domains)
     rows, ints = blocks.split(rows), blocks.split(ints)
     if on_accelerator:
@@ -67,9 +69,13 @@ def by_domain(
 
 
 class Blocks(NamedTuple):
-    """Examples sorted by domain into M blocks of R places; a block has one domain."""
+    """Examples sorted by domain into M blocks of R places; a block has one domain.
 
-    example: jax.Array  # (M, R) int32, which example; any where the place is empty
+    Empty places repeat an example of the block's own domain: their gradients are zero
+    times what it holds, and not even its NaN may reach another domain's parameters.
+    """
+
+    example: jax.Array  # (M, R) int32, which example
     domain: jax.Array  # (M,) int32
     used: jax.Array  # () int32, blocks that hold examples; they come first
     place: jax.Array  # (B,) int32, each example's place among all M * R
@@ -85,12 +91,15 @@ class Blocks(NamedTuple):
         last = jnp.cumsum(blocks)
         order = jnp.argsort(domain)  # stable
         sorted_domain = domain[order]
-        within = jnp.arange(batch) - (jnp.cumsum(counts) - counts)[sorted_domain]
+        start = jnp.cumsum(counts) - counts
+        within = jnp.arange(batch) - start[sorted_domain]
         to = (last - blocks)[sorted_domain] * size + within
         number = jnp.searchsorted(last, jnp.arange(most), side="right")
+        number = jnp.minimum(number, jnp.max(domain, initial=0))  # where not used
+        first = jnp.repeat(order[start[number]], size)
         return cls(
-            jnp.zeros((most * size,), jnp.int32).at[to].set(order).reshape(most, size),
-            jnp.minimum(number, num_domains - 1),
+            first.at[to].set(order).reshape(most, size),
+            number,
             last[-1],
             jnp.zeros((batch,), jnp.int32).at[order].set(to),
         )
