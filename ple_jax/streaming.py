@@ -16,8 +16,7 @@ BINS = 8192
 LIMIT = 16.0  # logits beyond it share the outermost bins
 
 
-@flax.struct.dataclass
-class Stream:
+class Stream(flax.struct.PyTreeNode):
     """Mergeable sums per domain and task: two streams add up to that of both.
 
     Counts are int32, exact up to 2^31 examples; sums of floats are float32 with the
