@@ -146,7 +146,9 @@ def from_dict(tree: Mapping[str, Any], partial: bool = False) -> Experiment:
         registry.check_known(section, [*PLUGINS, *SETTINGS], "section of an experiment")
         if not isinstance(tree[section], Mapping):
             raise ValueError(f"[{section}] must be a table, got {tree[section]!r}.")
-    plugins = {s: _plugin(s, dict(tree.get(s, {})), partial) for s in PLUGINS}
+    plugins: dict[str, Any] = {
+        s: _plugin(s, dict(tree.get(s, {})), partial) for s in PLUGINS
+    }
     settings = {
         s: typed.dataclass_from(cls, tree.get(s, {}), s) for s, cls in SETTINGS.items()
     }

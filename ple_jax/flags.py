@@ -33,7 +33,7 @@ def parse(
         frozen=True,
     )
     flags.__doc__ = ""
-    chosen = tyro.cli(
+    chosen: Any = tyro.cli(
         flags, args=arguments, prog=prog, config=(tyro.conf.FlagConversionOff,)
     )
     values = {

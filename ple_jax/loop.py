@@ -99,7 +99,7 @@ def fit(run: Run, resume: bool = False) -> dict[str, Any]:
             checkpoints.save(state, record_of(progress, run), score)
             stop_if(asked)
         best = checkpoints.restore_variables(variables_of(state))
-        result = {"step": checkpoints.best, "epochs": progress.epoch}
+        result: dict[str, Any] = {"step": checkpoints.best, "epochs": progress.epoch}
     for split in ("validation", "test"):
         result[split] = scorer.report(best, split)
     run.write_result(result)
@@ -157,7 +157,8 @@ def steps(
     Nothing waits for the device but for the dispatch before the one before, so that
     the host runs ahead by a bounded amount.
     """
-    waiting, left = deque(), loader.steps_per_epoch - progress.step_in_epoch
+    waiting: deque[jax.Array] = deque()
+    left = loader.steps_per_epoch - progress.step_in_epoch
     with writers.bar(f"epoch {progress.epoch + 1}", left) as advance:
         for batches, count in ahead(chunks(loader, train, mesh, progress)):
             state, done = trainer.steps(state, batches, count)
@@ -182,7 +183,8 @@ def chunks(
     """
     most, step = train.steps_per_dispatch, progress.step_in_epoch
     while step < loader.steps_per_epoch:
-        count = min(most, loader.steps_per_epoch - step, steps_to_save(step, train))
+        left = loader.steps_per_epoch - step
+        count = int(min(most, left, steps_to_save(step, train)))
         batches = loader.batches(progress.epoch, step, count)
         padded = jax.tree.map(
             lambda leaf: np.resize(leaf, (most, *leaf.shape[1:])), batches

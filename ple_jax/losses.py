@@ -7,9 +7,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from ple_jax.schema import Task
+from ple_jax.types import Array
 
 
-def binary_cross_entropy(logits: jax.Array, labels: jax.Array) -> jax.Array:
+def binary_cross_entropy(logits: jax.Array, labels: Array) -> jax.Array:
     """The stable form of -y log s(z) - (1 - y) log(1 - s(z)), elementwise.
 
     max(z, 0) - z y + log(1 + exp(-|z|))
@@ -17,14 +18,14 @@ def binary_cross_entropy(logits: jax.Array, labels: jax.Array) -> jax.Array:
     return jnp.maximum(logits, 0) - logits * labels + jnp.log1p(jnp.exp(-abs(logits)))
 
 
-def squared_error(logits: jax.Array, labels: jax.Array) -> jax.Array:
+def squared_error(logits: jax.Array, labels: Array) -> jax.Array:
     """(z - y)^2, elementwise: the logit is the prediction itself."""
     return jnp.square(logits - labels)
 
 
 def example_losses(
     logits: jax.Array,  # (B, T)
-    labels: jax.Array,  # (B, T)
+    labels: Array,  # (B, T)
     tasks: Sequence[Task],
 ) -> jax.Array:  # (B, T)
     """Each task's own loss of each example."""
@@ -42,9 +43,9 @@ def example_losses(
 
 def task_losses(
     logits: jax.Array,  # (B, T)
-    labels: jax.Array,  # (B, T)
-    observed: jax.Array,  # (B, T) bool, whether the example is in the sample space
-    weights: jax.Array,  # (B,), of the examples
+    labels: Array,  # (B, T)
+    observed: Array,  # (B, T) bool, whether the example is in the sample space
+    weights: Array,  # (B,), of the examples
     tasks: Sequence[Task],
 ) -> jax.Array:  # (T,)
     """Each task's mean loss over its own sample space; 0 where a batch has none of it.

@@ -44,7 +44,7 @@ def report(
         return by_task
 
     overall = measured(np.ones(len(logits), bool))
-    if len(domains) == 1:
+    if domain is None or len(domains) == 1:
         by_domain = {domains[0]: overall}
     else:
         by_domain = {name: measured(domain == i) for i, name in enumerate(domains)}
@@ -115,7 +115,8 @@ class Sums(NamedTuple):
         if not 0 < self.actual < self.weight:
             return None
         p = self.actual / self.weight
-        return self.mean_loss() / float(-p * np.log(p) - (1 - p) * np.log1p(-p))
+        entropy = float(-p * np.log(p) - (1 - p) * np.log1p(-p))
+        return self.loss / self.weight / entropy
 
     def calibration(self) -> float | None:
         """sum w s(z) / sum w y; 1 is right. Undefined without positives.
@@ -135,7 +136,8 @@ class Curve(NamedTuple):
     def of(cls, scores: np.ndarray, labels: np.ndarray) -> "Curve":
         """The curve of (B,) scores and 0/1 labels; equal scores are one point."""
         order = np.argsort(scores)[::-1]
-        return cls(*_count_runs(np.float64(labels)[order], _new(scores[order])))
+        y = np.asarray(labels, np.float64)[order]
+        return cls(*_count_runs(y, _new(scores[order])))
 
     def auc_roc(self) -> float | None:
         """The chance that a positive scores above a negative; ties count a half.
@@ -187,7 +189,7 @@ def grouped_auc(
     2021, equation 9.
     """
     order = np.lexsort((scores, group))
-    y, g = np.float64(labels)[order], group[order]
+    y, g = np.asarray(labels, np.float64)[order], group[order]
     new_run = _new(g) | _new(scores[order])
     p, n = _count_runs(y, new_run)  # of runs of one group and score, rising
     starts = np.flatnonzero(_new(g)[new_run])  # of groups, among the runs

@@ -71,8 +71,8 @@ def _knobs(build: Callable[..., Any]) -> Iterable[tuple[str, Any, bool]]:
         for field in dataclasses.fields(build):
             # linen modules have these two of their own
             if field.name not in ("parent", "name"):
-                made = field.default_factory is not dataclasses.MISSING
-                default = field.default_factory() if made else field.default
+                make = field.default_factory
+                default = field.default if make is dataclasses.MISSING else make()
                 yield field.name, default, default is dataclasses.MISSING
         return
     for name, argument in inspect.signature(build).parameters.items():

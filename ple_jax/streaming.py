@@ -16,8 +16,7 @@ BINS = 8192
 LIMIT = 16.0  # logits beyond it share the outermost bins
 
 
-@flax.struct.dataclass
-class Stream:
+class Stream(flax.struct.PyTreeNode):
     """Mergeable sums per domain and task: two streams add up to that of both.
 
     Counts are int32, exact up to 2^31 examples; sums of floats are float32 with the
@@ -95,7 +94,7 @@ def compute(
     histogram = np.asarray(stream.histogram)
     if (histogram < 0).any():
         raise OverflowError("A stream counts up to 2^31 examples a bin; start anew.")
-    sums = np.float64(stream.sums) - np.float64(stream.carry)
+    sums = np.asarray(stream.sums, np.float64) - np.asarray(stream.carry, np.float64)
 
     def of(counts, sums):
         return {
@@ -109,7 +108,7 @@ def compute(
 
 
 def _measure(task: Task, counts: np.ndarray, sums: metrics.Sums) -> metrics.Measured:
-    negatives, positives = np.float64(counts[:, ::-1])
+    negatives, positives = counts[:, ::-1].astype(np.float64)
     if task.loss == "squared":
         return metrics.of_squared(sums, int(counts.sum(dtype=np.int64)))
     return metrics.of_binary(sums, metrics.Curve(positives, negatives))

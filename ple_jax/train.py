@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import flax.linen as nn
 import flax.struct
@@ -19,8 +19,7 @@ from ple_jax.types import Batch, PyTree
 from ple_jax.weightings._base import Clock, Weighting
 
 
-@flax.struct.dataclass
-class TrainState:
+class TrainState(flax.struct.PyTreeNode):
     """All that a step may change: arrays only, so it checkpoints as it is."""
 
     step: jax.Array  # () int32, steps taken
@@ -252,7 +251,8 @@ class Parts:
             "params": variables["model"],
             "batch_stats": variables["batch_stats"],
         }
-        return self.model.apply(model, self._input(variables, batch), batch.domain)
+        x = self._input(variables, batch)
+        return cast(jax.Array, self.model.apply(model, x, batch.domain))
 
     def _input(self, trained, batch, key=None) -> jax.Array:  # (B, D)
         rows = self.tables.lookup(trained["tables"], batch)

@@ -22,7 +22,7 @@ def convert(wanted: Any, value: Any, path: str) -> Any:
         return _choice(wanted, value, path)
     if origin is tuple:
         return _tuple(wanted, value, path)
-    if dataclasses.is_dataclass(wanted):
+    if isinstance(wanted, type) and dataclasses.is_dataclass(wanted):
         return dataclass_from(wanted, value, path)
     if wanted is float and type(value) is int:
         return float(value)

@@ -19,8 +19,7 @@ PyTree = Any
 Array = jax.Array | np.ndarray
 
 
-@flax.struct.dataclass
-class Batch:
+class Batch(flax.struct.PyTreeNode):
     """One batch of examples; every leaf has the leading axis B."""
 
     ids: Array  # (B, F) int32, in the order of `Layout.ids`; 0 is unknown

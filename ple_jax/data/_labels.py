@@ -3,6 +3,8 @@
 import hashlib
 import operator
 import re
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -55,16 +57,17 @@ def _label(rows: Rows, task: Task) -> np.ndarray:  # (B,) float64, NaN where mis
     return numbers
 
 
-def comparison(task: Task):
+def comparison(task: Task) -> tuple[Callable[[Any, Any], Any], float]:
     """The operator and number of a rule such as ">= 4".
 
     Raises:
         ValueError: It is no such rule.
     """
-    match = re.fullmatch(r"\s*(>=|<=|==|!=|>|<)\s*(\S+)\s*", task.positive)
+    rule = re.fullmatch(r"\s*(>=|<=|==|!=|>|<)\s*(\S+)\s*", str(task.positive))
+    sign, number = rule.groups() if rule else ("", "")
     try:
-        return COMPARISONS[match[1]], float(match[2])
-    except (TypeError, ValueError):
+        return COMPARISONS[sign], float(number)
+    except (KeyError, ValueError):
         raise ValueError(
             f"Task {task.name!r}: positive must be a list of values or a comparison "
             f'such as ">= 4", got {task.positive!r}.'
@@ -82,7 +85,7 @@ def domains_of(
     if schema.domain is None:
         return np.zeros(len(rows), np.int32)
     codes, values = rows.text(schema.domain)
-    number = {name: i for i, name in enumerate(known)}
+    number: dict[str | None, int] = {name: i for i, name in enumerate(known)}
     fallback = number.get(schema.unseen_domain, -1)
     mapped = np.array([number.get(v, fallback) for v in values.to_pylist()], np.int32)
     domain = mapped[codes]

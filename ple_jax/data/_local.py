@@ -37,8 +37,9 @@ def find(
         )
     root = pathlib.Path(named).expanduser()
     paths = [_first(kind, root, file, how) for file in files]
-    for path in paths if sha256 else ():
-        _check(path, sha256, how)
+    if sha256 is not None:
+        for path in paths:
+            _check(path, sha256, how)
     return paths
 
 

@@ -72,7 +72,7 @@ def _write(source: Source, directory: pathlib.Path, progress: Advance) -> None:
     encoder = Encoder.fit(counts)
     encoder.save(directory)
     writers = [
-        _SplitWriter(directory / s, n) for s, n in zip(SPLITS, sizes, strict=True)
+        _SplitWriter(directory / s, int(n)) for s, n in zip(SPLITS, sizes, strict=True)
     ]
     for rows, split in _assigned(source, assign):
         for number, writer in enumerate(writers):
@@ -108,7 +108,7 @@ class _SplitWriter:
     """Fills the arrays of one split, whose rows are known, chunk by chunk."""
 
     def __init__(self, folder: pathlib.Path, rows: int):
-        self.folder, self.rows, self.done = folder, int(rows), 0
+        self.folder, self.rows, self.done = folder, rows, 0
         self.arrays: dict[str, np.ndarray] = {}
 
     def add(self, examples: Examples) -> None:

@@ -51,7 +51,7 @@ def expand(files: Iterable[str | pathlib.Path]) -> list[pathlib.Path]:
     Raises:
         ValueError: One names no file.
     """
-    found = []
+    found: list[pathlib.Path] = []
     for name in map(str, files):
         matches = sorted(glob.glob(str(pathlib.Path(name).expanduser())))
         if not matches:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 
 from ple_jax.data._columns import Rows
-from ple_jax.data._source import Chunks, Source
+from ple_jax.data._source import Source
 from ple_jax.registry import nearest
 from ple_jax.schema import SPLITS, Split
 
@@ -16,13 +16,13 @@ Assign = Callable[
 
 def assigner(source: Source) -> Assign:
     """The rule of the source's schema; a split by time reads all times first."""
-    split = source.schema.split
-    if split.by == "random":
+    split, column = source.schema.split, source.schema.split.column
+    if column is None:
         return lambda rows, first: _at_random(len(rows), first, split)
     if split.by == "column":
-        return lambda rows, first: _by_column(rows, split)
-    cuts = _time_cuts(source.chunks(), source, split)
-    return lambda rows, first: np.searchsorted(cuts, rows.times(split.column), "right")
+        return lambda rows, first: _by_column(rows, column, split)
+    cuts = _time_cuts(source, column)
+    return lambda rows, first: np.searchsorted(cuts, rows.times(column), "right")
 
 
 def _at_random(count: int, first: int, split: Split) -> np.ndarray:
@@ -42,8 +42,8 @@ def mix(x: np.ndarray, key: int) -> np.ndarray:  # uint64 -> uint64
         return x ^ (x >> np.uint64(31))
 
 
-def _by_column(rows: Rows, split: Split) -> np.ndarray:
-    codes, values = rows.text(split.column)
+def _by_column(rows: Rows, column: str, split: Split) -> np.ndarray:
+    codes, values = rows.text(column)
     number = {v: i for i, s in enumerate(SPLITS) for v in getattr(split, s)}
     mapped = np.array([number.get(v, -1) for v in values.to_pylist()])
     assigned = mapped[codes]
@@ -51,14 +51,14 @@ def _by_column(rows: Rows, split: Split) -> np.ndarray:
         row = (assigned < 0).argmax()
         hint = nearest(str(values[int(codes[row])].as_py()), number)
         wanted = f"a split ({', '.join(map(repr, number))};{hint})"
-        raise rows.fail(split.column, row, wanted)
+        raise rows.fail(column, row, wanted)
     return assigned
 
 
-def _time_cuts(chunks: Chunks, source: Source, split: Split) -> np.ndarray:  # (2,)
+def _time_cuts(source: Source, column: str) -> np.ndarray:  # (2,)
     """The first times of validation and of test; equal times stay together."""
-    form = source.schema.format
-    times = [Rows(chunk, form).times(split.column) for chunk in chunks]
-    times = np.sort(np.concatenate(times))
+    form, split = source.schema.format, source.schema.split
+    parts = [Rows(chunk, form).times(column) for chunk in source.chunks()]
+    times = np.sort(np.concatenate(parts))
     at = (np.cumsum(split.fractions[:2]) * len(times)).astype(np.int64)
     return times[np.minimum(at, len(times) - 1)]

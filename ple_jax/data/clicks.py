@@ -4,6 +4,7 @@ No file, no network and no one's data: shares and click rates are those of Table
 the paper, all else is drawn.
 """
 
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -100,13 +101,13 @@ def draw(
     first = rng.permutation(DOMAINS) * (users // DOMAINS)  # its most active user
     user = (first[domain] + _popular(users, examples, rng)) % users
     item = _popular(items, examples, rng)
-    scores = [
+    click_score, purchase_score = (
         _scores(people, things, user, item, domain, domain_effect, rng)
         for _ in ("click", "purchase")
-    ]
+    )
     columns = [user, people.group[user], item, things.group[item], domain + 1]
     features = dict(zip(FIELDS, columns, strict=True))
-    return pa.table(features | _labels(*scores, domain))
+    return pa.table(features | _labels(click_score, purchase_score, domain))
 
 
 class _Side(NamedTuple):
@@ -167,7 +168,7 @@ def _labels(
 
 
 def _highest(
-    scores: np.ndarray, domain: np.ndarray, rates: np.ndarray
+    scores: np.ndarray, domain: np.ndarray, rates: Iterable[float]
 ) -> np.ndarray:  # (B,) bool
     """The highest scores of each domain, exactly a share of `rates` per cent."""
     chosen = np.zeros(len(scores), bool)

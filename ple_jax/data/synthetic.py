@@ -87,7 +87,7 @@ def draw(
     x = np.c_[meanings[np.arange(categorical), codes], numbers]
     share = 1 / np.arange(1, domains + 1)
     domain = rng.choice(domains, examples, p=share / share.sum())
-    columns = {
+    columns: dict[str, list[str] | np.ndarray] = {
         f"category_{i}": [f"v{c}" for c in codes[:, i]] for i in range(categorical)
     }
     columns |= {f"number_{i}": numbers[:, i] for i in range(numeric)}
@@ -95,7 +95,8 @@ def draw(
         columns["domain"] = [f"d{d}" for d in domain]
     scores = _scores(x, domain, domains, correlation, rng)
     for name, score in zip(TASKS, scores, strict=True):
-        columns[name] = np.int8(score > np.quantile(score, 1 - base_rate))
+        ones = score > np.quantile(score, 1 - base_rate)
+        columns[name] = ones.astype(np.int8)
     return pa.table(columns)
 
 

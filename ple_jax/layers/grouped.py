@@ -190,7 +190,7 @@ class PerDomain(nn.Module):
         module = self.module.clone(parent=None, name=None)
         private = self.param(PRIVATE, self._init, module, inputs)
         watched = self.is_mutable_collection("intermediates")
-        keys = ()
+        keys: jax.Array | tuple[()] = ()
         if train and self.has_rng("dropout"):
             split = jax.random.split(self.make_rng("dropout"), len(domain))
             keys = jax.random.key_data(split)  # (B, 2)

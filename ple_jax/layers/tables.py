@@ -3,15 +3,17 @@
 import dataclasses
 from collections.abc import Mapping
 from functools import cached_property
+from typing import TypeVar
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from ple_jax.schema import Bag, IdColumn, Layout
-from ple_jax.types import Batch
+from ple_jax.types import Array, Batch
 
 MAX_ROWS = 2**31 - 1  # ids are int32 from end to end
+Column = TypeVar("Column", IdColumn, Bag)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,13 +58,18 @@ class Tables:
     def _dim(self, column: IdColumn | Bag) -> int:
         return column.dim or self.inputs.embedding_dim
 
+    @property
+    def _columns(self) -> tuple[IdColumn | Bag, ...]:
+        return (*self.layout.ids, *self.layout.bags)
+
     @cached_property
     def widths(self) -> tuple[int, ...]:
         """The widths there are, in order."""
-        columns = (*self.layout.ids, *self.layout.bags)
-        return tuple(sorted({self._dim(c) for c in columns}))
+        return tuple(sorted({self._dim(c) for c in self._columns}))
 
-    def _of_width(self, columns: tuple, width: int) -> list[tuple[int, IdColumn | Bag]]:
+    def _of_width(
+        self, columns: tuple[Column, ...], width: int
+    ) -> list[tuple[int, Column]]:
         return [(i, c) for i, c in enumerate(columns) if self._dim(c) == width]
 
     @cached_property
@@ -71,7 +78,7 @@ class Tables:
         fused = {}
         for width in self.widths:
             rows, end = {}, 0
-            for c in (*self.layout.ids, *self.layout.bags):
+            for c in self._columns:
                 if self._dim(c) == width and c.table not in rows:
                     rows[c.table] = end
                     end += c.rows
@@ -92,11 +99,11 @@ class Tables:
             for width, rows in self.offsets.items()
         }
 
-    def rows(self, batch: Batch) -> dict[str, jax.Array]:  # "dim_8" -> (B, S) int32
+    def rows(self, batch: Batch) -> dict[str, Array]:  # "dim_8" -> (B, S) int32
         """The rows of each fused table that the batch reads: S per example."""
         return {f"dim_{width}": self._rows(batch, width) for width in self.widths}
 
-    def _rows(self, batch: Batch, width: int) -> jax.Array:
+    def _rows(self, batch: Batch, width: int) -> Array:
         offsets, parts = self.offsets[width], []
         if columns := self._of_width(self.layout.ids, width):
             first = np.array([offsets[c.table] for _, c in columns], np.int32)
@@ -125,7 +132,7 @@ class Tables:
         dropout_key: jax.Array | None = None,
     ) -> jax.Array:  # (B, D)
         """Joins the looked-up rows and the numbers; a key turns dropout on."""
-        parts = []
+        parts: list[Array] = []
         for width in self.widths:
             fields = self._pool(embedded[f"dim_{width}"], batch, width)
             fields = self._drop(fields, dropout_key, width)
@@ -166,7 +173,6 @@ class Tables:
     @cached_property
     def width(self) -> int:
         """D, the width of the assembled input."""
-        columns = (*self.layout.ids, *self.layout.bags)
-        return sum(map(self._dim, columns)) + sum(
+        return sum(map(self._dim, self._columns)) + sum(
             c.bins or 1 for c in self.layout.numbers
         )
