@@ -39,7 +39,7 @@ def put(tree: PyTree, share: PyTree, domain) -> PyTree:
 
 def alike(a: PyTree, b: PyTree) -> bool:
     """Whether two trees have the same leaves' shapes and types."""
-    if jax.tree.structure(a) != jax.tree.structure(b):
-        return False
-    same = lambda x, y: (x.shape, x.dtype) == (y.shape, y.dtype)
-    return all(jax.tree.leaves(jax.tree.map(same, a, b)))
+    facts = lambda tree: [
+        (path, leaf.shape, leaf.dtype) for path, leaf in jax.tree.leaves_with_path(tree)
+    ]
+    return bool(facts(a) == facts(b))

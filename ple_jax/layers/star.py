@@ -38,7 +38,7 @@ class StarNetwork(nn.Module):
         """Each example through its own domain's network."""
         shared = self.param("shared", self._shared, x.shape[-1])
         private = self.param(PRIVATE, self._private, x.shape[-1])
-        keys = ()
+        keys: jax.Array | tuple[()] = ()
         if train and self.dropout_rate and self.has_rng("dropout"):
             split = jax.random.split(self.make_rng("dropout"), len(domain))
             keys = jax.random.key_data(split)  # (B, 2)
