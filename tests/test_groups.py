@@ -32,6 +32,7 @@ def options_of(kind, groups):
     return options | ({"num_levels": LEVELS} if kind in ("ml_mmoe", "ple") else {})
 
 
+@functools.cache
 def start(kind, groups, domains=N):
     options = SMALL | options_of(kind, groups) | {"groups": groups}
     model = models.build(kind, num_tasks=T, num_domains=domains, **options)
