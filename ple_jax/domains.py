@@ -1,13 +1,17 @@
 """One domain's share of a state: taken out, and put back.
 
 What is private to domains has a leading axis N, under the name `private` (see
-`layers/grouped.py`).
+`layers/grouped.py`). Shares are read and written in loops of one turn: otherwise XLA
+weaves the step that lies between into both, and copies all domains' leaves first.
 """
 
 import jax
+import jax.numpy as jnp
 
 from ple_jax.layers.grouped import PRIVATE
 from ple_jax.types import PyTree
+
+with_path = jax.tree_util.tree_map_with_path
 
 
 def is_private(path) -> bool:
@@ -15,26 +19,35 @@ def is_private(path) -> bool:
     return any(getattr(key, "key", None) == PRIVATE for key in path)
 
 
-def own(tree: PyTree, domain) -> PyTree:
+def own(tree: PyTree, domain: jax.Array) -> PyTree:
     """The tree with private leaves (1, ...) of one domain."""
 
-    def share(path, leaf):
+    def read(path, leaf):
         if not is_private(path):
             return leaf
         return jax.lax.dynamic_slice_in_dim(leaf, domain, 1)
 
-    return jax.tree_util.tree_map_with_path(share, tree)
+    empty = with_path(lambda path, x: 0 * x[:1] if is_private(path) else x, tree)
+    turn = lambda _, share: with_path(read, tree)
+    return jax.lax.fori_loop(0, _once(domain), turn, empty)
 
 
-def put(tree: PyTree, share: PyTree, domain) -> PyTree:
+def put(tree: PyTree, share: PyTree, domain: jax.Array) -> PyTree:
     """`share`, with its private leaves at their place among those of `tree`."""
 
-    def place(path, leaf, new):
+    def write(path, leaf, new):
         if not is_private(path):
-            return new
+            return leaf
         return jax.lax.dynamic_update_slice_in_dim(leaf, new, domain, 0)
 
-    return jax.tree_util.tree_map_with_path(place, tree, share)
+    whole = with_path(lambda path, a, b: a if is_private(path) else b, tree, share)
+    turn = lambda _, whole: with_path(write, whole, share)
+    return jax.lax.fori_loop(0, _once(domain), turn, whole)
+
+
+def _once(domain: jax.Array) -> jax.Array:
+    """1, which XLA cannot tell beforehand."""
+    return (jnp.asarray(domain) >= 0).astype(jnp.int32)
 
 
 def alike(a: PyTree, b: PyTree) -> bool:

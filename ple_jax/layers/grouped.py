@@ -59,7 +59,7 @@ def by_domain(
     blocks = Blocks.of(domain, num_domains)
     rows, ints = blocks.split(rows), blocks.split(ints)
     if on_accelerator:
-        each = jax.tree.map(lambda leaf: jnp.asarray(leaf)[blocks.domain], private)
+        each = jax.tree.map(lambda leaf: leaf[blocks.domain], private)
         out = jax.vmap(function, (None, 0, 0, 0))(shared, each, rows, ints)
     else:
         out = _in_turn(
@@ -106,7 +106,7 @@ class Blocks(NamedTuple):
 
     def split(self, rows: PyTree) -> PyTree:
         """(B, ...) -> (M, R, ...)."""
-        return jax.tree.map(lambda leaf: jnp.asarray(leaf)[self.example], rows)
+        return jax.tree.map(lambda leaf: leaf[self.example], rows)
 
     def join(self, blocks: PyTree) -> PyTree:
         """(M, R, ...) -> (B, ...)."""
