@@ -286,14 +286,15 @@ def variables_of(state: TrainState) -> dict[str, PyTree]:
 def moving_average(state: TrainState, trained: PyTree, decay: float) -> PyTree:
     """decay_t average + (1 - decay_t) trained, with decay_t = min(decay, (1+t)/(10+t)).
 
-    The lower decay at the start lets the average forget the initial values.
+    The lower decay at the start lets the average forget the initial values. What does
+    not move keeps its average to the bit.
     """
     if not decay:
         return ()
     t = state.step.astype(jnp.float32)
     keep = jnp.minimum(decay, (1 + t) / (10 + t))
     current = {name: trained[name] for name in state.average}
-    return jax.tree.map(lambda a, b: keep * a + (1 - keep) * b, state.average, current)
+    return jax.tree.map(lambda a, b: a + (1 - keep) * (b - a), state.average, current)
 
 
 def is_one_domain(train: Train) -> bool:
