@@ -113,8 +113,8 @@ class Parts:
         It cannot where a model's domains take part in each other's scores.
         """
         alone = dataclasses.replace(self, model=model)
-        share = lambda: domains.own(self.init().trained, 0)
-        if not domains.alike(jax.eval_shape(share), jax.eval_shape(alone.init).trained):
+        share = lambda: domains.own(self.init(), 0)
+        if not domains.alike(jax.eval_shape(share), jax.eval_shape(alone.init)):
             return self
         return dataclasses.replace(self, alone=alone)
 
