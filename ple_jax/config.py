@@ -31,7 +31,7 @@ class Train:
             `one_domain`, drawn in proportion to its size (STAR's way) or, with
             `one_domain_uniform`, each domain as often; or a mix that is `balanced`.
         temperature: Of balanced sampling: domains take part in proportion to their size
-            to the power of 1 / temperature; 1 is the natural mix.
+            to the power of 1 / temperature; 1 is the natural mix, inf all alike.
         only: Names of which a parameter's path must hold one to be trained, such as
             `private` for what belongs to domains; empty trains everything.
         metric: What chooses the best epoch on validation: a metric, averaged over the
@@ -242,5 +242,7 @@ def to_toml(experiment: Experiment) -> str:
 def _toml(value: Any) -> str:
     if isinstance(value, list):
         return f"[{', '.join(map(_toml, value))}]"
-    # JSON's strings, numbers and booleans are TOML's too.
+    if isinstance(value, float):
+        return repr(value)  # JSON spells infinity otherwise
+    # JSON's strings, whole numbers and booleans are TOML's too.
     return json.dumps(value, ensure_ascii=False)

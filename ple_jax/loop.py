@@ -120,6 +120,7 @@ def start(
         return state, Progress()
     state, record = checkpoints.restore(state)
     asked = identity(run)
+    record = asked | record  # older checkpoints do not tell all
     if changed := [k for k in asked if record[k] != asked[k]]:
         listing = ", ".join(f"{k}: {record[k]!r} -> {asked[k]!r}" for k in changed)
         raise ValueError(
@@ -136,6 +137,8 @@ def identity(run: Run) -> dict[str, Any]:
         "data set": run.data.fingerprint,
         "batch size": train.batch_size,
         "seed": train.seed,
+        "sampling": train.sampling,
+        "temperature": train.temperature,
     }
 
 

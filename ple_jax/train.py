@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
-from typing import NamedTuple, cast
+from typing import Any, NamedTuple, cast
 
 import flax.linen as nn
 import flax.struct
@@ -14,6 +14,7 @@ import optax
 from ple_jax import domains, losses, models, streaming, weightings
 from ple_jax.config import Experiment, Train
 from ple_jax.layers.tables import Tables
+from ple_jax.registry import check_known
 from ple_jax.schema import Layout, Task
 from ple_jax.types import Batch, PyTree
 from ple_jax.weightings._base import Clock, Weighting
@@ -112,8 +113,8 @@ class Parts:
         It cannot where a model's domains take part in each other's scores.
         """
         alone = dataclasses.replace(self, model=model)
-        share = lambda: domains.own(self.init().trained, 0)
-        if not domains.alike(jax.eval_shape(share), jax.eval_shape(alone.init).trained):
+        share = lambda: domains.own(self.init(), 0)
+        if not domains.alike(jax.eval_shape(share), jax.eval_shape(alone.init)):
             return self
         return dataclasses.replace(self, alone=alone)
 
@@ -285,14 +286,15 @@ def variables_of(state: TrainState) -> dict[str, PyTree]:
 def moving_average(state: TrainState, trained: PyTree, decay: float) -> PyTree:
     """decay_t average + (1 - decay_t) trained, with decay_t = min(decay, (1+t)/(10+t)).
 
-    The lower decay at the start lets the average forget the initial values.
+    The lower decay at the start lets the average forget the initial values. What does
+    not move keeps its average to the bit.
     """
     if not decay:
         return ()
     t = state.step.astype(jnp.float32)
     keep = jnp.minimum(decay, (1 + t) / (10 + t))
     current = {name: trained[name] for name in state.average}
-    return jax.tree.map(lambda a, b: keep * a + (1 - keep) * b, state.average, current)
+    return jax.tree.map(lambda a, b: a + (1 - keep) * (b - a), state.average, current)
 
 
 def is_one_domain(train: Train) -> bool:
@@ -328,26 +330,43 @@ def make_optimizer(
 def scale_by_name(
     only: Sequence[str], rates: Mapping[str, float]
 ) -> optax.GradientTransformation:
-    """Updates times their parameter's rate; none for paths without a name of `only`."""
+    """Updates times their parameter's rate; none for paths without a name of `only`.
+
+    A name of `only` that no parameter's path holds is a ValueError of `init`.
+    """
+
+    def init(trained):
+        paths = [path for path, _ in jax.tree.leaves_with_path(trained)]
+        known = sorted({name for path in paths for name in names_of(path)})
+        for name in only:
+            check_known(name, known, "name in a parameter's path (train.only)")
+        return optax.EmptyState()
 
     def scale(path, update):
-        names = [str(getattr(p, "key", p)) for p in path]
-        moves = not only or not set(only).isdisjoint(names)
-        return update * (rates.get(names[-1], 1.0) if moves else 0.0)
+        names = names_of(path)
+        if only and set(only).isdisjoint(names):
+            return jnp.zeros_like(update)
+        return update * rates.get(names[-1], 1.0)
 
-    return optax.stateless(
-        lambda updates, _: jax.tree_util.tree_map_with_path(scale, updates)
-    )
+    def update(updates, state, trained=None):
+        return jax.tree_util.tree_map_with_path(scale, updates), state
+
+    return optax.GradientTransformation(init, update)
 
 
 def is_decayed(trained: PyTree) -> PyTree:
     """Kernels and tables decay; biases, normalisations and weightings do not."""
 
     def decays(path, _):
-        names = [str(getattr(p, "key", p)) for p in path]
+        names = names_of(path)
         return names[0] == "tables" or "kernel" in names[-1]
 
     return jax.tree_util.tree_map_with_path(decays, trained)
+
+
+def names_of(path: Sequence[Any]) -> list[str]:
+    """The names on the way to a parameter."""
+    return [str(getattr(key, "key", key)) for key in path]
 
 
 def learning_rate(train: Train, total_steps: int) -> optax.Schedule:

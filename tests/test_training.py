@@ -123,10 +123,15 @@ class StopAfter:
 def test_a_stopped_run_resumes_to_the_same_bits(
     data, tmp_path, monkeypatch, dispatches, average
 ):
-    options = {"train": {"average_decay": average, "patience": 9}}
-    whole = new_run(data, tmp_path / "whole", **options)
+    experiment = tiny(train={"average_decay": average, "patience": 9})
+    check_resume(experiment, data, tmp_path, monkeypatch, dispatches)
+
+
+def check_resume(experiment, data, tmp_path, monkeypatch, dispatches):
+    """A run that is stopped after some dispatches ends as one that is not."""
+    whole = run.create(tmp_path / "whole", experiment, data)
     wanted = loop.fit(whole)
-    broken = new_run(data, tmp_path / "broken", **options)
+    broken = run.create(tmp_path / "broken", experiment, data)
     with monkeypatch.context() as patch:
         # Chunks are made in a thread, where no signal arrives: stop from the main one.
         patch.setattr(loop, "ahead", lambda items: items)

@@ -60,6 +60,7 @@ class Sluice(nn.Module):
         counts = {"num_layers": self.num_layers, "subspaces": self.subspaces}
         _checks.at_least(1, width=self.width, **counts)
         _checks.at_least(0, orthogonality=self.orthogonality)
+        _checks.at_least(0, stitch_rate=self.stitch_rate)
         _checks.dims(tower_dims=self.tower_dims)
         _checks.rate(dropout_rate=self.dropout_rate)
         if self.width % self.subspaces:
