@@ -52,8 +52,9 @@ class PartitionedNorm(nn.Module):
             moments, updated = self._of_batch(x, domain, kept.value)
             if not self.is_initializing():
                 kept.value = updated
-        factor = scale * own["scale"] * jax.lax.rsqrt(moments[1] + self.epsilon)
-        return factor[domain] * (x - moments[0][domain]) + (bias + own["bias"])[domain]
+        factor = scale[None] * own["scale"] * jax.lax.rsqrt(moments[1] + self.epsilon)
+        shift = bias[None] + own["bias"]
+        return factor[domain] * (x - moments[0][domain]) + shift[domain]
 
     def _start(self, shape: tuple[int, int]) -> PyTree:
         counts = jnp.zeros((shape[0], 1))
