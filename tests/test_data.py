@@ -19,10 +19,10 @@ from ple_jax.data._counts import NumberCounts, ValueCounts
 from ple_jax.data._encode import Encoder
 from ple_jax.data._examples import Examples
 from ple_jax.data._loader import Loader, in_order
-from ple_jax.data._sampling import permuted
 from ple_jax.data._numeric import bucket_edges, fit
 from ple_jax.data._prepare import prepare, prepared
 from ple_jax.data._read import read
+from ple_jax.data._sampling import permuted
 from ple_jax.data._schema_file import (
     from_tree,
     read_schema,
