@@ -4,7 +4,7 @@ import functools
 
 import jax
 import numpy as np
-from helpers import random_array, random_params
+from helpers import random_array, random_like
 
 from ple_jax import models
 
@@ -37,18 +37,28 @@ def start(kind, tasks=T, domains=N, x=None, **options):
     options = having(kind, SMALL) | options
     model = models.build(kind, num_tasks=tasks, num_domains=domains, **options)
     x = random_array(B, D) if x is None else x
-    return model, random_params(model, x, mixed(len(x), domains)), x
+    return model, random_like(shapes(model, x.shape[1])["params"]), x
 
 
 @functools.cache
+def shapes(model, width):
+    x = np.zeros((1, width), np.float32)
+    return jax.eval_shape(model.init, jax.random.key(0), x, mixed(1))
+
+
 def statistics(model, width=D):
     """Batch statistics as if trained; nothing for a model that keeps none."""
-    x = np.zeros((1, width), np.float32)
-    shapes = jax.eval_shape(model.init, jax.random.key(0), x, mixed(1))
     rng = np.random.default_rng(2)
     draw = lambda leaf: np.float32(rng.uniform(0.5, 2, leaf.shape))
-    kept = jax.tree.map(draw, shapes.get("batch_stats", {}))
+    kept = jax.tree.map(draw, shapes(model, width).get("batch_stats", {}))
     return {"batch_stats": kept} if kept else {}
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def intermediates(model, params, x):
+    domain = mixed(len(x), model.num_domains)
+    sown = model.apply({"params": params}, x, domain, mutable=["intermediates"])[1]
+    return sown["intermediates"]
 
 
 @functools.partial(jax.jit, static_argnums=0)
