@@ -6,8 +6,12 @@ import numpy as np
 
 def random_params(module, *args, seed=0):
     """Variables of `module` without compiling `init`, and with no bias left at zero."""
-    rng = np.random.default_rng(seed)
     shapes = jax.eval_shape(module.init, jax.random.key(0), *args)["params"]
+    return random_like(shapes, seed)
+
+
+def random_like(shapes, seed=0):
+    rng = np.random.default_rng(seed)
     return jax.tree.map(lambda s: rng.normal(0, 0.3, s.shape).astype(s.dtype), shapes)
 
 

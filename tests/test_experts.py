@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from helpers import random_array, random_params
+from oracles import expert, softmax
 
 from ple_jax.layers.experts import (
     MLP,
@@ -28,21 +29,6 @@ ROUTINGS = {
     "owned": everyone_sees_all(2, 3, owned=True),
 }
 every_routing = pytest.mark.parametrize("routing", ROUTINGS.values(), ids=ROUTINGS)
-
-
-def softmax(values):
-    odds = np.exp(np.array(values) - np.max(values))
-    return odds / odds.sum()
-
-
-def mlp(params, x):
-    for layer in sorted(params):
-        x = np.maximum(x @ params[layer]["kernel"] + params[layer]["bias"], 0)
-    return x
-
-
-def expert(params, e, x):
-    return mlp(jax.tree.map(lambda leaf: leaf[e], params), x)
 
 
 def mixture(routing, params, gate, selector):

@@ -4,116 +4,28 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from helpers import random_array, random_params
-from test_experts import expert, mlp, softmax
+from helpers import random_array
+from model_helpers import (
+    SMALL,
+    B,
+    D,
+    H,
+    N,
+    T,
+    apply,
+    having,
+    intermediates,
+    logits,
+    mixed,
+    scores,
+    start,
+    statistics,
+)
+from oracles import ORACLES, mulann_penalty, sluice_penalty, star_training
 
 from ple_jax import models
 
-B, T, D, H, TOWER = 11, 3, 7, 5, 2
-DOMAIN = np.zeros(B, np.int32)
 every_model = pytest.mark.parametrize("kind", models.available())
-SMALL = {"expert_dims": (13, H), "tower_dims": (TOWER,)}
-
-
-def start(kind, tasks=T, x=None, **options):
-    model = models.build(kind, num_tasks=tasks, **{**SMALL, **options})
-    x = random_array(B, D) if x is None else x
-    return model, random_params(model, x, np.zeros(len(x), np.int32)), x
-
-
-def logits(model, params, x):
-    domain = np.zeros(len(x), np.int32)
-    return np.asarray(model.apply({"params": params}, x, domain))
-
-
-def tower(params, t, h):
-    towers = params["towers"]
-    h = expert(towers["mlp"], t, h)
-    return (h @ towers["heads"]["kernel"][t] + towers["heads"]["bias"][t])[0]
-
-
-def gate(kernel, selector):
-    return softmax(selector @ kernel)
-
-
-# One example x (D,) at a time, from the papers; `own` experts per task come first.
-
-
-def single_task(p, x):
-    return [tower(p, t, expert(p["bottom"]["experts"], t, x)) for t in range(T)]
-
-
-def shared_bottom(p, x):
-    return [tower(p, t, mlp(p["bottom"], x)) for t in range(T)]
-
-
-def omoe(p, x):
-    level = p["level"]
-    weights = gate(level["gates"]["kernel"], x)
-    mixed = sum(w * expert(level["experts"], e, x) for e, w in enumerate(weights))
-    return [tower(p, t, mixed) for t in range(T)]
-
-
-def mmoe(p, x, experts=8):
-    level, out = p["level_0"], []
-    for t in range(T):
-        kernel = level["gates"]["kernel"][:, t * experts : (t + 1) * experts]
-        weights = gate(kernel, x)
-        mixed = sum(w * expert(level["experts"], e, x) for e, w in enumerate(weights))
-        out.append(tower(p, t, mixed))
-    return out
-
-
-def ml_mmoe(p, x, experts=3, levels=2):
-    inputs = [x] * experts
-    for j in range(levels):
-        level, gates = p[f"level_{j}"], T if j == levels - 1 else experts
-        outputs = [expert(level["experts"], e, inputs[e]) for e in range(experts)]
-        mixed = []
-        for g in range(gates):
-            kernel = level["gates"]["kernel"][:, g * experts : (g + 1) * experts]
-            weights = gate(kernel, x)
-            mixed.append(sum(w * o for w, o in zip(weights, outputs, strict=True)))
-        inputs = mixed
-    return [tower(p, t, inputs[t]) for t in range(T)]
-
-
-def ple(p, x, own=(2, 3, 1), shared=2, levels=2):
-    inputs = [x] * (T + 1)
-    for j in range(levels):
-        level, number, column = p[f"level_{j}"], 0, 0
-        outputs = {}
-        for group in range(T + 1):
-            count = (*own, shared)[group]
-            outputs[group] = [
-                expert(level["experts"], number + i, inputs[group])
-                for i in range(count)
-            ]
-            number += count
-        mixed = []
-        for group in range(T + (j < levels - 1)):
-            everything = [o for g in range(T + 1) for o in outputs[g]]
-            seen = everything if group == T else outputs[group] + outputs[T]
-            kernel = level["gates"]["kernel"][:, column : column + len(seen)]
-            column += len(seen)
-            weights = gate(kernel, inputs[group])
-            mixed.append(sum(w * o for w, o in zip(weights, seen, strict=True)))
-        inputs = mixed
-    return [tower(p, t, inputs[t]) for t in range(T)]
-
-
-ORACLES = {
-    "single_task": (single_task, {}),
-    "shared_bottom": (shared_bottom, {}),
-    "omoe": (omoe, {}),
-    "mmoe": (mmoe, {}),
-    "ml_mmoe": (ml_mmoe, {}),
-    "ple": (ple, {"experts_per_task": (2, 3, 1), "shared_experts": 2}),
-    "cgc": (
-        lambda p, x: ple(p, x, levels=1),
-        {"experts_per_task": (2, 3, 1), "shared_experts": 2},
-    ),
-}
 
 
 @every_model
@@ -121,24 +33,38 @@ def test_every_model_has_an_oracle(kind):
     assert kind in ORACLES
 
 
-@pytest.mark.parametrize("kind", ORACLES)
-def test_a_model_matches_its_papers_equations(kind):
-    oracle, options = ORACLES[kind]
-    model, params, x = start(kind, **options)
-    want = np.array([oracle(params, row) for row in x])
+def from_oracle(name):
+    oracle, options = ORACLES[name]
+    return oracle, start(name.split()[0], **options)
+
+
+@pytest.mark.parametrize("name", ORACLES)
+def test_a_model_matches_its_papers_equations(name):
+    oracle, (model, params, x) = from_oracle(name)
+    known = widened(params | statistics(model))
+    want = [oracle(known, np.float64(row), i % N) for i, row in enumerate(x)]
     np.testing.assert_allclose(logits(model, params, x), want, rtol=1e-5, atol=1e-5)
 
 
-@pytest.mark.parametrize("kind", ORACLES)
-def test_a_gradient_matches_finite_differences_of_the_oracle(kind):
-    oracle, options = ORACLES[kind]
-    model, params, _ = start(kind, **options)
-    x = random_array(2, D)
-    domain = np.zeros(2, np.int32)
-    loss = lambda p: jnp.sum(model.apply({"params": p}, x, domain) ** 2)
-    grads = jax.jit(jax.grad(loss))(params)
-    wide = jax.tree.map(np.float64, params)
-    value = lambda p: sum(np.sum(np.square(oracle(p, np.float64(row)))) for row in x)
+@pytest.mark.parametrize("name", ORACLES)
+def test_a_gradient_matches_finite_differences_of_the_oracle(name):
+    oracle, (model, params, x) = from_oracle(name)
+    x, kept = x[:N], widened(statistics(model))
+    loss = lambda p: jnp.sum(scores(model, p, x)[0] ** 2)
+    value = lambda p: sum(
+        np.sum(np.square(oracle(p | kept, np.float64(row), i % N)))
+        for i, row in enumerate(x)
+    )
+    assert_gradient(loss, value, params)
+
+
+def widened(tree):
+    return jax.tree.map(np.float64, tree)
+
+
+def assert_gradient(loss, value, params):
+    """The gradient of the first is the slope of the second, along some direction."""
+    grads, wide = jax.jit(jax.grad(loss))(params), widened(params)
     rng = np.random.default_rng(0)
     direction = jax.tree.map(lambda leaf: rng.normal(size=leaf.shape), wide)
     move = lambda t: jax.tree.map(lambda p, d: p + t * d, wide, direction)
@@ -147,13 +73,64 @@ def test_a_gradient_matches_finite_differences_of_the_oracle(kind):
     np.testing.assert_allclose(sum(jax.tree.leaves(parts)), want, rtol=1e-4)
 
 
+def test_sluice_keeps_the_subspaces_of_a_task_apart():
+    options = {"subspaces": 5, "num_layers": 3}
+    model, params, x = start("sluice", orthogonality=0.7, **options)
+    value = lambda p: sluice_penalty(p, 0.7, subspaces=5, layers=3)
+    penalty = lambda p: scores(model, p, x)[1]
+    np.testing.assert_allclose(penalty(params), value(widened(params)), rtol=1e-5)
+    assert_gradient(penalty, value, params)
+    model, params, x = start("sluice", subspaces=1)
+    assert not scores(model, params, x)[1]
+
+
+def test_mulann_reverses_the_gradient_of_its_bottom_alone():
+    model, params, x = start("mulann", discriminator_weight=0.7)
+    value = lambda p: mulann_penalty(p, np.float64(x), mixed(B), 0.7)
+    penalty = lambda p: scores(model, p, x)[1]
+    np.testing.assert_allclose(penalty(params), value(widened(params)), rtol=1e-5)
+
+    def of_some(names):
+        """Both as functions of some modules' parameters only."""
+        few = {name: params[name] for name in names}
+        others = widened(params)
+        return lambda p: penalty(params | p), lambda p: value(others | p), few
+
+    assert_gradient(*of_some(["discriminator", "discriminator_head"]))
+    loss, of_bottom, few = of_some(["bottom"])
+    assert_gradient(loss, lambda p: -of_bottom(p), few)
+
+
+def test_mulann_without_domains_to_tell_apart_has_no_discriminator():
+    model, params, x = start("mulann", domains=1)
+    assert set(params) == {"bottom", "towers"}
+    assert scores(model, params, x)[1] == 0
+
+
+@pytest.mark.parametrize("kind", ["sluice", "mulann"])
+def test_a_penalty_may_weigh_nothing(kind):
+    name = {"sluice": "orthogonality", "mulann": "discriminator_weight"}[kind]
+    model, params, x = start(kind, **{name: 0.0})
+    assert scores(model, params, x)[1] == 0
+
+
+def test_star_normalises_a_training_batch_by_domain():
+    model, params, x = start("star")
+    domain = np.int32([0, 2, 0, 2, 2, 1, 0, 2, 0, 2, 2])  # one example of domain 1
+    kept = statistics(model)
+    train = jax.jit(lambda v: model.apply(v, x, domain, True, mutable=["batch_stats"]))
+    got = train({"params": params} | kept)[0]
+    want = star_training(widened(params | kept), np.float64(x), domain)
+    np.testing.assert_allclose(got, want, rtol=1e-5, atol=1e-5)
+
+
 @every_model
 @pytest.mark.parametrize("tasks", [1, T])
 def test_a_model_gives_one_float32_logit_a_task(kind, tasks):
-    model = models.build(kind, num_tasks=tasks, num_domains=2)
+    model = models.build(kind, num_tasks=tasks, num_domains=N)
     with jax.numpy_dtype_promotion("strict"):
         out = jax.eval_shape(
-            model.init_with_output, jax.random.key(0), random_array(B, D), DOMAIN
+            model.init_with_output, jax.random.key(0), random_array(B, D), mixed(B)
         )[0]
     assert (out.shape, out.dtype) == ((B, tasks), jnp.float32)
 
@@ -162,89 +139,54 @@ def test_a_model_gives_one_float32_logit_a_task(kind, tasks):
 def test_every_parameter_has_a_finite_gradient_that_is_not_zero(kind):
     x = random_array(64, D)
     model, params, _ = start(kind, x=x)
-    domain = np.zeros(64, np.int32)
-    loss = lambda p: jnp.sum(model.apply({"params": p}, x, domain) ** 2)
-    for path, grad in jax.tree.leaves_with_path(jax.jit(jax.grad(loss))(params)):
+
+    def loss(params):
+        logits, penalty = scores(model, params, x)
+        return jnp.sum(logits**2) + penalty
+
+    grads = jax.jit(jax.grad(loss))(params)
+    largest = max(np.abs(grad).max() for grad in jax.tree.leaves(grads))
+    for path, grad in jax.tree.leaves_with_path(grads):
         name = jax.tree_util.keystr(path)
         assert np.isfinite(grad).all(), f"{name} is not finite"
-        assert np.any(grad), f"{name} is dead"
+        assert np.abs(grad).max() > 1e-6 * largest, f"{name} is dead"  # not rounding
 
 
 @every_model
 def test_a_row_scores_alone_as_it_does_in_a_batch(kind):
-    model, params, x = start(kind, batch_norm=False)
+    model, params, x = start(kind)
     whole = logits(model, params, x)
-    alone = np.concatenate([logits(model, params, x[i : i + 1]) for i in range(B)])
+    one = lambda i: logits(model, params, x[i : i + 1], mixed(B)[i : i + 1])
+    alone = np.concatenate([one(i) for i in range(B)])
     np.testing.assert_allclose(alone, whole, rtol=1e-5, atol=1e-6)
 
 
 @every_model
 def test_logits_are_not_clamped(kind):
-    model, params, x = start(kind)
-    heads = jax.tree.map(lambda p: -p, params["towers"]["heads"])
-    negated = params | {"towers": params["towers"] | {"heads": heads}}
-    want = -logits(model, params, x)
-    np.testing.assert_allclose(logits(model, negated, x), want, rtol=1e-6)
-    large = jax.tree.map(lambda p: 50 * p, params)
-    assert np.abs(logits(model, large, x)).max() > 1000
+    model, params, x = start(kind, tasks=7)  # some of either sign
+    large = logits(model, jax.tree.map(lambda p: 50 * p, params), x)
+    assert large.min() < -1000
+    assert large.max() > 1000
 
 
 @every_model
 def test_batch_norm_and_dropout_are_options(kind):
-    model = models.build(kind, num_tasks=T, batch_norm=True, dropout_rate=0.5)
-    x = random_array(B, D)
-    variables = jax.jit(model.init)(jax.random.key(0), x, DOMAIN)
-    run = lambda seed: model.apply(
-        variables,
-        x,
-        DOMAIN,
-        True,
-        rngs={"dropout": jax.random.key(seed)},
-        mutable=["batch_stats"],
-    )
+    options = having(kind, {"batch_norm": True, "dropout_rate": 0.5})
+    model, params, x = start(kind, **options)
+    kept = statistics(model)
+    assert kept or "batch_norm" not in options
+
+    @jax.jit
+    def run(seed):
+        rngs = {"dropout": jax.random.key(seed)}
+        variables = {"params": params} | kept
+        return model.apply(
+            variables, x, mixed(B), True, rngs=rngs, mutable=["batch_stats"]
+        )
+
     (first, updated), (second, _) = run(0), run(1)
     assert not np.array_equal(first, second)
-    assert jax.tree.structure(updated["batch_stats"]) == jax.tree.structure(
-        variables["batch_stats"]
-    )
-
-
-def test_ple_of_one_level_is_cgc():
-    cgc, params, x = start("cgc", experts_per_task=(2, 3, 1))
-    one = models.build(
-        "ple", num_tasks=T, num_levels=1, experts_per_task=(2, 3, 1), **SMALL
-    )
-    np.testing.assert_array_equal(logits(cgc, params, x), logits(one, params, x))
-
-
-def test_cgc_without_task_experts_is_mmoe():
-    mmoe, params, x = start("mmoe", num_experts=5)
-    cgc = models.build(
-        "cgc", num_tasks=T, experts_per_task=0, shared_experts=5, **SMALL
-    )
-    same = {"level_0": params["level_0"], "towers": params["towers"]}
-    np.testing.assert_allclose(logits(cgc, same, x), logits(mmoe, params, x), rtol=1e-6)
-
-
-def test_mmoe_with_tied_gates_is_omoe():
-    omoe, params, x = start("omoe", num_experts=5)
-    mmoe = models.build("mmoe", num_tasks=T, num_experts=5, **SMALL)
-    kernel = np.tile(params["level"]["gates"]["kernel"], (1, T))
-    tied = {"experts": params["level"]["experts"], "gates": {"kernel": kernel}}
-    same = {"level_0": tied, "towers": params["towers"]}
-    np.testing.assert_allclose(
-        logits(mmoe, same, x), logits(omoe, params, x), rtol=1e-5, atol=1e-6
-    )
-
-
-def test_omoe_of_one_expert_is_the_shared_bottom():
-    bottom, params, x = start("shared_bottom")
-    omoe = models.build("omoe", num_tasks=T, num_experts=1, **SMALL)
-    stacked = jax.tree.map(lambda leaf: leaf[None], params["bottom"])
-    same = {"level": {"experts": stacked}, "towers": params["towers"]}
-    np.testing.assert_allclose(
-        logits(omoe, same, x), logits(bottom, params, x), rtol=1e-5
-    )
+    assert jax.tree.structure(updated) == jax.tree.structure(kept)
 
 
 def moved_by_task(kind, task, level):
@@ -252,9 +194,8 @@ def moved_by_task(kind, task, level):
     x = random_array(64, D)
     own = (2, 3, 1)
     model, params, _ = start(kind, x=x, experts_per_task=own, tower_dims=(17,))
-    domain = np.zeros(64, np.int32)
-    loss = lambda p: jnp.sum(model.apply({"params": p}, x, domain)[:, task])
-    grads = jax.grad(loss)(params)
+    loss = lambda p: jnp.sum(scores(model, p, x)[0][:, task])
+    grads = jax.jit(jax.grad(loss))(params)
     kernel = grads[f"level_{level}"]["experts"]["Dense_0"]["kernel"]
     return np.abs(kernel).sum(axis=(1, 2)) > 0
 
@@ -303,20 +244,28 @@ def test_mmoe_has_the_parameters_that_its_paper_counts():
 
 def test_gate_weights_can_be_watched():
     model, params, x = start("ple")
-    seen = model.apply({"params": params}, x, DOMAIN, mutable=["intermediates"])[1]
+    seen = intermediates(model, params, x)
     for level, gates in (("level_0", T + 1), ("level_1", T)):
-        weights = seen["intermediates"][level]["mixture"][0]
+        weights = seen[level]["mixture"][0]
         assert weights.shape == (B, gates, 2 * T + 2)
         np.testing.assert_allclose(weights.sum(-1), 1, rtol=1e-6)
+
+
+def test_alignment_weights_can_be_watched():
+    model, params, x = start("mran")
+    seen = intermediates(model, params, x)
+    weights = seen["alignment"][0]
+    assert weights.shape == (B, T, SMALL["num_features"])
+    np.testing.assert_allclose(weights.sum(-1), 1, rtol=1e-6)
 
 
 @every_model
 def test_a_model_compiles_once(kind):
     model, params, x = start(kind)
-    apply = jax.jit(model.apply)
-    for _ in range(3):
-        apply({"params": params}, x, DOMAIN)
-    assert apply._cache_size() == 1
+    before = apply._cache_size()
+    logits(model, params, x)
+    logits(model, params, x + 1, mixed(B)[::-1])
+    assert apply._cache_size() <= before + 1
 
 
 @pytest.mark.parametrize(
@@ -331,6 +280,35 @@ def test_a_model_compiles_once(kind):
         ("mmoe", {"num_experts": 0}, "num_experts must be at least 1"),
         ("cgc", {"dropout_rate": 1.0}, r"dropout_rate must be in \[0, 1\)"),
         ("omoe", {"expert_dims": (0,)}, "widths of at least 1"),
+        ("omoe", {"groups": "domain"}, "Did you mean 'domains'"),
+        ("mmoe", {"groups": "domains", "batch_norm": True}, "needs groups = 'tasks'"),
+        ("asymmetric", {"fusion": "summ"}, "Did you mean 'sum'"),
+        ("asymmetric", {"reads": ((0,), (0, 1))}, "a list for each of the 3 tasks"),
+        (
+            "asymmetric",
+            {"reads": ((0,), (0, 3), (1, 2))},
+            r"reads\[1\] must name .* bottoms \[0, 1, 2\], each once, got \[0, 3\]",
+        ),
+        ("asymmetric", {"reads": ((0,), (1, 1), (2,))}, r"each once, got \[1, 1\]"),
+        (
+            "asymmetric",
+            {"reads": ((0,), (), (1, 2))},
+            r"reads\[1\] must name one or more",
+        ),
+        ("asymmetric", {"reads": ((0,), (0,), (0,))}, "No task reads bottom 1"),
+        ("customized", {"share": False}, "Did you mean 'shared'"),
+        ("cross_stitch", {"stitch_rate": -1.0}, "stitch_rate must be at least 0"),
+        ("sluice", {"width": 7}, "width must be a multiple of the 2 subspaces, got 7"),
+        ("sluice", {"subspaces": 0}, "subspaces must be at least 1, got 0"),
+        ("sluice", {"alpha_start": "balance"}, "Did you mean 'balanced'"),
+        ("sluice", {"beta_start": "imbalance"}, "Did you mean 'imbalanced'"),
+        ("sluice", {"orthogonality": -0.1}, "orthogonality must be at least 0"),
+        ("mran", {"width": 7}, "width must be a multiple of the 2 heads, got 7"),
+        ("mran", {"num_features": 0}, "num_features must be at least 1"),
+        ("star", {"momentum": 1.0}, r"momentum must be in \[0, 1\)"),
+        ("star", {"auxiliary_dims": (0,)}, "auxiliary_dims must be widths of at least"),
+        ("mulann", {"discriminator_weight": -1.0}, "discriminator_weight must be at"),
+        ("separate", {"tower_dims": (-1,)}, "tower_dims must be widths of at least 1"),
     ],
 )
 def test_mistakes_are_explained(kind, options, message):

@@ -49,6 +49,9 @@ def by_domain(
         domain: Each example's domain.
         on_accelerator: Which way; None looks at the device.
     """
+    # A traced index cannot pick from a NumPy array.
+    args = private, rows, ints, domain
+    private, rows, ints, domain = jax.tree.map(jnp.asarray, args)
     num_domains = jax.tree.leaves(private)[0].shape[0]
     if num_domains == 1:
         return function(shared, _at(private, 0), rows, ints)

@@ -76,7 +76,11 @@ class MRAN(nn.Module):
 
     def _related(self, x: jax.Array, train: bool, name: str) -> jax.Array:
         """(B, items, H), each item with what it draws from the others."""
-        x = x + nn.MultiHeadDotProductAttention(self.num_heads, name=name)(x)
+        # A bias of the keys would cancel in the softmax; the rest go without one, too.
+        attention = nn.MultiHeadDotProductAttention(
+            self.num_heads, use_bias=False, name=name
+        )
+        x = x + attention(x)
         if self.batch_norm:
             x = nn.BatchNorm(use_running_average=not train, name=f"{name}_norm")(x)
         return x

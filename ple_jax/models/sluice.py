@@ -1,5 +1,6 @@
 """Sluice networks (Ruder et al., AAAI 2019), as the PLE paper compares with."""
 
+import typing
 from collections.abc import Mapping
 from typing import Literal
 
@@ -63,6 +64,10 @@ class Sluice(nn.Module):
         _checks.at_least(0, stitch_rate=self.stitch_rate)
         _checks.dims(tower_dims=self.tower_dims)
         _checks.rate(dropout_rate=self.dropout_rate)
+        for start in (self.alpha_start, self.beta_start):
+            _checks.check_known(
+                start, typing.get_args(Start), "start of mixing weights"
+            )
         if self.width % self.subspaces:
             raise ValueError(
                 f"width must be a multiple of the {self.subspaces} subspaces, got "
@@ -115,7 +120,6 @@ class Sluice(nn.Module):
 
 def weights(size: int, start: Start) -> np.ndarray:  # (size, size)
     """Initial mixing weights; each row sums to 1."""
-    _checks.check_known(start, ["balanced", "imbalanced"], "start of mixing weights")
     if start == "balanced":
         return np.full((size, size), 1 / size, np.float32)
     return near_identity(size, 0.9)
