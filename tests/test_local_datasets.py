@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ple_jax.data import _local, ali_ccp, aliexpress, ciao, clicks, hotel, kuairand
+from ple_jax.data import _files, ali_ccp, aliexpress, ciao, clicks, hotel, kuairand
 from ple_jax.data._prepare import prepare
 from ple_jax.schema import SPLITS
 
@@ -292,5 +292,5 @@ def test_a_file_is_found_plain_or_packed_in_its_folder_first(tmp_path):
     (tmp_path / "kind").mkdir()
     for place in ("a.csv", "kind/a.csv.gz"):
         (tmp_path / place).write_bytes(b"x")
-    (path,) = _local.find("kind", ["a.csv"], str(tmp_path), "")
+    (path,) = _files.find("kind", ["a.csv"], str(tmp_path), "")
     assert path == tmp_path / "kind" / "a.csv.gz"

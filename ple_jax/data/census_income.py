@@ -13,7 +13,7 @@ from typing import Any, Literal
 import numpy as np
 import pyarrow as pa
 
-from ple_jax.data._files import Member, Package, find
+from ple_jax.data._fetch import Member, Package, find
 from ple_jax.data._read import read
 from ple_jax.data._source import Chunks, Source
 from ple_jax.schema import Field, Format, Schema, Split, Task

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from ple_jax.data import _local
+from ple_jax.data import _files
 from ple_jax.data._source import Chunk, Chunks, Source
 from ple_jax.schema import Field, Schema, Split, Task
 
@@ -54,7 +54,7 @@ def build(history: int = 20, min_count: int = 2, data_dir: str | None = None) ->
     """
     if history < 0:
         raise ValueError(f"data.history must be at least 0, got {history}.")
-    (path,) = _local.find("ciao", [FILE], data_dir, HOW, SHA256)
+    (path,) = _files.find("ciao", [FILE], data_dir, HOW, SHA256)
     options = {"history": history, "min_count": min_count}
 
     def chunks() -> Chunks:
