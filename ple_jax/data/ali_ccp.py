@@ -79,7 +79,7 @@ def describe() -> dict[str, Any]:
     return {
         "summary": "Ali-CCP: impressions, clicks and purchases; tested on samples only",
         "rows": None,
-        "tasks": {},
+        "tasks": {task.name: None for task in TASKS},
         "domains": {},
         "source": "your copy of ali_ccp_{train,val,test}.csv",
         "terms": TERMS,

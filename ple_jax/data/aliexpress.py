@@ -121,8 +121,8 @@ def describe() -> dict[str, Any]:
     return {
         "summary": "AliExpress: clicks and conversions by country; format tested only",
         "rows": None,
-        "tasks": {},
-        "domains": {},
+        "tasks": {task.name: None for task in TASKS},
+        "domains": {country: None for country in COUNTRIES},
         "source": "your copy of AliExpress_*/{train,test}.csv",
         "terms": TERMS,
     }

@@ -133,7 +133,7 @@ def describe() -> dict[str, Any]:
     return {
         "summary": "KuaiRand: feedback on videos by tab; tested on a sample only",
         "rows": None,
-        "tasks": {},
+        "tasks": {name: None for name in FEEDBACK},
         "domains": {},
         "source": "your copy of log_standard_*.csv",
         "terms": TERMS,
