@@ -214,7 +214,7 @@ def datasets(asked: argparse.Namespace, rest: list[str]) -> int:
     if asked.json:
         writers.show_json(found)
     else:
-        writers.show(writers.dataset_table(found))
+        writers.show(*writers.dataset_tables(found))
     return 0
 
 

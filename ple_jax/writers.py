@@ -11,6 +11,7 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
+from rich.text import Text
 
 stderr = Console(stderr=True, highlight=False)
 
@@ -125,19 +126,50 @@ def model_table(models: dict[str, dict[str, Any]]) -> Table:
     return prose("models", ["kind", "what it is", "options"], rows)
 
 
-def dataset_table(datasets: dict[str, dict[str, Any]]) -> Table:
-    """One row a data set: rows, tasks with base rates, domains, source and terms."""
-    columns = ("summary", "rows", "tasks", "domains", "source", "terms")
-    rows = [[name, *(_spelled(d[c]) for c in columns)] for name, d in datasets.items()]
-    return prose("data sets", ["kind", *columns], rows)
+def dataset_tables(datasets: dict[str, dict[str, Any]]) -> list[Table]:
+    """A table each: rows, tasks with base rates, domains with sizes, source, terms."""
+    return [_dataset_table(name, facts) for name, facts in datasets.items()]
 
 
-def _spelled(value: Any) -> str:
-    if isinstance(value, dict):
-        return ", ".join(f"{k} {_spelled(v)}" for k, v in value.items())
-    if isinstance(value, float):
-        return _share(value)
-    return f"{value:,}" if isinstance(value, int) else str(value or "")
+def _dataset_table(name: str, facts: dict[str, Any]) -> Table:
+    unknown = "as in the files"
+    rates = {k: v if v is None else _share(v) for k, v in facts["tasks"].items()}
+    lines = {
+        "rows": unknown if facts["rows"] is None else _number(facts["rows"]),
+        "tasks": _listed(rates) or unknown,
+        "domains": _domains(facts["domains"]) or unknown,
+        "source": facts["source"],
+        "terms": facts["terms"] or "none",
+    }
+    title = Text.assemble((name, "bold"), f"  {facts['summary']}")
+    table = Table(title=title, title_justify="left", title_style="", box=None)
+    table.show_header = False
+    table.add_column()
+    table.add_column(width=80)
+    for row in lines.items():
+        table.add_row(*row)
+    table.add_row()
+    return table
+
+
+def _domains(sizes: dict[str, int | None], most: int = 5) -> str:
+    """All domains where they are few, otherwise how many, the largest and smallest."""
+    known = {k: v for k, v in sizes.items() if v is not None}
+    spelled = {k: f"({known[k]:,})" if k in known else None for k in sizes}
+    if len(sizes) <= most or not known:
+        return _listed(spelled)
+    largest, smallest = (
+        max(known, key=known.__getitem__),
+        min(known, key=known.__getitem__),
+    )
+    return (
+        f"{len(sizes)}: the largest is {largest} {spelled[largest]}, "
+        f"the smallest {smallest} {spelled[smallest]}"
+    )
+
+
+def _listed(facts: dict[str, str | None]) -> str:
+    return ", ".join(k if v is None else f"{k} {v}" for k, v in facts.items())
 
 
 def prose(title: str, columns: Iterable[str], rows: Iterable[Iterable[str]]) -> Table:

@@ -1,5 +1,6 @@
 """Settings of the whole test session: 4 fake devices, strict ranks, fast compiles."""
 
+import functools
 import os
 import pathlib
 import tempfile
@@ -11,7 +12,26 @@ os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
 
 import jax  # noqa: E402
+import pytest  # noqa: E402
+
+from ple_jax import data  # noqa: E402
+from ple_jax.data._prepare import prepare  # noqa: E402
 
 jax.config.update("jax_num_cpu_devices", 4)
 jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_disable_most_optimizations", True)
+
+
+@pytest.fixture(scope="session")
+def prepared(tmp_path_factory):
+    """kind, options -> the prepared data set, made once for all tests.
+
+    Where its files cannot be had, the finder's own error says how.
+    """
+
+    @functools.cache
+    def made(kind, **options):
+        folder = tmp_path_factory.mktemp(kind) / "prepared"
+        return prepare(data.find(kind).build(**options), folder)
+
+    return made

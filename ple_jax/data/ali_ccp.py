@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from ple_jax.data import _local
+from ple_jax.data import _files
 from ple_jax.data._read import read
 from ple_jax.data._source import Chunks, Source
 from ple_jax.schema import SPLITS, Field, Schema, Split, Task
@@ -51,7 +51,7 @@ def build(
     Differs from the paper: fields of many values hold one; the rarest values go, as in
         AITM (Xi et al., KDD 2021).
     """
-    paths = _local.find("ali_ccp", [train, validation, test], data_dir, HOW)
+    paths = _files.find("ali_ccp", [train, validation, test], data_dir, HOW)
     schema = Schema(
         fields=(
             *(Field(name, min_count=min_count) for name in CATEGORICAL),
@@ -70,7 +70,7 @@ def build(
                 names = pa.array(np.full(len(chunk.table), split))
                 yield chunk._replace(table=chunk.table.append_column("split", names))
 
-    files = [_local.identity(path) for path in paths]
+    files = [_files.identity(path) for path in paths]
     return Source(schema, chunks, {"kind": "ali_ccp", "files": files}, TERMS)
 
 
@@ -79,7 +79,7 @@ def describe() -> dict[str, Any]:
     return {
         "summary": "Ali-CCP: impressions, clicks and purchases; tested on samples only",
         "rows": None,
-        "tasks": {},
+        "tasks": {task.name: None for task in TASKS},
         "domains": {},
         "source": "your copy of ali_ccp_{train,val,test}.csv",
         "terms": TERMS,

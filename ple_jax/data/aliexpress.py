@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ple_jax.data import _local
+from ple_jax.data import _files
 from ple_jax.data._columns import Rows
 from ple_jax.data._read import read
 from ple_jax.data._source import Chunk, Chunks, Source
@@ -72,7 +72,7 @@ def build(
         raise ValueError(f"data.validation must be in (0, 1), got {validation}.")
     files = [(c, part) for c in countries for part in PARTS]
     names = [f"AliExpress_{country}/{part}.csv" for country, part in files]
-    paths = _local.find("aliexpress", names, data_dir, HOW)
+    paths = _files.find("aliexpress", names, data_dir, HOW)
 
     def chunks() -> Chunks:
         raw = Schema((*FIELDS, Field("search_id")), TASKS, ignored=("*",))
@@ -83,7 +83,7 @@ def build(
                 yield _with_origin(chunk, country, _splits(chunk, part, share, seed))
 
     identity = {"kind": "aliexpress", "validation": validation, "seed": seed}
-    identity["files"] = [_local.identity(path) for path in paths]
+    identity["files"] = [_files.identity(path) for path in paths]
     return Source(SCHEMA, chunks, identity, TERMS)
 
 
@@ -121,8 +121,8 @@ def describe() -> dict[str, Any]:
     return {
         "summary": "AliExpress: clicks and conversions by country; format tested only",
         "rows": None,
-        "tasks": {},
-        "domains": {},
+        "tasks": {task.name: None for task in TASKS},
+        "domains": {country: None for country in COUNTRIES},
         "source": "your copy of AliExpress_*/{train,test}.csv",
         "terms": TERMS,
     }

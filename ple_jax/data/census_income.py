@@ -13,7 +13,7 @@ from typing import Any, Literal
 import numpy as np
 import pyarrow as pa
 
-from ple_jax.data._files import Member, Package, find
+from ple_jax.data._fetch import Member, Package, find
 from ple_jax.data._read import read
 from ple_jax.data._source import Chunks, Source
 from ple_jax.schema import Field, Format, Schema, Split, Task
@@ -147,17 +147,17 @@ def describe() -> dict[str, Any]:
     return {
         "summary": "Census-Income (KDD): people in US census surveys, 1994 and 1995",
         "rows": 299_285,
-        "tasks": {"income": 0.06206, "never_married": 0.4335, "education": 0.1964},
+        "tasks": {"income": 0.0620, "never_married": 0.4331, "education": 0.1959},
         "domains": {
-            "Not in universe": 100_245,
-            "Private": 72_028,
-            "Self-employed-not incorporated": 8_445,
-            "Local government": 7_784,
-            "State government": 4_227,
-            "Self-employed-incorporated": 3_265,
-            "Federal government": 2_925,
-            "Never worked": 439,
-            "Without pay": 165,
+            "Not in universe": 150_324,
+            "Private": 108_099,
+            "Self-employed-not incorporated": 12_725,
+            "Local government": 11_617,
+            "State government": 6_394,
+            "Self-employed-incorporated": 4_913,
+            "Federal government": 4_330,
+            "Never worked": 643,
+            "Without pay": 240,
         },
         "source": f"UCI, as carried by the package {PACKAGE.requirement}",
         "terms": "US-government microdata; UCI lists CC BY 4.0",

@@ -186,7 +186,7 @@ def describe() -> dict[str, Any]:
     return {
         "summary": "a simulated click log of 19 domains, as uneven as STAR's",
         "rows": 1_000_000,
-        "tasks": {"click": round(float(sizes @ rates) / 1e6, 4), "purchase": 0.1},
+        "tasks": {"click": round(float(sizes @ rates) / 1e6, 4), "purchase": 0.0999},
         "domains": {str(i + 1): int(size) for i, size in enumerate(sizes)},
         "source": "drawn from data.seed",
         "terms": "",

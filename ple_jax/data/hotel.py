@@ -16,7 +16,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ple_jax.data import _local
+from ple_jax.data import _files
 from ple_jax.data._read import read
 from ple_jax.data._source import Chunks, Source
 from ple_jax.registry import check_known
@@ -76,7 +76,7 @@ def build(features: tuple[str, ...] = (), data_dir: str | None = None) -> Source
     Differs from the paper: two bookings of an undefined market segment are left out.
     """
     schema = schema_of(features)
-    (path,) = _local.find("hotel", [FILE], data_dir, HOW, SHA256)
+    (path,) = _files.find("hotel", [FILE], data_dir, HOW, SHA256)
     raw = Schema(schema.fields, TASKS[:2], format=FORMAT, ignored=("*",))
 
     def chunks() -> Chunks:
@@ -123,7 +123,7 @@ def describe() -> dict[str, Any]:
     return {
         "summary": "Hotel booking demand: kept, then parking and change of room",
         "rows": 119_388,
-        "tasks": {"kept": 0.6296, "parking": 0.0987, "room_change": 0.188},
+        "tasks": {"kept": 0.6296, "parking": 0.0987, "room_change": 0.1878},
         "domains": {
             "Online TA": 56_477,
             "Offline TA/TO": 24_219,

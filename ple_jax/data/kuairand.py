@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ple_jax.data import _local
+from ple_jax.data import _files
 from ple_jax.data._columns import Rows
 from ple_jax.data._read import read
 from ple_jax.data._source import Chunk, Chunks, Source
@@ -72,7 +72,7 @@ def build(
     """
     for task in tasks:
         check_known(task, FEEDBACK, "feedback of KuaiRand")
-    paths = _local.find("kuairand", files, data_dir, HOW)
+    paths = _files.find("kuairand", files, data_dir, HOW)
     by = Split(by="column", column="split") if split == "date" else Split()
     schema = schema_of(_fields_of(paths[0], min_count), tasks, by)
     raw = dataclasses.replace(schema, split=Split())  # its column is not in the files
@@ -87,7 +87,7 @@ def build(
                 yield chunk._replace(table=table, origin=f"{chunk.origin} (tabs kept)")
 
     identity = {"kind": "kuairand", "tabs": list(tabs), "starts": starts}
-    identity["files"] = [_local.identity(path) for path in paths]
+    identity["files"] = [_files.identity(path) for path in paths]
     return Source(schema, chunks, identity, TERMS)
 
 
@@ -133,7 +133,7 @@ def describe() -> dict[str, Any]:
     return {
         "summary": "KuaiRand: feedback on videos by tab; tested on a sample only",
         "rows": None,
-        "tasks": {},
+        "tasks": {name: None for name in FEEDBACK},
         "domains": {},
         "source": "your copy of log_standard_*.csv",
         "terms": TERMS,

@@ -13,7 +13,7 @@ from typing import Any, Literal
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ple_jax.data._files import Member, Package, find
+from ple_jax.data._fetch import Member, Package, find
 from ple_jax.data._read import csv_tables
 from ple_jax.data._source import Chunk, Chunks, Source
 from ple_jax.schema import Field, Format, Schema, Split, Task

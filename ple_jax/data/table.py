@@ -1,8 +1,8 @@
 """The user's own files: CSV, CSV.gz or Parquet, and a schema of what they hold."""
 
-import pathlib
 from typing import Any
 
+from ple_jax.data._files import identity
 from ple_jax.data._read import expand, read
 from ple_jax.data._schema_file import read_schema
 from ple_jax.data._source import Source
@@ -19,13 +19,8 @@ def build(schema: str, files: tuple[str, ...]) -> Source:
     return Source(
         schema=meaning,
         chunks=lambda: read(paths, meaning),
-        identity={"kind": "table", "files": [_identity(path) for path in paths]},
+        identity={"kind": "table", "files": [identity(path) for path in paths]},
     )
-
-
-def _identity(path: pathlib.Path) -> list[Any]:
-    facts = path.stat()
-    return [str(path.resolve()), facts.st_size, facts.st_mtime_ns]
 
 
 def describe() -> dict[str, Any]:
