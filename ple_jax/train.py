@@ -11,9 +11,10 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from ple_jax import domains, losses, models, streaming, weightings
+from ple_jax import domains, losses, models, row_optimizers, streaming, weightings
 from ple_jax.config import Experiment, Train
 from ple_jax.layers.tables import Tables
+from ple_jax.row_optimizers import RowUpdates
 from ple_jax.schema import Layout, Task
 from ple_jax.types import Batch, PyTree
 from ple_jax.weightings._base import Clock, Weighting
@@ -26,7 +27,8 @@ class TrainState(flax.struct.PyTreeNode):
     trained: PyTree  # {"model", "tables", "weighting"}: what the optimizer moves
     average: PyTree  # moving average of the model and tables; () when off
     batch_stats: PyTree  # of the model's normalisations
-    opt_state: PyTree
+    opt_state: PyTree  # of Optax, for all that is dense
+    row_state: PyTree  # table -> state of its optimizer, where it is updated by rows
     memory: PyTree  # of the weighting
     stream: streaming.Stream  # metrics of the epoch so far
     seed: jax.Array  # key data; folded with `step` to make each step's key
@@ -39,6 +41,8 @@ class Trainer(NamedTuple):
     # Donates the state; the second result says when the first is ready.
     steps: Callable[[TrainState, Batch, int], tuple[TrainState, jax.Array]]
     score: Callable[[PyTree, Batch], jax.Array]  # variables -> logits (B, T)
+    # On the host, for batches of `steps`: what is faster to find there.
+    prepare: Callable[[Batch], Batch]
 
 
 def trainer_of(
@@ -82,15 +86,18 @@ def make_trainer(
         alone: Where every batch has one domain: the same model of one domain, which
             then works on that domain's share of the parameters alone.
     """
-    rates = getattr(model, "rate_multipliers", {})
-    tx = make_optimizer(train, train.epochs * steps_per_epoch, rates)
-    parts = Parts(model, tables, weighting, train, tx, steps_per_epoch)
+    total_steps = train.epochs * steps_per_epoch
+    tx = make_optimizer(train, total_steps, getattr(model, "rate_multipliers", {}))
+    rate = learning_rate(train, total_steps)
+    rows = row_optimizers.row_updates(tables, train, rate)
+    parts = Parts(model, tables, weighting, train, tx, rows, steps_per_epoch)
     if alone is not None:
         parts = parts.by_domain(alone)
     return Trainer(
         jax.jit(parts.init),
         jax.jit(parts.steps, donate_argnums=0),
         jax.jit(parts.score),
+        rows.prepared,
     )
 
 
@@ -103,6 +110,7 @@ class Parts:
     weighting: Weighting
     train: Train
     tx: optax.GradientTransformation
+    rows: RowUpdates
     steps_per_epoch: int
     alone: "Parts | None" = None  # the same, of one domain
 
@@ -137,7 +145,8 @@ class Parts:
             trained=trained,
             average=average,
             batch_stats=variables["batch_stats"],
-            opt_state=self.tx.init(trained),
+            opt_state=self.tx.init(self.rows.dense(trained)),
+            row_state=self.rows.init(trained["tables"]),
             memory=memory,
             stream=streaming.init(len(self.tables.layout.domains), self.tasks),
             seed=jax.random.key_data(step_key),
@@ -177,18 +186,34 @@ class Parts:
     def update(self, state: TrainState, batch: Batch) -> tuple[TrainState, jax.Array]:
         """The state after a batch, and the batch's logits (B, T)."""
         key = jax.random.fold_in(jax.random.wrap_key_data(state.seed), state.step)
-        grads, memory, (logits, batch_stats) = self.gradients(state, batch, key)
-        updates, opt_state = self.tx.update(grads, state.opt_state, state.trained)
-        trained = optax.apply_updates(state.trained, updates)
+        batch = self.rows.found(batch)
+        read = state.replace(trained=self.rows.gathered(state.trained, batch))
+        grads, memory, (logits, batch_stats) = self.gradients(read, batch, key)
+        trained, opt_state, row_state = self.optimized(state, grads, batch)
         state = state.replace(
             step=state.step + 1,
             trained=trained,
             average=moving_average(state, trained, self.train.average_decay),
             batch_stats=batch_stats,
             opt_state=opt_state,
+            row_state=row_state,
             memory=memory,
         )
         return state, logits
+
+    def optimized(
+        self, state: TrainState, grads: PyTree, batch: Batch
+    ) -> tuple[PyTree, PyTree, PyTree]:
+        """What is trained, and the states of Optax and of the row optimizers."""
+        grads = clipped(grads, self.train.clip_norm)
+        dense, slopes = self.rows.dense(state.trained), self.rows.dense(grads)
+        updates, opt_state = self.tx.update(slopes, state.opt_state, dense)
+        trained = optax.apply_updates(dense, updates)
+        tables, row_state = self.rows.update(
+            state.trained["tables"], state.row_state, grads["tables"], batch, state.step
+        )
+        trained["tables"] |= tables
+        return trained, opt_state, row_state
 
     def gradients(
         self, state: TrainState, batch: Batch, key: jax.Array
@@ -292,7 +317,8 @@ def moving_average(state: TrainState, trained: PyTree, decay: float) -> PyTree:
     t = state.step.astype(jnp.float32)
     keep = jnp.minimum(decay, (1 + t) / (10 + t))
     current = {name: trained[name] for name in state.average}
-    return jax.tree.map(lambda a, b: keep * a + (1 - keep) * b, state.average, current)
+    # In this form the average of a frozen table is that table, bit for bit.
+    return jax.tree.map(lambda a, b: a + (1 - keep) * (b - a), state.average, current)
 
 
 def is_one_domain(train: Train) -> bool:
@@ -303,7 +329,7 @@ def is_one_domain(train: Train) -> bool:
 def make_optimizer(
     train: Train, total_steps: int, rates: Mapping[str, float] = MappingProxyType({})
 ) -> optax.GradientTransformation:
-    """Clipping, the update rule, decoupled weight decay, then the learning rate.
+    """The update rule, decoupled weight decay, then the learning rate.
 
     Args:
         train: Which, and how much.
@@ -315,8 +341,7 @@ def make_optimizer(
         "adagrad": optax.scale_by_rss,
         "sgd": optax.identity,
     }[train.optimizer]()
-    parts = [optax.clip_by_global_norm(train.clip_norm)] if train.clip_norm else []
-    parts.append(rule)
+    parts = [rule]
     if train.weight_decay:
         parts.append(optax.add_decayed_weights(train.weight_decay, is_decayed))
     parts.append(optax.scale_by_learning_rate(learning_rate(train, total_steps)))
@@ -338,6 +363,13 @@ def scale_by_name(
     return optax.stateless(
         lambda updates, _: jax.tree_util.tree_map_with_path(scale, updates)
     )
+
+
+def clipped(grads: PyTree, norm: float) -> PyTree:
+    """Scaled down where the global norm, tables updated by rows included, is above."""
+    if not norm:
+        return grads
+    return optax.clip_by_global_norm(norm).update(grads, optax.EmptyState())[0]
 
 
 def is_decayed(trained: PyTree) -> PyTree:
