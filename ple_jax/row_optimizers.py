@@ -89,7 +89,8 @@ def adam(weight_decay: float = 0.0) -> RowOptimizer:
 
     m <- b1 m + (1 - b1) g;  v <- b2 v + (1 - b2) g^2;  with t counting all steps,
     w <- w - rate ((m / (1 - b1^t)) / (sqrt(v / (1 - b2^t)) + eps) + decay w), as
-    torch's SparseAdam. Dense Adam goes on moving a row after its last batch.
+    torch's SparseAdam but for the place of eps. Dense Adam goes on moving a row after
+    its last batch.
     """
     unbiased = optax.tree_utils.tree_bias_correction
 

@@ -221,6 +221,13 @@ def test_auto_looks_at_the_rows(monkeypatch):
     assert chosen(tables).optimizers == {}
 
 
+@pytest.mark.parametrize("only", ["tables", "towers"])
+def test_only_what_train_only_names_is_moved(data, only):
+    trainer, state = trained(data, "rows", only=[only])
+    before, after = (s.trained["tables"]["dim_3"] for s in (trainer.init(), state))
+    assert (np.array(before) != after).any() == (only == "tables")
+
+
 def test_what_does_not_go_together_is_refused():
     tables, _ = parts(update="rows")
     with pytest.raises(ValueError, match="moving average"):
@@ -325,9 +332,14 @@ def test_no_step_copies_a_table(monkeypatch):
     assert compiled.memory_analysis().temp_size_in_bytes < 4 * table.size / 4
 
 
-@pytest.mark.parametrize("rule", ["adam", "rowwise_adagrad"])
-def test_a_stopped_run_resumes_to_the_same_bits(data, tmp_path, monkeypatch, rule):
-    options = {"inputs": {"update": "rows", "row_optimizer": rule}}
+@pytest.mark.parametrize(
+    ("rule", "frozen"), [("adam", []), ("rowwise_adagrad", ["category_0"])]
+)
+def test_a_stopped_run_resumes_to_the_same_bits(
+    data, tmp_path, monkeypatch, rule, frozen
+):
+    inputs = {"update": "rows", "row_optimizer": rule, "frozen": frozen}
+    options = {"inputs": inputs}
     whole = new_run(data, tmp_path / "whole", **options)
     wanted = loop.fit(whole)
     broken = new_run(data, tmp_path / "broken", **options)

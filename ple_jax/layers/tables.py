@@ -30,7 +30,9 @@ class Inputs:
         embedding_dropout_rate: Chance that an embedded field is dropped while training.
         update: Whether a step updates whole tables (dense) or only the rows of its
             batch (rows); auto is by rows where that is faster, from a number of rows
-            on that depends on the backend. All tables of one width are one.
+            on that depends on the backend. All tables of one width are one. By rows,
+            Adam is lazy, weight decay is of the touched rows only, and there is no
+            moving average.
         row_optimizer: The update rule of tables that are updated by rows; same is
             train.optimizer, rowwise_adagrad needs the least memory.
         frozen: The tables, by name, that keep their initial values.

@@ -4,16 +4,16 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ple_jax.types import Touched
+from ple_jax.types import Array, Touched
 
 
-def on_device(rows: jax.Array, end: int) -> Touched:  # rows (B, S)
+def on_device(rows: Array, end: int) -> Touched:  # rows (B, S)
     """The rows below `end`, which padding has, by one stable sort of pairs.
 
     Behind the sort, a row's place among the different ones is the number of times that
     the value has changed before it.
     """
-    flat = rows.ravel()
+    flat = jnp.ravel(rows)
     ordered, place = jax.lax.sort((flat, jnp.arange(flat.size)), num_keys=1)
     slot = jnp.cumsum(_changes(ordered, jnp), dtype=jnp.int32)
     unique = jnp.full(capacity(flat.size, end), end, jnp.int32)
@@ -22,7 +22,7 @@ def on_device(rows: jax.Array, end: int) -> Touched:  # rows (B, S)
     return Touched(unique, slots.reshape(rows.shape))
 
 
-def on_host(rows: np.ndarray, end: int) -> Touched:  # rows (..., B, S)
+def on_host(rows: Array, end: int) -> Touched:  # rows (..., B, S)
     """The same by NumPy, for each of the leading axes.
 
     NumPy sorts int64 several times as fast as pairs, or as `np.unique` with its
@@ -32,7 +32,7 @@ def on_host(rows: np.ndarray, end: int) -> Touched:  # rows (..., B, S)
     unique = np.full((*lead, capacity(size, end)), end, np.int32)
     slots = np.empty((*lead, size), np.int32)
     for i in np.ndindex(lead):
-        pairs = rows[i].ravel().astype(np.int64) << 32 | np.arange(size)
+        pairs = np.asarray(rows[i]).ravel().astype(np.int64) << 32 | np.arange(size)
         pairs.sort()
         ordered, place = pairs >> 32, pairs & (2**32 - 1)
         slot = np.cumsum(_changes(ordered, np), dtype=np.int32)
