@@ -106,6 +106,7 @@ def _training(state: TrainState) -> dict[str, PyTree]:
     rest = {
         "step": state.step,
         "opt_state": state.opt_state,
+        "row_state": state.row_state,
         "memory": state.memory,
         "stream": state.stream,
         "seed": state.seed,
@@ -119,7 +120,7 @@ def _training(state: TrainState) -> dict[str, PyTree]:
 def _state(like: TrainState, variables: PyTree, training: PyTree) -> TrainState:
     chosen = {name: variables[name] for name in ("model", "tables")}
     raw = {name: training[name] for name in chosen} if like.average else chosen
-    fields = ("step", "opt_state", "memory", "stream", "seed")
+    fields = ("step", "opt_state", "row_state", "memory", "stream", "seed")
     return like.replace(
         trained=raw
         | {"weighting": training.get("weighting", like.trained["weighting"])},

@@ -19,7 +19,7 @@ def is_private(path) -> bool:
     return any(getattr(key, "key", None) == PRIVATE for key in path)
 
 
-def own(tree: PyTree, domain: jax.Array) -> PyTree:
+def own(tree: PyTree, domain: jax.Array | int) -> PyTree:
     """The tree with private leaves (1, ...) of one domain."""
 
     def read(path, leaf):
@@ -32,7 +32,7 @@ def own(tree: PyTree, domain: jax.Array) -> PyTree:
     return jax.lax.fori_loop(0, _once(domain), turn, empty)
 
 
-def put(tree: PyTree, share: PyTree, domain: jax.Array) -> PyTree:
+def put(tree: PyTree, share: PyTree, domain: jax.Array | int) -> PyTree:
     """`share`, with its private leaves at their place among those of `tree`."""
 
     def write(path, leaf, new):
@@ -45,7 +45,7 @@ def put(tree: PyTree, share: PyTree, domain: jax.Array) -> PyTree:
     return jax.lax.fori_loop(0, _once(domain), turn, whole)
 
 
-def _once(domain: jax.Array) -> jax.Array:
+def _once(domain: jax.Array | int) -> jax.Array:
     """1, which XLA cannot tell beforehand."""
     return (jnp.asarray(domain) >= 0).astype(jnp.int32)
 

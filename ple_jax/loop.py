@@ -163,7 +163,7 @@ def steps(
     waiting: deque[jax.Array] = deque()
     left = loader.steps_per_epoch - progress.step_in_epoch
     with writers.bar(f"epoch {progress.epoch + 1}", left) as advance:
-        for batches, count in ahead(chunks(loader, train, mesh, progress)):
+        for batches, count in ahead(chunks(trainer, mesh, loader, train, progress)):
             state, done = trainer.steps(state, batches, count)
             waiting.append(done)
             if len(waiting) > RUN_AHEAD:
@@ -177,7 +177,11 @@ def steps(
 
 
 def chunks(
-    loader: Loader, train: Train, mesh: jax.sharding.Mesh, progress: Progress
+    trainer: Trainer,
+    mesh: jax.sharding.Mesh,
+    loader: Loader,
+    train: Train,
+    progress: Progress,
 ) -> Iterator[tuple[Batch, int]]:
     """The batches that are left of an epoch, on the device, some steps at a time.
 
@@ -188,7 +192,7 @@ def chunks(
     while step < loader.steps_per_epoch:
         left = loader.steps_per_epoch - step
         count = int(min(most, left, steps_to_save(step, train)))
-        batches = loader.batches(progress.epoch, step, count)
+        batches = trainer.prepare(loader.batches(progress.epoch, step, count))
         padded = jax.tree.map(
             lambda leaf: np.resize(leaf, (most, *leaf.shape[1:])), batches
         )

@@ -22,21 +22,33 @@ def make_mesh(devices: int | None = None) -> Mesh:
 def of_batches(mesh: Mesh, batches: PyTree, steps: bool = True) -> PyTree:
     """Examples split over the devices; behind the axis of steps, if there is one."""
     spec = P(None, DATA) if steps else P(DATA)
-    return jax.tree.map(lambda _: NamedSharding(mesh, spec), batches)
+
+    def place(path, leaf):
+        # The rows that a batch touches are those of all its examples.
+        whole = names(path)[:1] == ["touched"] and names(path)[-1] == "rows"
+        return NamedSharding(mesh, P() if whole else spec)
+
+    return jax.tree_util.tree_map_with_path(place, batches)
 
 
 def of_state(mesh: Mesh, state: PyTree) -> PyTree:
-    """Each array's place, by its path: `tables` by rows, all else on every device."""
+    """Each array's place, by its path.
+
+    Tables, and what optimizers keep of them, by rows; all else on every device.
+    """
 
     def place(path, leaf):
-        in_table = any(
-            getattr(p, "name", getattr(p, "key", None)) == "tables" for p in path
-        )
-        rows = leaf.shape[0] if leaf.ndim == 2 else math.inf
-        split = in_table and rows % mesh.size == 0
+        of_table = {"tables", "row_state"} & set(names(path))
+        rows = leaf.shape[0] if leaf.ndim else math.inf
+        split = of_table and rows % mesh.size == 0
         return NamedSharding(mesh, P(DATA) if split else P())
 
     return jax.tree_util.tree_map_with_path(place, state)
+
+
+def names(path: tuple) -> list[str]:
+    """The fields and keys that lead to a leaf."""
+    return [getattr(p, "name", str(getattr(p, "key", p))) for p in path]
 
 
 def check_batch_size(mesh: Mesh, batch_size: int) -> None:

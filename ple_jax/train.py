@@ -1,9 +1,8 @@
-"""The train state, the optimizer, and the jitted step."""
+"""The train state, and the jitted step."""
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
-from types import MappingProxyType
-from typing import Any, NamedTuple, cast
+from collections.abc import Callable
+from typing import NamedTuple, cast
 
 import flax.linen as nn
 import flax.struct
@@ -11,10 +10,11 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from ple_jax import domains, losses, models, streaming, weightings
+from ple_jax import domains, losses, models, row_optimizers, streaming, weightings
 from ple_jax.config import Experiment, Train
 from ple_jax.layers.tables import Tables
-from ple_jax.registry import check_known
+from ple_jax.optimizers import clipped, learning_rate, make_optimizer
+from ple_jax.row_optimizers import RowUpdates
 from ple_jax.schema import Layout, Task
 from ple_jax.types import Batch, PyTree
 from ple_jax.weightings._base import Clock, Weighting
@@ -27,7 +27,8 @@ class TrainState(flax.struct.PyTreeNode):
     trained: PyTree  # {"model", "tables", "weighting"}: what the optimizer moves
     average: PyTree  # moving average of the model and tables; () when off
     batch_stats: PyTree  # of the model's normalisations
-    opt_state: PyTree
+    opt_state: PyTree  # of Optax, for all that is dense
+    row_state: PyTree  # table -> state of its optimizer, where it is updated by rows
     memory: PyTree  # of the weighting
     stream: streaming.Stream  # metrics of the epoch so far
     seed: jax.Array  # key data; folded with `step` to make each step's key
@@ -40,6 +41,8 @@ class Trainer(NamedTuple):
     # Donates the state; the second result says when the first is ready.
     steps: Callable[[TrainState, Batch, int], tuple[TrainState, jax.Array]]
     score: Callable[[PyTree, Batch], jax.Array]  # variables -> logits (B, T)
+    # On the host, for batches of `steps`: what is faster to find there.
+    prepare: Callable[[Batch], Batch]
 
 
 def trainer_of(
@@ -83,15 +86,18 @@ def make_trainer(
         alone: Where every batch has one domain: the same model of one domain, which
             then works on that domain's share of the parameters alone.
     """
-    rates = getattr(model, "rate_multipliers", {})
-    tx = make_optimizer(train, train.epochs * steps_per_epoch, rates)
-    parts = Parts(model, tables, weighting, train, tx, steps_per_epoch)
+    total_steps = train.epochs * steps_per_epoch
+    tx = make_optimizer(train, total_steps, getattr(model, "rate_multipliers", {}))
+    rate = learning_rate(train, total_steps)
+    rows = row_optimizers.row_updates(tables, train, rate)
+    parts = Parts(model, tables, weighting, train, tx, rows, steps_per_epoch)
     if alone is not None:
         parts = parts.by_domain(alone)
     return Trainer(
         jax.jit(parts.init),
         jax.jit(parts.steps, donate_argnums=0),
         jax.jit(parts.score),
+        rows.prepared,
     )
 
 
@@ -104,6 +110,7 @@ class Parts:
     weighting: Weighting
     train: Train
     tx: optax.GradientTransformation
+    rows: RowUpdates
     steps_per_epoch: int
     alone: "Parts | None" = None  # the same, of one domain
 
@@ -138,7 +145,8 @@ class Parts:
             trained=trained,
             average=average,
             batch_stats=variables["batch_stats"],
-            opt_state=self.tx.init(trained),
+            opt_state=self.tx.init(self.rows.dense(trained)),
+            row_state=self.rows.init(trained["tables"]),
             memory=memory,
             stream=streaming.init(len(self.tables.layout.domains), self.tasks),
             seed=jax.random.key_data(step_key),
@@ -178,18 +186,34 @@ class Parts:
     def update(self, state: TrainState, batch: Batch) -> tuple[TrainState, jax.Array]:
         """The state after a batch, and the batch's logits (B, T)."""
         key = jax.random.fold_in(jax.random.wrap_key_data(state.seed), state.step)
-        grads, memory, (logits, batch_stats) = self.gradients(state, batch, key)
-        updates, opt_state = self.tx.update(grads, state.opt_state, state.trained)
-        trained = optax.apply_updates(state.trained, updates)
+        batch = self.rows.found(batch)
+        read = state.replace(trained=self.rows.gathered(state.trained, batch))
+        grads, memory, (logits, batch_stats) = self.gradients(read, batch, key)
+        trained, opt_state, row_state = self.optimized(state, grads, batch)
         state = state.replace(
             step=state.step + 1,
             trained=trained,
             average=moving_average(state, trained, self.train.average_decay),
             batch_stats=batch_stats,
             opt_state=opt_state,
+            row_state=row_state,
             memory=memory,
         )
         return state, logits
+
+    def optimized(
+        self, state: TrainState, grads: PyTree, batch: Batch
+    ) -> tuple[PyTree, PyTree, PyTree]:
+        """What is trained, and the states of Optax and of the row optimizers."""
+        grads = clipped(grads, self.train.clip_norm)
+        dense, slopes = self.rows.dense(state.trained), self.rows.dense(grads)
+        updates, opt_state = self.tx.update(slopes, state.opt_state, dense)
+        trained = optax.apply_updates(dense, updates)
+        tables, row_state = self.rows.update(
+            state.trained["tables"], state.row_state, grads["tables"], batch, state.step
+        )
+        trained["tables"] |= tables
+        return trained, opt_state, row_state
 
     def gradients(
         self, state: TrainState, batch: Batch, key: jax.Array
@@ -294,90 +318,10 @@ def moving_average(state: TrainState, trained: PyTree, decay: float) -> PyTree:
     t = state.step.astype(jnp.float32)
     keep = jnp.minimum(decay, (1 + t) / (10 + t))
     current = {name: trained[name] for name in state.average}
+    # In this form the average of a frozen table is that table, bit for bit.
     return jax.tree.map(lambda a, b: a + (1 - keep) * (b - a), state.average, current)
 
 
 def is_one_domain(train: Train) -> bool:
     """Whether every batch has examples of one domain."""
     return train.sampling.startswith("one_domain")
-
-
-def make_optimizer(
-    train: Train, total_steps: int, rates: Mapping[str, float] = MappingProxyType({})
-) -> optax.GradientTransformation:
-    """Clipping, the update rule, decoupled weight decay, then the learning rate.
-
-    Args:
-        train: Which, and how much.
-        total_steps: For the schedule.
-        rates: Multipliers of the learning rate by the name of a parameter.
-    """
-    rule = {
-        "adam": optax.scale_by_adam,
-        "adagrad": optax.scale_by_rss,
-        "sgd": optax.identity,
-    }[train.optimizer]()
-    parts = [optax.clip_by_global_norm(train.clip_norm)] if train.clip_norm else []
-    parts.append(rule)
-    if train.weight_decay:
-        parts.append(optax.add_decayed_weights(train.weight_decay, is_decayed))
-    parts.append(optax.scale_by_learning_rate(learning_rate(train, total_steps)))
-    if train.only or any(rate != 1 for rate in rates.values()):
-        parts.append(scale_by_name(train.only, rates))
-    return optax.chain(*parts)
-
-
-def scale_by_name(
-    only: Sequence[str], rates: Mapping[str, float]
-) -> optax.GradientTransformation:
-    """Updates times their parameter's rate; none for paths without a name of `only`.
-
-    A name of `only` that no parameter's path holds is a ValueError of `init`.
-    """
-
-    def init(trained):
-        paths = [path for path, _ in jax.tree.leaves_with_path(trained)]
-        known = sorted({name for path in paths for name in names_of(path)})
-        for name in only:
-            check_known(name, known, "name in a parameter's path (train.only)")
-        return optax.EmptyState()
-
-    def scale(path, update):
-        names = names_of(path)
-        if only and set(only).isdisjoint(names):
-            return jnp.zeros_like(update)
-        return update * rates.get(names[-1], 1.0)
-
-    def update(updates, state, trained=None):
-        return jax.tree_util.tree_map_with_path(scale, updates), state
-
-    return optax.GradientTransformation(init, update)
-
-
-def is_decayed(trained: PyTree) -> PyTree:
-    """Kernels and tables decay; biases, normalisations and weightings do not."""
-
-    def decays(path, _):
-        names = names_of(path)
-        return names[0] == "tables" or "kernel" in names[-1]
-
-    return jax.tree_util.tree_map_with_path(decays, trained)
-
-
-def names_of(path: Sequence[Any]) -> list[str]:
-    """The names on the way to a parameter."""
-    return [str(getattr(key, "key", key)) for key in path]
-
-
-def learning_rate(train: Train, total_steps: int) -> optax.Schedule:
-    """Linear warm-up to the highest rate, then constant, cosine or linear."""
-    peak, rest = train.learning_rate, max(1, total_steps - train.warmup_steps)
-    after = {
-        "constant": optax.constant_schedule(peak),
-        "cosine": optax.cosine_decay_schedule(peak, rest, train.final_rate),
-        "linear": optax.linear_schedule(peak, peak * train.final_rate, rest),
-    }[train.schedule]
-    if not train.warmup_steps:
-        return after
-    climb = optax.linear_schedule(0.0, peak, train.warmup_steps)
-    return optax.join_schedules([climb, after], [train.warmup_steps])

@@ -5,7 +5,7 @@ Axis letters, used in every shape comment of this package:
     B  examples in a batch      T  tasks              E  experts (all groups)
     F  one-valued id columns    N  domains            G  gate groups
     L  padded length of a bag   D  input width        H  hidden width
-    K  number columns           V  rows of a table
+    K  number columns           V  rows of a table    U  rows that a batch touches
 """
 
 from collections.abc import Mapping
@@ -19,8 +19,15 @@ PyTree = Any
 Array = jax.Array | np.ndarray
 
 
+class Touched(flax.struct.PyTreeNode):
+    """The rows of a fused table that a batch reads, each of them once."""
+
+    rows: Array  # (U,) int32, ascending; filled up with V, which is out of range
+    slots: Array  # (B, S) int32: where in `rows` each of an example's S lookups is
+
+
 class Batch(flax.struct.PyTreeNode):
-    """One batch of examples; every leaf has the leading axis B."""
+    """One batch of examples; every leaf but `Touched.rows` has the leading axis B."""
 
     ids: Array  # (B, F) int32, in the order of `Layout.ids`; 0 is unknown
     bags: Mapping[str, Array]  # name -> (B, L) int32, padded with -1 at the end
@@ -29,3 +36,5 @@ class Batch(flax.struct.PyTreeNode):
     labels: Array  # (B, T) float32; 0 where not observed
     observed: Array  # (B, T) bool: not padding, not missing, in the task's sample space
     weights: Array  # (B,) float32, of the examples; 1 unless the schema names a column
+    # Fused table -> the rows it is updated by; a step looks for what is not there.
+    touched: Mapping[str, Touched] = flax.struct.field(default_factory=dict)

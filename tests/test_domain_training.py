@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from test_training import TINY, check_resume
 
-from ple_jax import config, domains, loop, models, run, train, weightings
+from ple_jax import config, domains, loop, models, optimizers, run, train, weightings
 from ple_jax.data import synthetic
 from ple_jax.data._loader import Loader
 from ple_jax.data._prepare import prepare
@@ -61,7 +61,7 @@ def parts_of(data, kind, options, weighting=None, **training):
     model = models.build(kind, num_tasks=T, num_domains=N, **options)
     settings = config.Train(**{"learning_rate": 0.05} | training)
     rates = getattr(model, "rate_multipliers", {})
-    tx = train.make_optimizer(settings, 10, rates)
+    tx = optimizers.make_optimizer(settings, 10, rates)
     tables = Tables(data.layout, Inputs(embedding_dim=3))
     weighting = weighting or weightings.build("fixed", weights=(1.0, 2.0))
     return train.Parts(model, tables, weighting, settings, tx, 10)
@@ -205,7 +205,7 @@ def test_gradients_are_those_of_losses_and_penalties(
             tree.unflatten([*leaves[:i], leaves[i] + by * along, *leaves[i + 1 :]])
         )
         loss, penalty = (moved(step) - moved(-step)) / (2 * step)
-        sign = 1 if set(reversed_names).isdisjoint(train.names_of(path)) else -1
+        sign = 1 if set(reversed_names).isdisjoint(optimizers.names_of(path)) else -1
         name = jax.tree_util.keystr(path)
         assert loss + sign * penalty == pytest.approx(size, rel=0.02, abs=2e-3), name
 
@@ -270,7 +270,7 @@ def test_stitch_rate_multiplies_the_steps_of_stitches(kind, options, data, rows)
     for (path, one), eight in zip(
         jax.tree.leaves_with_path(plain), jax.tree.leaves(fast), strict=True
     ):
-        if train.names_of(path)[-1] == "stitch":
+        if optimizers.names_of(path)[-1] == "stitch":
             stitches += 1
             np.testing.assert_allclose(eight, 8 * one, rtol=1e-3, atol=1e-6)
             assert np.any(one != 0)

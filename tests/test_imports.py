@@ -12,7 +12,7 @@ ROOT = pathlib.Path(__file__).parent.parent / "ple_jax"
 FLOORS = [
     {"types", "registry", "schema"},
     {"config", "typed", "layers", "losses", "metrics", "streaming", "writers"},
-    {"models", "weightings", "data", "domains", "row_optimizers"},
+    {"models", "weightings", "data", "domains", "optimizers", "row_optimizers"},
     {"sharding", "checkpoint", "train", "evaluate", "run"},
     {"loop", "predict"},
     {"cli", "flags", "__main__", "__init__"},

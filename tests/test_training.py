@@ -12,7 +12,18 @@ import pyarrow.parquet as pq
 import pytest
 from data_helpers import SCHEMA, raw, source
 
-from ple_jax import cli, config, loop, models, predict, run, sharding, train, weightings
+from ple_jax import (
+    cli,
+    config,
+    loop,
+    models,
+    optimizers,
+    predict,
+    run,
+    sharding,
+    train,
+    weightings,
+)
 from ple_jax.checkpoint import Checkpoints
 from ple_jax.data import synthetic
 from ple_jax.data._loader import Loader
@@ -298,14 +309,14 @@ def test_four_devices_take_the_same_step_as_one(data):
 
 def test_weight_decay_spares_biases_and_weightings(data):
     _, state = one_step(data, weightings.build("fixed"))
-    decayed = train.is_decayed(state.trained)
+    decayed = optimizers.is_decayed(state.trained)
     for path, decays in jax.tree.leaves_with_path(decayed):
         name = jax.tree_util.keystr(path)
         assert decays == ("kernel" in name or "tables" in name), name
 
 
 def test_the_rate_climbs_then_falls():
-    rate = train.learning_rate(
+    rate = optimizers.learning_rate(
         config.Train(
             learning_rate=0.1, warmup_steps=10, schedule="linear", final_rate=0.5
         ),

@@ -57,8 +57,6 @@ def by_domain(
         return function(shared, _at(private, 0), rows, ints)
     if on_accelerator is None:
         on_accelerator = jax.default_backend() != "cpu"
-    arrays = private, rows, ints, domain  # NumPy's cannot be indexed by traced ones
-    private, rows, ints, domain = jax.tree.map(jnp.asarray, arrays)
     blocks = Blocks.of(domain, num_domains)
     rows, ints = blocks.split(rows), blocks.split(ints)
     if on_accelerator:

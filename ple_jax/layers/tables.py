@@ -3,17 +3,21 @@
 import dataclasses
 from collections.abc import Mapping
 from functools import cached_property
-from typing import TypeVar
+from types import ModuleType
+from typing import Literal, TypeVar
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ple_jax.registry import check_known
 from ple_jax.schema import Bag, IdColumn, Layout
 from ple_jax.types import Array, Batch
 
 MAX_ROWS = 2**31 - 1  # ids are int32 from end to end
 Column = TypeVar("Column", IdColumn, Bag)
+BLOCK = 2**18  # rows drawn at a time
+FROZEN_KEYS = 2**20  # apart from every width, so that no two tables are drawn alike
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,11 +28,22 @@ class Inputs:
         embedding_dim: Width of an embedding, where the schema names none.
         embedding_scale: Standard deviation of the initial embeddings.
         embedding_dropout_rate: Chance that an embedded field is dropped while training.
+        update: Whether a step updates whole tables (dense) or only the rows of its
+            batch (rows); auto is by rows where that is faster, from a number of rows
+            on that depends on the backend. All tables of one width are one. By rows,
+            Adam is lazy, weight decay is of the touched rows only, and there is no
+            moving average.
+        row_optimizer: The update rule of tables that are updated by rows; same is
+            train.optimizer, rowwise_adagrad needs the least memory.
+        frozen: The tables, by name, that keep their initial values.
     """
 
     embedding_dim: int = 8
     embedding_scale: float = 0.05
     embedding_dropout_rate: float = 0.0
+    update: Literal["auto", "dense", "rows"] = "auto"
+    row_optimizer: Literal["same", "sgd", "adagrad", "rowwise_adagrad", "adam"] = "same"
+    frozen: tuple[str, ...] = ()
 
     def __post_init__(self):
         if self.embedding_dim < 1:
@@ -40,6 +55,11 @@ class Inputs:
                 "inputs.embedding_dropout_rate must be in [0, 1), got "
                 f"{self.embedding_dropout_rate}."
             )
+        if self.update == "dense" and self.row_optimizer != "same":
+            raise ValueError(
+                "inputs.row_optimizer is for tables that are updated by rows, but "
+                f"inputs.update is 'dense'; got {self.row_optimizer!r}."
+            )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,7 +67,7 @@ class Tables:
     """All tables of a layout; those of one width are one array, read by one gather.
 
     `lookup` and `assemble` are apart so that a step can differentiate with respect to
-    the looked-up rows, whose number is the size of the batch, not of the tables.
+    the rows that a batch touches, whose number is that of the batch, not of the tables.
 
         x = [embedded ids; mean over each bag; numbers; piecewise-linear numbers]
     """
@@ -55,31 +75,41 @@ class Tables:
     layout: Layout
     inputs: Inputs
 
-    def _dim(self, column: IdColumn | Bag) -> int:
-        return column.dim or self.inputs.embedding_dim
+    def __post_init__(self):
+        known = {c.table for c in self._columns}
+        for table in self.inputs.frozen:
+            check_known(table, known, "table (inputs.frozen)")
 
     @property
     def _columns(self) -> tuple[IdColumn | Bag, ...]:
         return (*self.layout.ids, *self.layout.bags)
 
-    @cached_property
-    def widths(self) -> tuple[int, ...]:
-        """The widths there are, in order."""
-        return tuple(sorted({self._dim(c) for c in self._columns}))
+    def _dim(self, column: IdColumn | Bag) -> int:
+        return column.dim or self.inputs.embedding_dim
 
-    def _of_width(
-        self, columns: tuple[Column, ...], width: int
-    ) -> list[tuple[int, Column]]:
-        return [(i, c) for i, c in enumerate(columns) if self._dim(c) == width]
+    def _fused(self, column: IdColumn | Bag) -> tuple[int, bool]:
+        return self._dim(column), column.table in self.inputs.frozen
 
     @cached_property
-    def offsets(self) -> Mapping[int, Mapping[str, int]]:
-        """Width -> table -> its first row in the fused array; "" is the end."""
+    def fused(self) -> Mapping[str, tuple[int, bool]]:
+        """Fused table -> its width, and whether it is frozen; in the order of x."""
+        return {
+            f"dim_{width}" + "_frozen" * frozen: (width, frozen)
+            for width, frozen in sorted({self._fused(c) for c in self._columns})
+        }
+
+    def _in(self, name: str, columns: tuple[Column, ...]) -> list[tuple[int, Column]]:
+        key = self.fused[name]
+        return [(i, c) for i, c in enumerate(columns) if self._fused(c) == key]
+
+    @cached_property
+    def offsets(self) -> Mapping[str, Mapping[str, int]]:
+        """Fused table -> table -> its first row in the fused array; "" is the end."""
         fused = {}
-        for width in self.widths:
+        for name, (width, _) in self.fused.items():
             rows, end = {}, 0
             for c in self._columns:
-                if self._dim(c) == width and c.table not in rows:
+                if self._fused(c) == self.fused[name] and c.table not in rows:
                     rows[c.table] = end
                     end += c.rows
             if end > MAX_ROWS:
@@ -87,43 +117,68 @@ class Tables:
                     f"The tables of width {width} have {end} rows together; a fused "
                     f"table holds at most {MAX_ROWS}. Raise min_count."
                 )
-            fused[width] = rows | {"": end}
+            fused[name] = rows | {"": end}
         return fused
 
     def init(self, key: jax.Array) -> dict[str, jax.Array]:  # "dim_8" -> (V, 8)
         """Normal initial values of standard deviation `embedding_scale`."""
         scale = self.inputs.embedding_scale
+
         return {
-            f"dim_{width}": scale
-            * jax.random.normal(jax.random.fold_in(key, width), (rows[""], width))
-            for width, rows in self.offsets.items()
+            name: scale * normal(self._key(key, name), self.offsets[name][""], width)
+            for name, (width, _) in self.fused.items()
         }
+
+    def _key(self, key: jax.Array, name: str) -> jax.Array:
+        width, frozen = self.fused[name]
+        return jax.random.fold_in(key, width + FROZEN_KEYS * frozen)
 
     def rows(self, batch: Batch) -> dict[str, Array]:  # "dim_8" -> (B, S) int32
         """The rows of each fused table that the batch reads: S per example."""
-        return {f"dim_{width}": self._rows(batch, width) for width in self.widths}
+        return {name: self._rows(batch, name, padding=0) for name in self.fused}
 
-    def _rows(self, batch: Batch, width: int) -> Array:
-        offsets, parts = self.offsets[width], []
-        if columns := self._of_width(self.layout.ids, width):
+    def rows_or_end(
+        self, batch: Batch, name: str, xp: ModuleType = jnp
+    ) -> Array:  # (..., B, S) int32
+        """The rows of one fused table; V, which is out of range, for padding of bags.
+
+        Args:
+            batch: With any leading axes.
+            name: Of the fused table.
+            xp: What computes: jax.numpy on the device, NumPy on the host.
+        """
+        return self._rows(batch, name, padding=self.offsets[name][""], xp=xp)
+
+    def _rows(
+        self, batch: Batch, name: str, padding: int, xp: ModuleType = jnp
+    ) -> Array:
+        offsets, parts = self.offsets[name], []
+        if columns := self._in(name, self.layout.ids):
             first = np.array([offsets[c.table] for _, c in columns], np.int32)
             index = [i for i, _ in columns]
             every = len(index) == len(self.layout.ids)
-            ids = batch.ids if every else batch.ids[:, np.array(index)]
-            parts.append(ids + first[None])
-        for _, bag in self._of_width(self.layout.bags, width):
-            parts.append(jnp.maximum(batch.bags[bag.name], 0) + offsets[bag.table])
-        return jnp.concatenate(parts, axis=1) if len(parts) > 1 else parts[0]
+            ids = batch.ids if every else batch.ids[..., np.array(index)]
+            parts.append(ids + first.reshape((1,) * (batch.ids.ndim - 1) + (-1,)))
+        for _, bag in self._in(name, self.layout.bags):
+            ids = batch.bags[bag.name]
+            parts.append(xp.where(ids < 0, padding, ids + offsets[bag.table]))
+        return xp.concatenate(parts, axis=-1) if len(parts) > 1 else parts[0]
 
     def lookup(
         self, tables: Mapping[str, jax.Array], batch: Batch
     ) -> dict[str, jax.Array]:  # "dim_8" -> (B, S, 8)
-        """One gather a width; ids are checked on the host, so none is out of range."""
-        rows = self.rows(batch)
-        return {
+        """One gather a table; ids are checked on the host, so none is out of range.
+
+        Where the batch says which rows of a table it touches, the table given is those
+        rows only.
+        """
+        rows = self.rows(batch) | {n: t.slots for n, t in batch.touched.items()}
+        found = {
             name: table.at[rows[name]].get(mode="promise_in_bounds")
             for name, table in tables.items()
         }
+        stop = jax.lax.stop_gradient
+        return {n: stop(e) if self.fused[n][1] else e for n, e in found.items()}
 
     def assemble(
         self,
@@ -133,9 +188,9 @@ class Tables:
     ) -> jax.Array:  # (B, D)
         """Joins the looked-up rows and the numbers; a key turns dropout on."""
         parts: list[Array] = []
-        for width in self.widths:
-            fields = self._pool(embedded[f"dim_{width}"], batch, width)
-            fields = self._drop(fields, dropout_key, width)
+        for name in self.fused:
+            fields = self._pool(embedded[name], batch, name)
+            fields = self._drop(fields, dropout_key, name)
             parts.append(fields.reshape(fields.shape[0], -1))
         plain = np.array([c.bins == 0 for c in self.layout.numbers], bool)
         if plain.any():
@@ -148,12 +203,12 @@ class Tables:
         return jnp.concatenate(parts, axis=1).astype(jnp.float32)
 
     def _pool(
-        self, embedded: jax.Array, batch: Batch, width: int
+        self, embedded: jax.Array, batch: Batch, name: str
     ) -> jax.Array:  # (B, fields, width)
         """The mean of each bag's embeddings; zero for an empty bag."""
-        start = len(self._of_width(self.layout.ids, width))
+        start = len(self._in(name, self.layout.ids))
         parts = [embedded[:, :start]]
-        for _, bag in self._of_width(self.layout.bags, width):
+        for _, bag in self._in(name, self.layout.bags):
             there = (batch.bags[bag.name] >= 0).astype(embedded.dtype)[:, :, None]
             values = embedded[:, start : start + bag.length] * there
             count = jnp.maximum(there.sum(1, keepdims=True), 1)
@@ -161,12 +216,12 @@ class Tables:
             start += bag.length
         return jnp.concatenate(parts, axis=1) if len(parts) > 1 else embedded
 
-    def _drop(self, fields: jax.Array, key: jax.Array | None, width: int) -> jax.Array:
+    def _drop(self, fields: jax.Array, key: jax.Array | None, name: str) -> jax.Array:
         """Whole fields dropped at random, the others scaled up to keep the mean."""
         rate = self.inputs.embedding_dropout_rate
         if key is None or rate == 0:
             return fields
-        key = jax.random.fold_in(key, width)
+        key = self._key(key, name)
         kept = jax.random.bernoulli(key, 1 - rate, fields.shape[:2])
         return fields * (kept / (1 - rate))[:, :, None]
 
@@ -176,3 +231,16 @@ class Tables:
         return sum(map(self._dim, self._columns)) + sum(
             c.bins or 1 for c in self.layout.numbers
         )
+
+
+def normal(key: jax.Array, rows: int, width: int) -> jax.Array:  # (rows, width)
+    """Normal values, drawn in blocks: drawing takes three times what it makes."""
+    if rows <= BLOCK:
+        return jax.random.normal(key, (rows, width))
+
+    def draw(i, table):
+        block = jax.random.normal(jax.random.fold_in(key, i), (BLOCK, width))
+        # The last block is moved back to end where the table does.
+        return jax.lax.dynamic_update_slice(table, block, (i * BLOCK, 0))
+
+    return jax.lax.fori_loop(0, -(-rows // BLOCK), draw, jnp.empty((rows, width)))

@@ -1,0 +1,244 @@
+"""Sparse updates of embedding tables: a step costs the rows that its batch touches.
+
+Each optimizer is a pair of pure functions, in Optax's manner. Where every row is
+touched they take the same step as Optax on the whole table; SGD and Adagrad always do,
+since a row without gradient does not move there either. Weight decay is decoupled, and
+of the touched rows only.
+"""
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from ple_jax.config import Train
+from ple_jax.layers import touched
+from ple_jax.layers.tables import Tables
+from ple_jax.types import Batch, PyTree
+
+ADAGRAD_START, ADAGRAD_EPS = 0.1, 1e-7  # those of optax.scale_by_rss
+ADAM_MEAN, ADAM_SQUARE, ADAM_EPS = 0.9, 0.999, 1e-8  # those of optax.scale_by_adam
+
+# From how many rows on updating by rows is the faster one, measured by
+# benchmarks/vocabulary.py for batches of 1024 to 4096 examples and 16 fields.
+AUTO_ROWS = {"cpu": 300_000}
+AUTO_ROWS_ELSEWHERE = 10_000_000  # bound by memory: not measured yet
+
+
+class RowOptimizer(NamedTuple):
+    """An update rule for the rows that a batch touches.
+
+    Attributes:
+        init: Maps a table (V, W) to its state.
+        update: Maps (table, state, rows, gradients, learning rate, step) to (table,
+            state). Rows (U,) are ascending, each of them once, filled up with V, which
+            is out of range and dropped; gradients (U, W) are the sums over the batch
+            per row; steps count from 0.
+    """
+
+    init: Callable[[jax.Array], PyTree]
+    update: Callable[..., tuple[jax.Array, PyTree]]
+
+
+def sgd(weight_decay: float = 0.0) -> RowOptimizer:
+    """w <- w - rate (g + decay w)."""
+
+    def update(table, state, rows, grads, rate, step):
+        return _moved(table, rows, grads, rate, weight_decay), state
+
+    return RowOptimizer(lambda table: (), update)
+
+
+def adagrad(weight_decay: float = 0.0) -> RowOptimizer:
+    """s <- s + g^2;  w <- w - rate (g / sqrt(s + eps) + decay w); Duchi et al. 2011."""
+
+    def update(table, state, rows, grads, rate, step):
+        squares = _at(state, rows) + grads**2
+        direction = jax.lax.rsqrt(squares + ADAGRAD_EPS) * grads
+        table = _moved(table, rows, direction, rate, weight_decay)
+        return table, _put(state, rows, squares)
+
+    return RowOptimizer(lambda table: jnp.full_like(table, ADAGRAD_START), update)
+
+
+def rowwise_adagrad(weight_decay: float = 0.0) -> RowOptimizer:
+    """Adagrad with one sum a row, of the mean of its squared gradients: s (V,).
+
+    s <- s + mean(g^2);  w <- w - rate (g / sqrt(s + eps) + decay w), as in FBGEMM's
+    EXACT_ROWWISE_ADAGRAD: the state is 1/W of the table's size.
+    """
+
+    def init(table):
+        return jnp.full(table.shape[0], ADAGRAD_START, table.dtype)
+
+    def update(table, state, rows, grads, rate, step):
+        squares = _at(state, rows) + (grads**2).mean(axis=1)
+        direction = jax.lax.rsqrt(squares + ADAGRAD_EPS)[:, None] * grads
+        table = _moved(table, rows, direction, rate, weight_decay)
+        return table, _put(state, rows, squares)
+
+    return RowOptimizer(init, update)
+
+
+def adam(weight_decay: float = 0.0) -> RowOptimizer:
+    """Lazy Adam: the moments of a row rest while no batch touches it.
+
+    m <- b1 m + (1 - b1) g;  v <- b2 v + (1 - b2) g^2;  with t counting all steps,
+    w <- w - rate ((m / (1 - b1^t)) / (sqrt(v / (1 - b2^t)) + eps) + decay w), as
+    torch's SparseAdam but for the place of eps. Dense Adam goes on moving a row after
+    its last batch.
+    """
+    unbiased = optax.tree_utils.tree_bias_correction
+
+    def update(table, state, rows, grads, rate, step):
+        mean, square = (_at(moment, rows) for moment in state)
+        mean = (1 - ADAM_MEAN) * grads + ADAM_MEAN * mean
+        square = (1 - ADAM_SQUARE) * grads**2 + ADAM_SQUARE * square
+        scale = jnp.sqrt(unbiased(square, ADAM_SQUARE, step + 1)) + ADAM_EPS
+        direction = unbiased(mean, ADAM_MEAN, step + 1) / scale
+        table = _moved(table, rows, direction, rate, weight_decay)
+        return table, (_put(state[0], rows, mean), _put(state[1], rows, square))
+
+    return RowOptimizer(lambda t: (jnp.zeros_like(t), jnp.zeros_like(t)), update)
+
+
+def frozen() -> RowOptimizer:
+    """No update."""
+    return RowOptimizer(
+        lambda table: (), lambda table, state, *of_batch: (table, state)
+    )
+
+
+def _moved(table, rows, direction, rate, weight_decay):
+    """The rows moved against `direction`, with decoupled weight decay."""
+    if weight_decay:
+        direction = direction + weight_decay * _at(table, rows)
+    return table.at[rows].add(-rate * direction, mode="drop", indices_are_sorted=True)
+
+
+def _at(array, rows):
+    """These rows; zero for those that fill up."""
+    return array.at[rows].get(mode="fill", fill_value=0, indices_are_sorted=True)
+
+
+def _put(array, rows, values):
+    return array.at[rows].set(values, mode="drop", indices_are_sorted=True)
+
+
+RULES = {
+    "sgd": sgd,
+    "adagrad": adagrad,
+    "rowwise_adagrad": rowwise_adagrad,
+    "adam": adam,
+}
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class RowUpdates:
+    """The tables of a trainer that are updated by rows, each with its optimizer.
+
+    In what a step differentiates, such a table is replaced by the rows (U, W) that the
+    batch touches: so gradients come summed per row, and penalties, the global norm and
+    weightings that compare gradients see these rows. The norm is that of the whole
+    table's gradient, which is zero elsewhere.
+    """
+
+    tables: Tables
+    optimizers: Mapping[str, RowOptimizer]
+    learning_rate: optax.Schedule
+
+    def init(self, tables: Mapping[str, jax.Array]) -> dict[str, PyTree]:
+        """The state of each optimizer."""
+        return {name: rule.init(tables[name]) for name, rule in self.optimizers.items()}
+
+    def found(self, batch: Batch, on_host: bool = False) -> Batch:
+        """The batch with the rows that it touches, unless they are there already."""
+        find, xp = (touched.on_host, np) if on_host else (touched.on_device, jnp)
+        rows = {
+            name: find(
+                self.tables.rows_or_end(batch, name, xp), self.tables.offsets[name][""]
+            )
+            for name in self.optimizers
+            if name not in batch.touched
+        }
+        return batch.replace(touched={**batch.touched, **rows})
+
+    def prepared(self, batches: Batch) -> Batch:
+        """On the host: the batches with their rows, where to find them here is faster.
+
+        On CPU that is some fifteen times as fast as the device's sort, and happens in
+        the loader's thread. With several processes none has a whole batch.
+        """
+        alone = jax.process_count() == 1
+        here = alone and jax.default_backend() == "cpu"
+        return self.found(batches, on_host=True) if here else batches
+
+    def gathered(self, trained: PyTree, batch: Batch) -> PyTree:
+        """`trained` with the touched rows in the place of their tables."""
+        tables = trained["tables"]
+        rows = {n: _at(tables[n], batch.touched[n].rows) for n in self.optimizers}
+        return {**trained, "tables": {**tables, **rows}}
+
+    def dense(self, trained: PyTree) -> PyTree:
+        """Without the tables that are updated by rows: Optax's part."""
+        tables = {
+            n: t for n, t in trained["tables"].items() if n not in self.optimizers
+        }
+        return {**trained, "tables": tables}
+
+    def update(
+        self,
+        tables: Mapping[str, jax.Array],
+        states: Mapping[str, PyTree],
+        grads: Mapping[str, jax.Array],  # (U, W)
+        batch: Batch,
+        step: jax.Array,
+    ) -> tuple[dict[str, jax.Array], dict[str, PyTree]]:
+        """These tables and their states, one step on."""
+        rows, rate = batch.touched, self.learning_rate(step)
+        moved = {
+            n: rule.update(tables[n], states[n], rows[n].rows, grads[n], rate, step)
+            for n, rule in self.optimizers.items()
+        }
+        return {n: m[0] for n, m in moved.items()}, {n: m[1] for n, m in moved.items()}
+
+
+def row_updates(
+    tables: Tables, train: Train, learning_rate: optax.Schedule
+) -> RowUpdates:
+    """Chooses the tables that are updated by rows, and their optimizers.
+
+    Raises:
+        ValueError: Updates by rows and a moving average are both asked for.
+    """
+    inputs = tables.inputs
+    if inputs.update == "rows" and train.average_decay:
+        raise ValueError(
+            "A moving average (train.average_decay) walks over whole tables at each "
+            "step, so inputs.update cannot be 'rows' with it; use 'auto' or 'dense'."
+        )
+    same = inputs.row_optimizer == "same"
+    rule = RULES[train.optimizer if same else inputs.row_optimizer]
+    optimizers = {}
+    for name, (_, is_frozen) in tables.fused.items():
+        if is_frozen or by_rows(tables.offsets[name][""], inputs.update, train):
+            rests = is_frozen or not moves(name, train.only)
+            optimizers[name] = frozen() if rests else rule(train.weight_decay)
+    return RowUpdates(tables, optimizers, learning_rate)
+
+
+def moves(name: str, only: Sequence[str]) -> bool:
+    """Whether `train.only` lets this fused table be trained."""
+    return not only or not {"tables", name}.isdisjoint(only)
+
+
+def by_rows(rows: int, update: str, train: Train) -> bool:
+    """Whether a table of this many rows is updated by rows."""
+    if update != "auto":
+        return update == "rows"
+    least = AUTO_ROWS.get(jax.default_backend(), AUTO_ROWS_ELSEWHERE)
+    return rows >= least and not train.average_decay
