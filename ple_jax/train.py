@@ -16,7 +16,7 @@ from ple_jax.layers.tables import Tables
 from ple_jax.optimizers import clipped, learning_rate, make_optimizer
 from ple_jax.row_optimizers import RowUpdates
 from ple_jax.schema import Layout, Task
-from ple_jax.types import Batch, PyTree
+from ple_jax.types import Array, Batch, PyTree
 from ple_jax.weightings._base import Clock, Weighting
 
 
@@ -105,21 +105,21 @@ def make_trainer(
 class Parts:
     """What a step is made of; its methods are pure functions of their arguments."""
 
-    model: nn.Module
+    model: "nn.Module | OfOneDomain"
     tables: Tables
     weighting: Weighting
     train: Train
     tx: optax.GradientTransformation
     rows: RowUpdates
     steps_per_epoch: int
-    alone: "Parts | None" = None  # the same, of one domain
+    alone: "Parts | None" = None  # the same, with a model of one domain
 
     def by_domain(self, model: nn.Module) -> "Parts":
         """With steps that move one domain's private parameters, where that can be.
 
         It cannot where a model's domains take part in each other's scores.
         """
-        alone = dataclasses.replace(self, model=model)
+        alone = dataclasses.replace(self, model=OfOneDomain(model))
         share = lambda: domains.own(self.init(), 0)
         if not domains.alike(jax.eval_shape(share), jax.eval_shape(alone.init)):
             return self
@@ -179,7 +179,6 @@ class Parts:
         their moving averages, nor the optimizer's moments ("lazy" moments).
         """
         number = batch.domain[0]
-        batch = batch.replace(domain=jnp.zeros_like(batch.domain))
         share, logits = self.alone.update(domains.own(state, number), batch)
         return domains.put(state, share, number), logits
 
@@ -284,8 +283,25 @@ class Parts:
         return self.tables.assemble(rows, batch, key)
 
 
+class OfOneDomain(NamedTuple):
+    """A model of one domain, which takes every example's domain for that one."""
+
+    model: nn.Module
+
+    def init(self, key: jax.Array, x: jax.Array, domain: jax.Array) -> PyTree:
+        """As of the model."""
+        return self.model.init(key, x, jnp.zeros_like(domain))
+
+    def apply(self, variables: PyTree, x: jax.Array, domain: Array, *args, **more):
+        """As of the model."""
+        return self.model.apply(variables, x, jnp.zeros_like(domain), *args, **more)
+
+
 def init_variables(
-    model: nn.Module, tables: Tables, model_key: jax.Array, table_key: jax.Array
+    model: nn.Module | OfOneDomain,
+    tables: Tables,
+    model_key: jax.Array,
+    table_key: jax.Array,
 ) -> dict[str, PyTree]:
     """Initial model parameters, batch statistics and tables."""
     x, domain = jnp.zeros((2, tables.width), jnp.float32), jnp.zeros((2,), jnp.int32)

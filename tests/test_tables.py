@@ -1,5 +1,7 @@
 """The input of the model against loops."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -106,3 +108,27 @@ def test_a_table_of_more_rows_than_int32_counts_is_refused():
     layout = Layout(columns, (), (), (Task("click"),), ("all",))
     with pytest.raises(ValueError, match="rows together"):
         _ = Tables(layout, Inputs()).offsets
+
+
+@pytest.mark.parametrize("p", [0, 2])
+def test_each_domain_may_have_embeddings_of_its_own(p):
+    layout = dataclasses.replace(LAYOUT, domains=("a", "b", "c"))
+    shared = Tables(layout, Inputs(embedding_dim=2))
+    own = Tables(layout, Inputs(embedding_dim=2, per_domain=True))
+    tables, batch = own.init(jax.random.key(0)), make_batch()
+    rows = {c.table: c.rows for c in (*LAYOUT.ids, *LAYOUT.bags)}
+    of_domain = {
+        name: np.concatenate(
+            [
+                tables[name][first + p * rows[t] : first + (p + 1) * rows[t]]
+                for t, first in own.offsets[name].items()
+                if t
+            ]
+        )
+        for name in tables
+    }
+    mine = batch.replace(domain=np.full(B, p, np.int32))
+    of_domain = jax.tree.map(jnp.asarray, of_domain)
+    got = own.assemble(own.lookup(tables, mine), mine)
+    want = shared.assemble(shared.lookup(of_domain, batch), batch)
+    np.testing.assert_array_equal(got, want)

@@ -36,6 +36,7 @@ class Inputs:
         row_optimizer: The update rule of tables that are updated by rows; same is
             train.optimizer, rowwise_adagrad needs the least memory.
         frozen: The tables, by name, that keep their initial values.
+        per_domain: Whether each domain has embeddings of its own.
     """
 
     embedding_dim: int = 8
@@ -44,6 +45,7 @@ class Inputs:
     update: Literal["auto", "dense", "rows"] = "auto"
     row_optimizer: Literal["same", "sgd", "adagrad", "rowwise_adagrad", "adam"] = "same"
     frozen: tuple[str, ...] = ()
+    per_domain: bool = False
 
     def __post_init__(self):
         if self.embedding_dim < 1:
@@ -84,6 +86,11 @@ class Tables:
     def _columns(self) -> tuple[IdColumn | Bag, ...]:
         return (*self.layout.ids, *self.layout.bags)
 
+    @property
+    def copies(self) -> int:
+        """How often each table is there, one after another."""
+        return len(self.layout.domains) if self.inputs.per_domain else 1
+
     def _dim(self, column: IdColumn | Bag) -> int:
         return column.dim or self.inputs.embedding_dim
 
@@ -111,7 +118,7 @@ class Tables:
             for c in self._columns:
                 if self._fused(c) == self.fused[name] and c.table not in rows:
                     rows[c.table] = end
-                    end += c.rows
+                    end += c.rows * self.copies
             if end > MAX_ROWS:
                 raise ValueError(
                     f"The tables of width {width} have {end} rows together; a fused "
@@ -158,11 +165,21 @@ class Tables:
             index = [i for i, _ in columns]
             every = len(index) == len(self.layout.ids)
             ids = batch.ids if every else batch.ids[..., np.array(index)]
-            parts.append(ids + first.reshape((1,) * (batch.ids.ndim - 1) + (-1,)))
+            rows = np.array([c.rows for _, c in columns], np.int32)
+            parts.append(ids + self._first(batch, first, rows))
         for _, bag in self._in(name, self.layout.bags):
-            ids = batch.bags[bag.name]
-            parts.append(xp.where(ids < 0, padding, ids + offsets[bag.table]))
+            ids, first = batch.bags[bag.name], np.array([offsets[bag.table]], np.int32)
+            rows = np.array([bag.rows], np.int32)
+            there = ids + self._first(batch, first, rows)
+            parts.append(xp.where(ids < 0, padding, there))
         return xp.concatenate(parts, axis=-1) if len(parts) > 1 else parts[0]
+
+    def _first(self, batch: Batch, first: np.ndarray, rows: np.ndarray) -> Array:
+        """The first row (..., B or 1, columns) of each column's table."""
+        first, rows = (
+            a.reshape((1,) * batch.domain.ndim + (-1,)) for a in (first, rows)
+        )
+        return first + batch.domain[..., None] * rows if self.copies > 1 else first
 
     def lookup(
         self, tables: Mapping[str, jax.Array], batch: Batch
