@@ -8,7 +8,17 @@ import numpy as np
 import pytest
 from test_training import TINY, check_resume
 
-from ple_jax import config, domains, loop, models, optimizers, run, train, weightings
+from ple_jax import (
+    config,
+    domains,
+    loop,
+    models,
+    optimizers,
+    row_optimizers,
+    run,
+    train,
+    weightings,
+)
 from ple_jax.data import synthetic
 from ple_jax.data._loader import Loader
 from ple_jax.data._prepare import prepare
@@ -64,7 +74,9 @@ def parts_of(data, kind, options, weighting=None, **training):
     tx = optimizers.make_optimizer(settings, 10, rates)
     tables = Tables(data.layout, Inputs(embedding_dim=3))
     weighting = weighting or weightings.build("fixed", weights=(1.0, 2.0))
-    return train.Parts(model, tables, weighting, settings, tx, 10)
+    rate = optimizers.learning_rate(settings, 10)
+    rows = row_optimizers.row_updates(tables, settings, rate)
+    return train.Parts(model, tables, weighting, settings, tx, rows, 10)
 
 
 def by_domain(parts):
