@@ -40,17 +40,7 @@ def make_optimizer(
 def scale_by_name(
     only: Sequence[str], rates: Mapping[str, float]
 ) -> optax.GradientTransformation:
-    """Updates times their parameter's rate; none for paths without a name of `only`.
-
-    A name of `only` that no parameter's path holds is a ValueError of `init`.
-    """
-
-    def init(trained):
-        paths = [path for path, _ in jax.tree.leaves_with_path(trained)]
-        known = sorted({name for path in paths for name in names_of(path)})
-        for name in only:
-            check_known(name, known, "name in a parameter's path (train.only)")
-        return optax.EmptyState()
+    """Updates times their parameter's rate; none for paths without a name of `only`."""
 
     def scale(path, update):
         names = names_of(path)
@@ -58,10 +48,17 @@ def scale_by_name(
             return jnp.zeros_like(update)
         return update * rates.get(names[-1], 1.0)
 
-    def update(updates, state, trained=None):
-        return jax.tree_util.tree_map_with_path(scale, updates), state
+    return optax.stateless(
+        lambda updates, _: jax.tree_util.tree_map_with_path(scale, updates)
+    )
 
-    return optax.GradientTransformation(init, update)
+
+def check_only(only: Sequence[str], trained: PyTree) -> None:
+    """Raises a ValueError for a name of `train.only` that no parameter's path holds."""
+    paths = [path for path, _ in jax.tree.leaves_with_path(trained)]
+    known = sorted({name for path in paths for name in names_of(path)})
+    for name in only:
+        check_known(name, known, "name in a parameter's path (train.only)")
 
 
 def clipped(grads: PyTree, norm: float) -> PyTree:

@@ -13,7 +13,7 @@ import optax
 from ple_jax import domains, losses, models, row_optimizers, streaming, weightings
 from ple_jax.config import Experiment, Train
 from ple_jax.layers.tables import Tables
-from ple_jax.optimizers import clipped, learning_rate, make_optimizer
+from ple_jax.optimizers import check_only, clipped, learning_rate, make_optimizer
 from ple_jax.row_optimizers import RowUpdates
 from ple_jax.schema import Layout, Task
 from ple_jax.types import Array, Batch, PyTree
@@ -139,6 +139,7 @@ class Parts:
         params, memory = self.weighting.init(len(self.tasks))
         averaged = {"model": variables["model"], "tables": variables["tables"]}
         trained = averaged | {"weighting": params}
+        check_only(self.train.only, trained)
         average = jax.tree.map(jnp.copy, averaged) if self.train.average_decay else ()
         return TrainState(
             step=jnp.zeros((), jnp.int32),
