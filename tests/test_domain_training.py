@@ -26,9 +26,9 @@ from ple_jax.layers.tables import Inputs, Tables
 from ple_jax.weightings import Weighting
 
 T, N, B = 2, 3, 24
-SMALL = {"expert_dims": (7,), "tower_dims": (5,)}
+SMALL = {"expert_dims": (7,), "tower_dims": ()}
 PAIRS = SMALL | {"groups": "tasks_domains"}
-STAR = {"dims": (7, 5), "auxiliary_dims": (3,), "domain_dim": 2}
+STAR = {"dims": (7,), "auxiliary_dims": (3,), "domain_dim": 2}
 APART = {  # models of which a domain can be trained alone
     "star": STAR,
     "separate": SMALL,
@@ -42,7 +42,7 @@ TOGETHER = {  # models whose domains take part in each other's scores
     "cross_stitch": SMALL | {"groups": "domains"},
     "mulann": SMALL | {"discriminator_dims": (3,)},
 }
-SLUICE = {"width": 6, "tower_dims": (5,), "orthogonality": 0.3}
+SLUICE = {"width": 6, "num_layers": 1, "tower_dims": (), "orthogonality": 0.3}
 
 
 @pytest.fixture(scope="module")
