@@ -70,8 +70,8 @@ class All:
         h = jnp.broadcast_to(x[:, None], (len(x), self.num_domains, WIDTH))
         for i in range(len(DIMS)):
             w, p = shared[f"layer_{i}"], own[f"layer_{i}"]
-            h = jnp.einsum("bnd,ndh->bnh", h, w["kernel"] * p["kernel"])
-            h = h + w["bias"] + p["bias"]
+            h = jnp.einsum("bnd,ndh->bnh", h, w["kernel"] * p["factor"])
+            h = h + w["bias"] + p["term"]
             h = jax.nn.relu(h) if i < len(DIMS) - 1 else h
         return jnp.take_along_axis(h[..., 0], domain[:, None], 1)
 

@@ -233,7 +233,7 @@ def star_from(p, x, n, mean, var):
     for i in range(layers):
         shared = p["star"]["shared"][f"layer_{i}"]
         own = at(p["star"]["private"][f"layer_{i}"], n)
-        h = (shared["kernel"] * own["kernel"]).T @ h + shared["bias"] + own["bias"]
+        h = (shared["kernel"] * own["factor"]).T @ h + shared["bias"] + own["term"]
         h = np.maximum(h, 0) if i < layers - 1 else h
     if "auxiliary" in p:
         given = np.concatenate([p["domain"]["private"][n], x])

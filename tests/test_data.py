@@ -498,6 +498,31 @@ def test_synthetic_data_are_a_function_of_the_seed(tmp_path):
         synthetic.build(correlation=2.0)
 
 
+@pytest.mark.parametrize("correlation", [-0.3, 0.0, 0.8, 1.0])
+def test_synthetic_scores_follow_the_papers_recipe(correlation):
+    options = {"categorical": 0, "numeric": 11, "waves": 0, "scale": 2.0}
+    source = synthetic.build(
+        examples=3000, correlation=correlation, labels="real", **options
+    )
+    assert [task.loss for task in source.schema.tasks] == ["squared", "squared"]
+    (chunk,) = source.chunks()
+    rows = chunk.table
+    x = np.stack([rows[f"number_{i}"].to_numpy() for i in range(11)], axis=1)
+    y = np.stack([rows[name].to_numpy() for name in synthetic.TASKS], axis=1)
+    w, *_ = np.linalg.lstsq(x, y, rcond=None)
+    np.testing.assert_allclose(np.linalg.norm(w, axis=0), 2.0, atol=0.02)
+    np.testing.assert_allclose(w[:, 0] @ w[:, 1] / 4, correlation, atol=0.01)
+    np.testing.assert_allclose((y - x @ w).std(axis=0), synthetic.NOISE, rtol=0.05)
+
+
+def test_synthetic_waves_are_sines_along_the_direction():
+    options = {"categorical": 0, "numeric": 5, "labels": "real", "correlation": 1.0}
+    (few,) = synthetic.build(examples=2000, waves=0, **options).chunks()
+    (many,) = synthetic.build(examples=2000, waves=3, **options).chunks()
+    bent = [c.table["click"].to_numpy() for c in (few, many)]
+    assert np.abs(bent[1] - bent[0]).max() < 3 + 8 * synthetic.NOISE
+
+
 def test_tables_of_examples_keep_their_names():
     arrays = {"ids": np.zeros((2, 0)), "bags/a": np.ones((2, 3))}
     rest = ("numbers", "domain", "labels", "observed", "weights")

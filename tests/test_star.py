@@ -37,7 +37,7 @@ def test_private_factors_of_one_make_the_shared_model():
     model, variables, x = start(partitioned_norm=False, auxiliary_dims=())
     star = variables["params"]["star"]
     ones = {
-        name: {"kernel": np.ones_like(p["kernel"]), "bias": np.zeros_like(p["bias"])}
+        name: {"factor": np.ones_like(p["factor"]), "term": np.zeros_like(p["term"])}
         for name, p in star["private"].items()
     }
     got = model.apply({"params": {"star": star | {"private": ones}}}, x, DOMAIN)
@@ -220,5 +220,5 @@ def test_a_new_domain_starts_as_the_shared_network_and_alone_is_trained():
 
 
 def _factors(private):
-    start = lambda path, leaf: jnp.full_like(leaf, path[-1].key == "kernel")
+    start = lambda path, leaf: jnp.full_like(leaf, path[-1].key == "factor")
     return private, jax.tree_util.tree_map_with_path(start, private)

@@ -1,6 +1,6 @@
 """Two correlated binary tasks, drawn on the spot: no file and no network."""
 
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -9,7 +9,7 @@ from ple_jax.data._source import Chunk, Chunks, Source
 from ple_jax.schema import Field, Schema, Split, Task
 
 TASKS = ("click", "like")
-WAVES = 5  # sines in a score
+NOISE = 0.1  # standard deviation
 
 
 def build(
@@ -20,17 +20,21 @@ def build(
     numeric: int = 8,
     values: int = 50,
     domains: int = 1,
+    labels: Literal["binary", "real"] = "binary",
+    waves: int = 5,
+    scale: float = 1.0,
     seed: int = 0,
 ) -> Source:
     """Scores of two tasks along directions at a given angle, cut at a base rate.
 
-        s_k = w_k . x + sum_i sin(a_i w_k . x + b_i) + noise
-        cos(w_1, w_2) = correlation
-        y_k = 1 where s_k is among the highest `base_rate`
+        s_k = w_k . x + sum_i sin(a_i w_k . x + b_i) + noise,   a, b, x standard normal
+        cos(w_1, w_2) = correlation,   |w_k| = scale
+        y_k = s_k, or 1 where s_k is among the highest `base_rate`
 
-    x is normal. The model sees its first entries only through the value that each
-    category stands for, the others as numbers. With several domains the directions turn
-    a little from one to the next, and later domains are smaller.
+    The model sees the first entries of x only through the category that stands for each
+    value, the others as numbers. With several domains the directions turn a little from
+    one to the next, and later domains are smaller. The PLE paper's data are
+    `labels = "real", categorical = 0, numeric = 512, waves = 10, examples = 1_400_000`.
 
     Args:
         examples: Rows in all.
@@ -40,25 +44,36 @@ def build(
         numeric: Columns of numbers.
         values: Categories in a column.
         domains: Domains; 1 has no domain column.
+        labels: `binary` cuts the scores, `real` keeps them, for squared errors.
+        waves: Sines in a score; m of the papers.
+        scale: Length of the directions; c of the papers.
         seed: Of everything that is drawn.
 
-    Reference: Ma et al., KDD 2018, section 3.2.
-    Differs from the paper: labels are cut to 0 and 1, some inputs are categories, and
-        the constants that the paper leaves open are chosen here.
+    Reference: Ma et al., KDD 2018, section 3.2; Tang et al., RecSys 2020, section 5.2.
+    Differs from the paper: by default labels are cut to 0 and 1 and some inputs are
+        categories; the constants that the first paper leaves open are chosen here.
     """
     options = dict(locals())  # just the arguments so far
     if not -1 <= correlation <= 1:
         raise ValueError(f"data.correlation must be in [-1, 1], got {correlation}.")
     if not 0 < base_rate < 1:
         raise ValueError(f"data.base_rate must be in (0, 1), got {base_rate}.")
-    for name in ("examples", "categorical", "numeric", "values", "domains"):
-        if options[name] < (0 if name in ("categorical", "numeric") else 1):
-            raise ValueError(f"data.{name} is too small: {options[name]}.")
+    for name in ("examples", "values", "domains"):
+        if options[name] < 1:
+            raise ValueError(f"data.{name} must be at least 1, got {options[name]}.")
+    for name in ("categorical", "numeric", "waves"):
+        if options[name] < 0:
+            raise ValueError(f"data.{name} must be at least 0, got {options[name]}.")
+    if categorical + numeric < 2:
+        raise ValueError("Two directions need two columns, categorical and numeric.")
     fields = [Field(f"category_{i}") for i in range(categorical)]
     fields += [Field(f"number_{i}", "numeric") for i in range(numeric)]
     schema = Schema(
         fields=tuple(fields),
-        tasks=tuple(Task(name) for name in TASKS),
+        tasks=tuple(
+            Task(name, loss="binary" if labels == "binary" else "squared")
+            for name in TASKS
+        ),
         split=Split(by="random", seed=seed),
         domain="domain" if domains > 1 else None,
     )
@@ -77,6 +92,9 @@ def draw(
     numeric: int,
     values: int,
     domains: int,
+    labels: str,
+    waves: int,
+    scale: float,
     seed: int,
 ) -> pa.Table:
     """The raw rows."""
@@ -93,32 +111,26 @@ def draw(
     columns |= {f"number_{i}": numbers[:, i] for i in range(numeric)}
     if domains > 1:
         columns["domain"] = [f"d{d}" for d in domain]
-    scores = _scores(x, domain, domains, correlation, rng)
-    for name, score in zip(TASKS, scores, strict=True):
-        ones = score > np.quantile(score, 1 - base_rate)
-        columns[name] = ones.astype(np.int8)
+    directions = scale * _directions(x.shape[1], domains, correlation, rng)
+    frequency, phase = rng.normal(size=(2, waves))
+    for name, direction in zip(TASKS, directions, strict=True):
+        along = np.einsum("bd,bd->b", x, direction[domain])
+        bent = np.sin(along[:, None] * frequency + phase).sum(axis=1)
+        score = along + bent + rng.normal(0, NOISE, examples)
+        high = score > np.quantile(score, 1 - base_rate)
+        columns[name] = score if labels == "real" else np.int8(high)
     return pa.table(columns)
 
 
-def _scores(
-    x: np.ndarray,
-    domain: np.ndarray,
-    domains: int,
-    correlation: float,
-    rng: np.random.Generator,
-) -> list[np.ndarray]:
-    """One score a task, along two directions that each domain turns a little."""
-    width = x.shape[1]
+def _directions(
+    width: int, domains: int, correlation: float, rng: np.random.Generator
+) -> np.ndarray:  # (tasks, domains, width)
+    """Two unit vectors at an angle, which each domain but the first turns a little."""
     first, second = np.linalg.qr(rng.normal(size=(width, 2)))[0].T
     other = correlation * first + np.sqrt(1 - correlation**2) * second
     turns = 0.3 * rng.normal(size=(domains, width)) / np.sqrt(width)
-    frequency, phase = rng.normal(size=(2, WAVES))
-    scores = []
-    for direction in (first, other):
-        along = np.einsum("bd,bd->b", x, (direction + turns)[domain])
-        waves = np.sin(along[:, None] * frequency + phase).sum(axis=1)
-        scores.append(along + waves + rng.normal(0, 0.1, len(x)))
-    return scores
+    turns[0] = 0
+    return np.stack([first, other])[:, None] + turns[None]
 
 
 def describe() -> dict[str, Any]:

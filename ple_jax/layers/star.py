@@ -13,7 +13,8 @@ class StarNetwork(nn.Module):
 
         h <- relu((W * W_p)^T h + b + b_p),   without relu in the last layer
 
-    W_p starts at one and b_p at zero: at first every domain is the shared network.
+    W_p, the `factor`, starts at one and b_p, the `term`, at zero: at first every domain
+    is the shared network. Neither takes part in weight decay.
 
     Attributes:
         num_domains: N.
@@ -48,7 +49,7 @@ class StarNetwork(nn.Module):
         """One domain's network on its own examples (b, D)."""
         for layer in range(len(self.dims)):
             w, p = shared[f"layer_{layer}"], own[f"layer_{layer}"]
-            x = x @ (w["kernel"] * p["kernel"]) + (w["bias"] + p["bias"])[None]
+            x = x @ (w["kernel"] * p["factor"]) + (w["bias"] + p["term"])[None]
             if layer < len(self.dims) - 1:
                 x = self._drop(jax.nn.relu(x), keys, layer)
         return x
@@ -75,6 +76,6 @@ class StarNetwork(nn.Module):
     def _private(self, key: jax.Array, width: int) -> PyTree:
         n = self.num_domains
         return {
-            name: {"kernel": jnp.ones((n, *shape)), "bias": jnp.zeros((n, shape[1]))}
+            name: {"factor": jnp.ones((n, *shape)), "term": jnp.zeros((n, shape[1]))}
             for name, shape in self._shapes(width).items()
         }

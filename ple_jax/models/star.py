@@ -136,15 +136,11 @@ def fold(model: STAR, variables: PyTree) -> tuple[Plain, PyTree]:
     """
     params = variables["params"]
     star, own = params["star"]["shared"], params["star"][PRIVATE]
-    layers = {
-        f"Dense_{i}": jax.tree.map(
-            lambda p, w, times: w[None] * p if times else w[None] + p,
-            own[f"layer_{i}"],
-            star[f"layer_{i}"],
-            {"kernel": True, "bias": False},
-        )
-        for i in range(len(model.dims) + 1)
-    }
+    layers = {}
+    for i in range(len(model.dims) + 1):
+        w, p = star[f"layer_{i}"], own[f"layer_{i}"]
+        kernel, bias = w["kernel"][None] * p["factor"], w["bias"][None] + p["term"]
+        layers[f"Dense_{i}"] = {"kernel": kernel, "bias": bias}
     slope, shift = _normalisation(model, variables, layers["Dense_0"]["kernel"])
     layers["Dense_0"] = _after(slope, shift, **layers["Dense_0"])
     head = layers.pop(f"Dense_{len(model.dims)}")
@@ -195,8 +191,8 @@ def with_new_domains(model: STAR, variables: PyTree, count: int) -> tuple[STAR, 
     """
     if count < 1:
         raise ValueError(f"count must be at least 1, got {count}.")
-    starts = {"kernel": 1.0, "scale": 1.0, "var": 1.0, "bias": 0.0, "mean": 0.0}
-    starts |= {"batches": 0.0}
+    ones, zeros = ("factor", "scale", "var"), ("term", "bias", "mean", "batches")
+    starts = dict.fromkeys(ones, 1.0) | dict.fromkeys(zeros, 0.0)
 
     def longer(path, leaf):
         names = [key.key for key in path]
