@@ -157,8 +157,8 @@ def test_bare_star_is_plain_layers_within_each_domain(domains):
         own = within(params["star"], n)
         layers = {
             f"Dense_{i}": {
-                "kernel": shared[f"layer_{i}"]["kernel"] * own[f"layer_{i}"]["kernel"],
-                "bias": shared[f"layer_{i}"]["bias"] + own[f"layer_{i}"]["bias"],
+                "kernel": shared[f"layer_{i}"]["kernel"] * own[f"layer_{i}"]["factor"],
+                "bias": shared[f"layer_{i}"]["bias"] + own[f"layer_{i}"]["term"],
             }
             for i in range(3)
         }
