@@ -90,11 +90,11 @@ class Blocks(NamedTuple):
         counts = jnp.zeros((num_domains,), jnp.int32).at[domain].add(1)
         blocks = -(-counts // size)
         last = jnp.cumsum(blocks)
-        order = jnp.argsort(domain)  # stable
+        order = jnp.argsort(domain).astype(jnp.int32)  # stable
         sorted_domain = domain[order]
         start = jnp.cumsum(counts) - counts
         within = jnp.arange(batch) - start[sorted_domain]
-        to = (last - blocks)[sorted_domain] * size + within
+        to = ((last - blocks)[sorted_domain] * size + within).astype(jnp.int32)
         number = jnp.searchsorted(last, jnp.arange(most), side="right")
         number = jnp.minimum(number, jnp.max(domain, initial=0))  # where not used
         first = jnp.repeat(order[start[number]], size)
