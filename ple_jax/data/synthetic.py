@@ -117,8 +117,8 @@ def draw(
         along = np.einsum("bd,bd->b", x, direction[domain])
         bent = np.sin(along[:, None] * frequency + phase).sum(axis=1)
         score = along + bent + rng.normal(0, NOISE, examples)
-        high = score > np.quantile(score, 1 - base_rate)
-        columns[name] = score if labels == "real" else np.int8(high)
+        high = (score > np.quantile(score, 1 - base_rate)).astype(np.int8)
+        columns[name] = score if labels == "real" else high
     return pa.table(columns)
 
 
