@@ -198,7 +198,9 @@ def load(path: str | pathlib.Path) -> dict[str, Any]:
 def with_kinds(
     tree: Mapping[str, Any], kinds: Mapping[str, str]
 ) -> tuple[dict[str, Any], list[str]]:
-    """The experiment with other plugins; options that the new kind lacks are dropped.
+    """The experiment with other plugins; options that do not fit them are dropped.
+
+    An option fits where the new kind has one of that name, which takes that value.
 
     Returns:
         The new tree, and the paths of the options that were dropped.
@@ -207,10 +209,18 @@ def with_kinds(
     for section, kind in kinds.items():
         old = tree.get(section, {})
         known = options(section, kind)
-        kept = {k: v for k, v in old.items() if k in known}
-        dropped += [f"{section}.{k}" for k in old if k not in known and k != "kind"]
+        kept = {k: v for k, v in old.items() if k in known and _fits(known[k], v)}
+        dropped += [f"{section}.{k}" for k in old if k not in kept and k != "kind"]
         tree[section] = {"kind": kind, **kept}
     return tree, dropped
+
+
+def _fits(option: registry.Option, value: Any) -> bool:
+    try:
+        typed.convert(option.type, value, "")
+    except ValueError:
+        return False
+    return True
 
 
 def differences(old: Experiment, new: Experiment) -> list[str]:

@@ -109,3 +109,10 @@ def test_union_types_take_either():
     assert typed.convert(wanted, [3, 5], "x") == (3, 5)
     with pytest.raises(ValueError, match="x: expected int or a list of int, got 'a'"):
         typed.convert(wanted, "a", "x")
+
+
+def test_an_option_that_another_kind_takes_otherwise_is_dropped():
+    tree = {"data": {"kind": "census_income", "features": "common"}}
+    tree, dropped = config.with_kinds(tree, {"data": "hotel"})
+    assert tree["data"] == {"kind": "hotel"}
+    assert dropped == ["data.features"]
