@@ -5,11 +5,14 @@ What is private to domains has a leading axis N, under the name `private` (see
 weaves the step that lies between into both, and copies all domains' leaves first.
 """
 
+from typing import NamedTuple
+
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
 from ple_jax.layers.grouped import PRIVATE
-from ple_jax.types import PyTree
+from ple_jax.types import Array, PyTree
 
 with_path = jax.tree_util.tree_map_with_path
 
@@ -56,3 +59,17 @@ def alike(a: PyTree, b: PyTree) -> bool:
         (path, leaf.shape, leaf.dtype) for path, leaf in jax.tree.leaves_with_path(tree)
     ]
     return bool(facts(a) == facts(b))
+
+
+class OfOneDomain(NamedTuple):
+    """A model of one domain, which takes every example's domain for that one."""
+
+    model: nn.Module
+
+    def init(self, key: jax.Array, x: jax.Array, domain: jax.Array) -> PyTree:
+        """As of the model."""
+        return self.model.init(key, x, jnp.zeros_like(domain))
+
+    def apply(self, variables: PyTree, x: jax.Array, domain: Array, *args, **more):
+        """As of the model."""
+        return self.model.apply(variables, x, jnp.zeros_like(domain), *args, **more)
