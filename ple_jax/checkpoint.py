@@ -7,7 +7,7 @@ from typing import Any
 import jax
 import orbax.checkpoint as ocp
 
-from ple_jax.train import TrainState, variables_of
+from ple_jax.state import TrainState, variables_of
 from ple_jax.types import PyTree
 
 policies = ocp.checkpoint_managers

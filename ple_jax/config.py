@@ -40,6 +40,10 @@ class Train:
         checkpoint_every: Steps between checkpoints in an epoch; 0 is only at its end.
         steps_per_dispatch: The most steps that one call of the device runs.
         eval_batch_size: Examples in a batch of evaluation.
+        data_on: Where the train split lies: on the device, which picks batches from it,
+            or on the host, which sends them. `auto` is the device where a quarter of
+            its memory is enough, unless the host must look at each batch anyhow, as it
+            does for tables that are updated by rows on CPU. The batches are the same.
         devices: How many devices share a batch; 0 is all.
         seed: Of the initial parameters, the order of examples, and dropout.
     """
@@ -64,6 +68,7 @@ class Train:
     checkpoint_every: int = 0
     steps_per_dispatch: int = 32
     eval_batch_size: int = 4096
+    data_on: Literal["auto", "device", "host"] = "auto"
     devices: int = 0
     seed: int = 0
 

@@ -1,26 +1,24 @@
 """The training loop: batches in, epochs measured, checkpoints and a result out."""
 
 import dataclasses
-import math
 import signal
 from collections import deque
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from ple_jax import evaluate, sharding, streaming, writers
 from ple_jax.checkpoint import Checkpoints
 from ple_jax.config import Train
 from ple_jax.data._loader import Loader
 from ple_jax.evaluate import Scorer
+from ple_jax.feed import Feed, ahead, feed_of
 from ple_jax.run import Run
-from ple_jax.train import Trainer, TrainState, trainer_of, variables_of
-from ple_jax.types import Batch
+from ple_jax.state import TrainState, variables_of
+from ple_jax.train import Trainer, trainer_of
 
 RUN_AHEAD = 2  # dispatches that may wait for the device
 
@@ -73,6 +71,7 @@ def fit(run: Run, resume: bool = False) -> dict[str, Any]:
         temperature=train.temperature,
     )
     trainer = trainer_of(run.experiment, run.data.layout, loader.steps_per_epoch)
+    feed = feed_of(loader, trainer, train, mesh)
     scorer = Scorer(trainer.score, mesh, run.data, train.eval_batch_size)
 
     with Checkpoints(run.checkpoints) as checkpoints, stop_signals() as asked:
@@ -80,7 +79,7 @@ def fit(run: Run, resume: bool = False) -> dict[str, Any]:
         journal = writers.Journal(run.metrics, int(state.step))
         while not progress.is_finished(train):
             watch, first = writers.Stopwatch(), progress.step_in_epoch
-            dispatched = steps(trainer, mesh, loader, train, state, progress)
+            dispatched = steps(trainer, feed, state, progress)
             for state, progress in dispatched:
                 # The epoch's end is saved below, when it is measured.
                 if progress.step_in_epoch < loader.steps_per_epoch:
@@ -148,12 +147,7 @@ def record_of(progress: Progress, run: Run) -> dict[str, Any]:
 
 
 def steps(
-    trainer: Trainer,
-    mesh: jax.sharding.Mesh,
-    loader: Loader,
-    train: Train,
-    state: TrainState,
-    progress: Progress,
+    trainer: Trainer, feed: Feed, state: TrainState, progress: Progress
 ) -> Iterator[tuple[TrainState, Progress]]:
     """The rest of an epoch; yields after each dispatch, with the last one finished.
 
@@ -161,9 +155,11 @@ def steps(
     the host runs ahead by a bounded amount.
     """
     waiting: deque[jax.Array] = deque()
-    left = loader.steps_per_epoch - progress.step_in_epoch
+    of_epoch = feed.loader.steps_per_epoch
+    chunks = feed.chunks(progress.epoch, progress.step_in_epoch)
+    left = of_epoch - progress.step_in_epoch
     with writers.bar(f"epoch {progress.epoch + 1}", left) as advance:
-        for batches, count in ahead(chunks(trainer, mesh, loader, train, progress)):
+        for batches, count in ahead(chunks):
             state, done = trainer.steps(state, batches, count)
             waiting.append(done)
             if len(waiting) > RUN_AHEAD:
@@ -171,39 +167,9 @@ def steps(
             advance(count)
             after = progress.step_in_epoch + count
             progress = dataclasses.replace(progress, step_in_epoch=after)
-            if after == loader.steps_per_epoch:
+            if after == of_epoch:
                 done.block_until_ready()
             yield state, progress
-
-
-def chunks(
-    trainer: Trainer,
-    mesh: jax.sharding.Mesh,
-    loader: Loader,
-    train: Train,
-    progress: Progress,
-) -> Iterator[tuple[Batch, int]]:
-    """The batches that are left of an epoch, on the device, some steps at a time.
-
-    The leading axis always has `steps_per_dispatch` entries, of which `count` are real,
-    so that every dispatch is the same program.
-    """
-    most, step = train.steps_per_dispatch, progress.step_in_epoch
-    while step < loader.steps_per_epoch:
-        left = loader.steps_per_epoch - step
-        count = int(min(most, left, steps_to_save(step, train)))
-        batches = trainer.prepare(loader.batches(progress.epoch, step, count))
-        padded = jax.tree.map(
-            lambda leaf: np.resize(leaf, (most, *leaf.shape[1:])), batches
-        )
-        yield jax.device_put(padded, sharding.of_batches(mesh, padded)), count
-        step += count
-
-
-def steps_to_save(step: int, train: Train) -> float:
-    """Steps until the next checkpoint within the epoch."""
-    every = train.checkpoint_every
-    return every - step % every if every else math.inf
 
 
 def is_due(progress: Progress, train: Train) -> bool:
@@ -216,15 +182,6 @@ def stop_if(asked: list[int]) -> None:
     """Raises `Stopped` where a signal came; the place is saved by now."""
     if asked:
         raise Stopped(signal.Signals(asked[0]).name)
-
-
-def ahead(items: Iterator[Any]) -> Iterator[Any]:
-    """The same items; the next one is made in a thread while one is in use."""
-    with ThreadPoolExecutor(1) as pool:
-        coming = pool.submit(next, items, None)
-        while (item := coming.result()) is not None:
-            coming = pool.submit(next, items, None)
-            yield item
 
 
 def measured(

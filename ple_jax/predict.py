@@ -15,7 +15,8 @@ from ple_jax.data._read import read
 from ple_jax.evaluate import Scorer
 from ple_jax.run import Run
 from ple_jax.schema import Task
-from ple_jax.train import trainer_of, variables_of
+from ple_jax.state import variables_of
+from ple_jax.train import trainer_of
 from ple_jax.types import PyTree
 
 

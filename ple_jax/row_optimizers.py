@@ -167,15 +167,19 @@ class RowUpdates:
         }
         return batch.replace(touched={**batch.touched, **rows})
 
-    def prepared(self, batches: Batch) -> Batch:
-        """On the host: the batches with their rows, where to find them here is faster.
+    @property
+    def on_host(self) -> bool:
+        """Whether the host looks for the rows of a batch, where that is faster.
 
         On CPU that is some fifteen times as fast as the device's sort, and happens in
         the loader's thread. With several processes none has a whole batch.
         """
         alone = jax.process_count() == 1
-        here = alone and jax.default_backend() == "cpu"
-        return self.found(batches, on_host=True) if here else batches
+        return bool(self.optimizers) and alone and jax.default_backend() == "cpu"
+
+    def prepared(self, batches: Batch) -> Batch:
+        """On the host: the batches, with their rows if these are found here."""
+        return self.found(batches, on_host=True) if self.on_host else batches
 
     def gathered(self, trained: PyTree, batch: Batch) -> PyTree:
         """`trained` with the touched rows in the place of their tables."""

@@ -1,11 +1,10 @@
-"""The train state, and the jitted step."""
+"""The jitted step: one update of everything that is trained."""
 
 import dataclasses
 from collections.abc import Callable
 from typing import NamedTuple, cast
 
 import flax.linen as nn
-import flax.struct
 import jax
 import jax.numpy as jnp
 import optax
@@ -16,22 +15,9 @@ from ple_jax.layers.tables import Tables
 from ple_jax.optimizers import check_only, clipped, learning_rate, make_optimizer
 from ple_jax.row_optimizers import RowUpdates
 from ple_jax.schema import Layout, Task
-from ple_jax.types import Array, Batch, PyTree
+from ple_jax.state import TrainState, init_variables, moving_average
+from ple_jax.types import Batch, Picks, PyTree
 from ple_jax.weightings._base import Clock, Weighting
-
-
-class TrainState(flax.struct.PyTreeNode):
-    """All that a step may change: arrays only, so it checkpoints as it is."""
-
-    step: jax.Array  # () int32, steps taken
-    trained: PyTree  # {"model", "tables", "weighting"}: what the optimizer moves
-    average: PyTree  # moving average of the model and tables; () when off
-    batch_stats: PyTree  # of the model's normalisations
-    opt_state: PyTree  # of Optax, for all that is dense
-    row_state: PyTree  # table -> state of its optimizer, where it is updated by rows
-    memory: PyTree  # of the weighting
-    stream: streaming.Stream  # metrics of the epoch so far
-    seed: jax.Array  # key data; folded with `step` to make each step's key
 
 
 class Trainer(NamedTuple):
@@ -39,10 +25,11 @@ class Trainer(NamedTuple):
 
     init: Callable[[], TrainState]
     # Donates the state; the second result says when the first is ready.
-    steps: Callable[[TrainState, Batch, int], tuple[TrainState, jax.Array]]
+    steps: Callable[[TrainState, Batch | Picks, int], tuple[TrainState, jax.Array]]
     score: Callable[[PyTree, Batch], jax.Array]  # variables -> logits (B, T)
-    # On the host, for batches of `steps`: what is faster to find there.
+    # On the host, for batches of `steps`: what is faster to find there, if anything.
     prepare: Callable[[Batch], Batch]
+    prepares: bool
 
 
 def trainer_of(
@@ -98,6 +85,7 @@ def make_trainer(
         jax.jit(parts.steps, donate_argnums=0),
         jax.jit(parts.score),
         rows.prepared,
+        rows.on_host,
     )
 
 
@@ -105,7 +93,7 @@ def make_trainer(
 class Parts:
     """What a step is made of; its methods are pure functions of their arguments."""
 
-    model: "nn.Module | OfOneDomain"
+    model: "nn.Module | domains.OfOneDomain"
     tables: Tables
     weighting: Weighting
     train: Train
@@ -119,7 +107,7 @@ class Parts:
 
         It cannot where a model's domains take part in each other's scores.
         """
-        alone = dataclasses.replace(self, model=OfOneDomain(model))
+        alone = dataclasses.replace(self, model=domains.OfOneDomain(model))
         share = lambda: domains.own(self.init(), 0)
         if not domains.alike(jax.eval_shape(share), jax.eval_shape(alone.init)):
             return self
@@ -154,13 +142,10 @@ class Parts:
         )
 
     def steps(
-        self, state: TrainState, batches: Batch, count: int
+        self, state: TrainState, batches: Batch | Picks, count: int
     ) -> tuple[TrainState, jax.Array]:
-        """`count` steps on the leading axis of `batches`: one program for any count."""
-
-        def body(i, state):
-            return self.step(state, jax.tree.map(lambda leaf: leaf[i], batches))
-
+        """`count` steps on the first of `batches`: one program for any count."""
+        body = lambda i, state: self.step(state, batches.at(i))
         state = jax.lax.fori_loop(0, count, body, state)
         return state, state.step
 
@@ -282,61 +267,6 @@ class Parts:
     def _input(self, trained, batch, key=None) -> jax.Array:  # (B, D)
         rows = self.tables.lookup(trained["tables"], batch)
         return self.tables.assemble(rows, batch, key)
-
-
-class OfOneDomain(NamedTuple):
-    """A model of one domain, which takes every example's domain for that one."""
-
-    model: nn.Module
-
-    def init(self, key: jax.Array, x: jax.Array, domain: jax.Array) -> PyTree:
-        """As of the model."""
-        return self.model.init(key, x, jnp.zeros_like(domain))
-
-    def apply(self, variables: PyTree, x: jax.Array, domain: Array, *args, **more):
-        """As of the model."""
-        return self.model.apply(variables, x, jnp.zeros_like(domain), *args, **more)
-
-
-def init_variables(
-    model: nn.Module | OfOneDomain,
-    tables: Tables,
-    model_key: jax.Array,
-    table_key: jax.Array,
-) -> dict[str, PyTree]:
-    """Initial model parameters, batch statistics and tables."""
-    x, domain = jnp.zeros((2, tables.width), jnp.float32), jnp.zeros((2,), jnp.int32)
-    variables = model.init(model_key, x, domain)
-    return {
-        "model": variables["params"],
-        "batch_stats": variables.get("batch_stats", {}),
-        "tables": tables.init(table_key),
-    }
-
-
-def variables_of(state: TrainState) -> dict[str, PyTree]:
-    """What scoring needs: the averaged parameters where they are kept."""
-    chosen = state.average or state.trained
-    return {
-        "model": chosen["model"],
-        "tables": chosen["tables"],
-        "batch_stats": state.batch_stats,
-    }
-
-
-def moving_average(state: TrainState, trained: PyTree, decay: float) -> PyTree:
-    """decay_t average + (1 - decay_t) trained, with decay_t = min(decay, (1+t)/(10+t)).
-
-    The lower decay at the start lets the average forget the initial values. What does
-    not move keeps its average to the bit.
-    """
-    if not decay:
-        return ()
-    t = state.step.astype(jnp.float32)
-    keep = jnp.minimum(decay, (1 + t) / (10 + t))
-    current = {name: trained[name] for name in state.average}
-    # In this form the average of a frozen table is that table, bit for bit.
-    return jax.tree.map(lambda a, b: a + (1 - keep) * (b - a), state.average, current)
 
 
 def is_one_domain(train: Train) -> bool:

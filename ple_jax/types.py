@@ -38,3 +38,20 @@ class Batch(flax.struct.PyTreeNode):
     weights: Array  # (B,) float32, of the examples; 1 unless the schema names a column
     # Fused table -> the rows it is updated by; a step looks for what is not there.
     touched: Mapping[str, Touched] = flax.struct.field(default_factory=dict)
+
+    def at(self, step: Array) -> "Batch":
+        """One of several batches, which have an axis of steps before all others."""
+        return jax.tree.map(lambda leaf: leaf[step], self)
+
+
+class Picks(flax.struct.PyTreeNode):
+    """Several batches as rows of a split that lies on the device."""
+
+    split: Batch  # all examples of the split, in the place of B
+    rows: Array  # (steps, B) int32
+
+    def at(self, step: Array) -> Batch:
+        """One of the batches."""
+        rows = self.rows[step]
+        pick = lambda leaf: leaf.at[rows].get(mode="promise_in_bounds")
+        return jax.tree.map(pick, self.split)

@@ -9,7 +9,8 @@ from ple_jax import config, metrics, models
 from ple_jax.data._examples import Examples
 from ple_jax.data._loader import Loader, in_order
 from ple_jax.schema import Layout
-from ple_jax.train import trainer_of, variables_of
+from ple_jax.state import variables_of
+from ple_jax.train import trainer_of
 
 DATA = {
     "census_income": {},

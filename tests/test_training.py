@@ -15,6 +15,7 @@ from data_helpers import SCHEMA, raw, source
 from ple_jax import (
     cli,
     config,
+    feed,
     loop,
     models,
     optimizers,
@@ -118,11 +119,12 @@ class StopAfter:
     """Asks a run to stop by a real signal after some dispatches."""
 
     def __init__(self, monkeypatch, dispatches):
-        self.left, self.chunks = dispatches, loop.chunks
-        monkeypatch.setattr(loop, "chunks", self)
+        self.left, chunks = dispatches, feed.Feed.chunks
+        stopping = lambda self_, *place: self(chunks(self_, *place))
+        monkeypatch.setattr(feed.Feed, "chunks", stopping)
 
-    def __call__(self, *args):
-        for item in self.chunks(*args):
+    def __call__(self, chunks):
+        for item in chunks:
             self.left -= 1
             if self.left == 0:
                 signal.raise_signal(signal.SIGTERM)

@@ -14,7 +14,8 @@ from ple_jax import losses, models
 from ple_jax.config import Experiment, Plugin, Train
 from ple_jax.layers.tables import Inputs, Tables
 from ple_jax.schema import IdColumn, Layout, NumberColumn, Task
-from ple_jax.train import trainer_of, variables_of
+from ple_jax.state import variables_of
+from ple_jax.train import trainer_of
 from ple_jax.types import Batch
 
 

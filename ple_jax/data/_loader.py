@@ -1,6 +1,6 @@
 """Batches: batch k of epoch e is a pure function of (seed, e, k)."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
@@ -40,7 +40,7 @@ class Loader:
             )
         self.examples, self.batch_size = examples, batch_size
         domain = np.asarray(examples.domain)
-        self._rows = order_of(sampling, domain, batch_size, seed, temperature)
+        self._order = order_of(sampling, domain, batch_size, seed, temperature)
         self._share = batch_size // processes
         self._first = number * self._share
 
@@ -51,20 +51,23 @@ class Loader:
 
     def batches(self, epoch: int, first: int, count: int) -> Batch:
         """`count` batches from number `first` on, with leading axes (count, B)."""
+        return taken(self.examples, self.rows(epoch, first, count))
+
+    def rows(self, epoch: int, first: int, count: int) -> np.ndarray:  # (count, B)
+        """The rows of the split that these batches hold."""
         start = (first + np.arange(count))[:, None] * self.batch_size + self._first
-        place = (start + np.arange(self._share)[None]).ravel()
-        rows = self._rows(place, epoch)
-        return taken(self.examples, rows, (count, self._share))
+        place = start + np.arange(self._share)[None]
+        return self._order(place.ravel(), epoch).reshape(place.shape)
 
 
-def taken(examples: Examples, rows: np.ndarray, shape: tuple[int, ...]) -> Batch:
-    """These rows as a batch whose leading axes are `shape`."""
+def taken(examples: Examples, rows: np.ndarray) -> Batch:
+    """These rows as a batch, whose leading axes are those of `rows`."""
+    # "clip" spares NumPy a buffered copy; every row is in range.
+    return as_batch(examples, lambda a: np.take(a, rows, axis=0, mode="clip"))
 
-    def take(array):
-        # "clip" spares NumPy a buffered copy; every row is in range.
-        picked = np.take(array, rows, axis=0, mode="clip")
-        return picked.reshape(*shape, *array.shape[1:])
 
+def as_batch(examples: Examples, take: Callable[[np.ndarray], np.ndarray]) -> Batch:
+    """A batch of what `take` makes of each array."""
     return Batch(
         ids=take(examples.ids),
         bags={name: take(bag) for name, bag in examples.bags.items()},
@@ -84,6 +87,6 @@ def in_order(examples: Examples, batch_size: int) -> Iterator[tuple[Batch, int]]
     for first in range(0, len(examples), batch_size):
         real = min(batch_size, len(examples) - first)
         rows = first + np.resize(np.arange(real), batch_size)
-        batch = taken(examples, rows, (batch_size,))
+        batch = taken(examples, rows)
         batch.observed[real:] = False
         yield batch, real
