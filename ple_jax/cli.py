@@ -92,7 +92,7 @@ The knobs, with their values in {name}:
 
 def train(asked: argparse.Namespace, rest: list[str]) -> int:
     """`ple-jax train`."""
-    from ple_jax import flags, loop, writers
+    from ple_jax import flags, loop, process, writers
 
     # Not argparse's: it would take a knob's value for it where none is named.
     named = bool(rest) and not rest[0].startswith("-")
@@ -107,7 +107,7 @@ def train(asked: argparse.Namespace, rest: list[str]) -> int:
     if dropped:
         kind = experiment.model.kind
         writers.say(f"left out, as {kind!r} has no such options: {', '.join(dropped)}")
-    keep_compiled()
+    process.set_up()
     chosen = opened(asked, experiment)
     writers.say(f"run directory: {chosen.directory}")
     try:
@@ -167,10 +167,10 @@ def prepare(asked: argparse.Namespace, rest: list[str]) -> int:
 
 def evaluate(asked: argparse.Namespace, rest: list[str]) -> int:
     """`ple-jax evaluate`."""
-    from ple_jax import predict, run, writers
+    from ple_jax import predict, process, run, writers
 
     chosen = run.open_run(asked.run)
-    keep_compiled()
+    process.set_up()
     scorer, variables = predict.load(chosen)
     measured = {"split": asked.split, **scorer.report(variables, asked.split)}
     if asked.json:
@@ -185,10 +185,10 @@ def evaluate(asked: argparse.Namespace, rest: list[str]) -> int:
 
 def predict(asked: argparse.Namespace, rest: list[str]) -> int:
     """`ple-jax predict`."""
-    from ple_jax import predict, run, writers
+    from ple_jax import predict, process, run, writers
 
     chosen = run.open_run(asked.run)
-    keep_compiled()
+    process.set_up()
     rows = predict.predict_file(chosen, asked.file, asked.out)
     writers.say(f"{rows:,} rows scored: {asked.out}")
     return 0
@@ -216,15 +216,3 @@ def datasets(asked: argparse.Namespace, rest: list[str]) -> int:
     else:
         writers.show(*writers.dataset_tables(found))
     return 0
-
-
-def keep_compiled() -> None:
-    """Keeps compiled programs in the user's cache, so that a second start is quick."""
-    import jax
-
-    from ple_jax.data._source import cache_dir
-
-    # Another jax may not be able to read them, so each version has its own.
-    path = cache_dir() / "compiled" / f"jax-{jax.__version__}"
-    jax.config.update("jax_compilation_cache_dir", str(path))
-    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)

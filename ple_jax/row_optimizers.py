@@ -17,7 +17,7 @@ import optax
 
 from ple_jax.config import Train
 from ple_jax.layers import touched
-from ple_jax.layers.tables import Tables
+from ple_jax.layers.tables import Tables, take
 from ple_jax.types import Batch, PyTree
 
 ADAGRAD_START, ADAGRAD_EPS = 0.1, 1e-7  # those of optax.scale_by_rss
@@ -141,9 +141,9 @@ RULES = {
 class RowUpdates:
     """The tables of a trainer that are updated by rows, each with its optimizer.
 
-    In what a step differentiates, such a table is replaced by the rows (U, W) that the
-    batch touches: so gradients come summed per row, and penalties, the global norm and
-    weightings that compare gradients see these rows. The norm is that of the whole
+    In what a step differentiates, such a table is replaced by a change (U, W) of the
+    rows that the batch touches: so gradients come summed per row, and the global norm
+    and weightings that compare gradients see these rows. The norm is that of the whole
     table's gradient, which is zero elsewhere.
     """
 
@@ -181,11 +181,20 @@ class RowUpdates:
         """On the host: the batches, with their rows if these are found here."""
         return self.found(batches, on_host=True) if self.on_host else batches
 
-    def gathered(self, trained: PyTree, batch: Batch) -> PyTree:
-        """`trained` with the touched rows in the place of their tables."""
-        tables = trained["tables"]
-        rows = {n: _at(tables[n], batch.touched[n].rows) for n in self.optimizers}
-        return {**trained, "tables": {**tables, **rows}}
+    def looked_up(self, trained: PyTree, batch: Batch) -> tuple[PyTree, Batch]:
+        """What a step differentiates, and the batch with what it reads of the tables.
+
+        In the place of these tables stands a change of the touched rows, of zero. So
+        the rows that the batch reads are gathered once, not in two steps.
+        """
+        tables, rows = dict(trained["tables"]), self.tables.rows(batch)
+        touched = dict(batch.touched)
+        for name in self.optimizers:
+            found = take(tables[name], rows[name])
+            touched[name] = touched[name].replace(found=found)
+            shape = len(touched[name].rows), tables[name].shape[1]
+            tables[name] = jnp.zeros(shape, tables[name].dtype)
+        return {**trained, "tables": tables}, batch.replace(touched=touched)
 
     def dense(self, trained: PyTree) -> PyTree:
         """Without the tables that are updated by rows: Optax's part."""

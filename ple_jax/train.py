@@ -172,7 +172,8 @@ class Parts:
         """The state after a batch, and the batch's logits (B, T)."""
         key = jax.random.fold_in(jax.random.wrap_key_data(state.seed), state.step)
         batch = self.rows.found(batch)
-        read = state.replace(trained=self.rows.gathered(state.trained, batch))
+        moving, batch = self.rows.looked_up(state.trained, batch)
+        read = state.replace(trained=moving)
         grads, memory, (logits, batch_stats) = self.gradients(read, batch, key)
         trained, opt_state, row_state = self.optimized(state, grads, batch)
         state = state.replace(

@@ -24,6 +24,9 @@ class Touched(flax.struct.PyTreeNode):
 
     rows: Array  # (U,) int32, ascending; filled up with V, which is out of range
     slots: Array  # (B, S) int32: where in `rows` each of an example's S lookups is
+    found: Array | None = (
+        None  # (B, S, W): these rows, where they are looked up already
+    )
 
 
 class Batch(flax.struct.PyTreeNode):

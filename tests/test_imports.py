@@ -13,7 +13,7 @@ FLOORS = [
     {"types", "registry", "schema"},
     {"config", "typed", "layers", "losses", "metrics", "streaming", "writers"},
     {"models", "weightings", "data", "domains", "optimizers", "row_optimizers"},
-    {"sharding", "checkpoint", "state", "train", "feed", "evaluate", "run"},
+    {"sharding", "checkpoint", "state", "train", "feed", "evaluate", "run", "process"},
     {"loop", "predict"},
     {"cli", "flags", "__main__", "__init__"},
 ]

@@ -173,7 +173,7 @@ def test_gradients_are_summed_per_row_and_padding_touches_none():
 
     want = jax.grad(loss)(whole, batch)["tables"]["dim_3"]
     found = rows.found(batch)
-    got = jax.grad(loss)(rows.gathered(whole, found), found)["tables"]["dim_3"]
+    got = jax.grad(loss)(*rows.looked_up(whole, found))["tables"]["dim_3"]
     places = found.touched["dim_3"].rows
     spread = np.zeros_like(want)
     there = places < len(want)
@@ -195,7 +195,7 @@ def test_frozen_tables_keep_their_bits_on_every_path():
         assert tables.offsets["dim_3_frozen"] == {"item": 0, "": 7}
         whole = {"tables": tables.init(jax.random.key(0))}
         found = rows.found(make_batch())
-        read = rows.gathered(whole, found)
+        read, found = rows.looked_up(whole, found)
         lookup = lambda trained, tables=tables, found=found: sum(
             e.sum() for e in tables.lookup(trained["tables"], found).values()
         )

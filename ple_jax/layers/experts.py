@@ -147,11 +147,11 @@ class Gates(nn.Module):
             return jnp.broadcast_to(ones, (batch, *ones.shape))
         shape = (selector.shape[-1], pairs)
         kernel = self.param("kernel", nn.initializers.lecun_normal(), shape)
-        if selector.ndim == 2:
-            # One product for all gates; a zero stands in where there is no weight.
-            logits = jnp.pad(selector @ kernel, ((0, 0), (0, 1)))[:, routing.pair]
+        # A zero stands in where there is no weight.
+        spread = jnp.pad(kernel, ((0, 0), (0, 1)))[:, routing.pair]  # (D, G, E)
+        if selector.ndim == 2:  # one product for all gates
+            logits = jnp.einsum("bd,dge->bge", selector, spread)
         else:
-            spread = jnp.pad(kernel, ((0, 0), (0, 1)))[:, routing.pair]  # (D, G, E)
             own = selector[:, : len(routing.visible)]
             logits = jnp.einsum("bgd,dge->bge", own, spread)
         if self.use_bias:

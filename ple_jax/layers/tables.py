@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ple_jax.layers.touched import changed
 from ple_jax.registry import check_known
 from ple_jax.schema import Bag, IdColumn, Layout
 from ple_jax.types import Array, Batch
@@ -186,14 +187,18 @@ class Tables:
     ) -> dict[str, jax.Array]:  # "dim_8" -> (B, S, 8)
         """One gather a table; ids are checked on the host, so none is out of range.
 
-        Where the batch says which rows of a table it touches, the table given is those
-        rows only.
+        Where the batch says which rows of a table it touches, the table given holds
+        those rows only; where they are looked up already, a change of those rows.
         """
-        rows = self.rows(batch) | {n: t.slots for n, t in batch.touched.items()}
-        found = {
-            name: table.at[rows[name]].get(mode="promise_in_bounds")
-            for name, table in tables.items()
-        }
+        rows, found = self.rows(batch), {}
+        for name, table in tables.items():
+            of_batch = batch.touched.get(name)
+            if of_batch is None:
+                found[name] = take(table, rows[name])
+            elif of_batch.found is None:
+                found[name] = take(table, of_batch.slots)
+            else:
+                found[name] = changed(of_batch.found, table, of_batch.slots)
         stop = jax.lax.stop_gradient
         return {n: stop(e) if self.fused[n][1] else e for n, e in found.items()}
 
@@ -248,6 +253,11 @@ class Tables:
         return sum(map(self._dim, self._columns)) + sum(
             c.bins or 1 for c in self.layout.numbers
         )
+
+
+def take(table: jax.Array, rows: Array) -> jax.Array:
+    """Rows of a table that are known to be there."""
+    return table.at[rows].get(mode="promise_in_bounds")
 
 
 def normal(key: jax.Array, rows: int, width: int) -> jax.Array:  # (rows, width)

@@ -49,3 +49,27 @@ def capacity(lookups: int, end: int) -> int:
 def _changes(ordered, xp):
     """Whether each value differs from the one before it; the first does not."""
     return xp.concatenate([xp.zeros(1, bool), ordered[1:] != ordered[:-1]])
+
+
+@jax.custom_vjp
+def changed(found: jax.Array, change: jax.Array, slots: jax.Array) -> jax.Array:
+    """found (B, S, W) + change[slots] (U, W), where the change is zero.
+
+    So there is nothing to add; only the gradient of the change is wanted, which is the
+    sum over the places of each row.
+    """
+    return found
+
+
+def _forward(found, change, slots):
+    return found, (slots, len(change))
+
+
+def _backward(kept, grads):
+    slots, rows = kept
+    change = jnp.zeros((rows, grads.shape[-1]), grads.dtype)
+    change = change.at[slots].add(grads, mode="promise_in_bounds")
+    return None, change, None
+
+
+changed.defvjp(_forward, _backward)
