@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ple_jax.registry import check_known
+from ple_jax.registry import at_least, check_known, rate
 from ple_jax.schema import Bag, IdColumn, Layout
 from ple_jax.types import Array, Batch
 
@@ -48,15 +48,8 @@ class Inputs:
     per_domain: bool = False
 
     def __post_init__(self):
-        if self.embedding_dim < 1:
-            raise ValueError(
-                f"inputs.embedding_dim must be at least 1, got {self.embedding_dim}."
-            )
-        if not 0 <= self.embedding_dropout_rate < 1:
-            raise ValueError(
-                "inputs.embedding_dropout_rate must be in [0, 1), got "
-                f"{self.embedding_dropout_rate}."
-            )
+        at_least(1, "inputs", embedding_dim=self.embedding_dim)
+        rate("inputs", embedding_dropout_rate=self.embedding_dropout_rate)
         if self.update == "dense" and self.row_optimizer != "same":
             raise ValueError(
                 "inputs.row_optimizer is for tables that are updated by rows, but "
@@ -236,12 +229,12 @@ class Tables:
 
     def _drop(self, fields: jax.Array, key: jax.Array | None, name: str) -> jax.Array:
         """Whole fields dropped at random, the others scaled up to keep the mean."""
-        rate = self.inputs.embedding_dropout_rate
-        if key is None or rate == 0:
+        keep = 1 - self.inputs.embedding_dropout_rate
+        if key is None or keep == 1:
             return fields
         key = self._key(key, name)
-        kept = jax.random.bernoulli(key, 1 - rate, fields.shape[:2])
-        return fields * (kept / (1 - rate))[:, :, None]
+        kept = jax.random.bernoulli(key, keep, fields.shape[:2])
+        return fields * (kept / keep)[:, :, None]
 
     @cached_property
     def width(self) -> int:
