@@ -15,13 +15,14 @@ from test_training import (
     tiny,
 )
 
-from ple_jax import config, loop, row_optimizers, run, sharding, train
+from ple_jax import config, loop, row_optimizers, run, sharding, train, weightings
 from ple_jax.config import Train
 from ple_jax.data import synthetic
 from ple_jax.data._loader import Loader
 from ple_jax.data._prepare import prepare
 from ple_jax.layers import touched
 from ple_jax.layers.tables import Inputs, Tables
+from ple_jax.models.shared_bottom import SharedBottom
 from ple_jax.schema import Bag, IdColumn, Layout, Task
 from ple_jax.types import Batch
 
@@ -234,6 +235,26 @@ def test_what_does_not_go_together_is_refused():
         chosen(tables, average_decay=0.9)
     with pytest.raises(ValueError, match=r"inputs\.row_optimizer"):
         Inputs(update="dense", row_optimizer="adagrad")
+
+
+class Faster(SharedBottom):
+    """A model that asks for a table to learn at another rate."""
+
+    rate_multipliers = {"dim_3": 2.0}  # noqa: RUF012 (not a field)
+
+
+@pytest.mark.parametrize("update", ["dense", "rows"])
+def test_a_table_has_a_rate_of_its_own_only_where_it_is_dense(data, update):
+    tables = Tables(data.layout, Inputs(embedding_dim=3, update=update))
+    weighting = weightings.build("fixed")
+    trainer = train.make_trainer(Faster(2), tables, weighting, Train(), 1)
+    if update == "dense":
+        trainer.init()
+    else:
+        with pytest.raises(
+            ValueError, match=r"'dim_3' is not a known .* Known: .*bias"
+        ):
+            trainer.init()
 
 
 # In the step and the loop.
