@@ -5,7 +5,6 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from data_helpers import raw, source
 from helpers import random_array
 from test_training import (
     StopAfter,
@@ -17,9 +16,7 @@ from test_training import (
 
 from ple_jax import config, loop, row_optimizers, run, sharding, train, weightings
 from ple_jax.config import Train
-from ple_jax.data import synthetic
 from ple_jax.data._loader import Loader
-from ple_jax.data._prepare import prepare
 from ple_jax.layers import touched
 from ple_jax.layers.tables import Inputs, Tables
 from ple_jax.models.shared_bottom import SharedBottom
@@ -261,14 +258,8 @@ def test_a_table_has_a_rate_of_its_own_only_where_it_is_dense(data, update):
 
 
 @pytest.fixture(scope="module")
-def data(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("rows") / "prepared"
-    return prepare(synthetic.build(examples=1500), folder)
-
-
-@pytest.fixture(scope="module")
-def bags(tmp_path_factory):
-    return prepare(source(raw(997)), tmp_path_factory.mktemp("bags") / "prepared")
+def data(prepared):
+    return prepared("synthetic", examples=1500)
 
 
 def trained(data, update, steps=8, mesh=None, host=True, rule="same", **of_train):
@@ -294,7 +285,7 @@ def assert_close(a, b, tolerance):
         np.testing.assert_allclose(x, y, rtol=tolerance, atol=tolerance, err_msg=name)
 
 
-@pytest.mark.parametrize("name", ["data", "bags"])
+@pytest.mark.parametrize("name", ["data", "everything"])
 @pytest.mark.parametrize("optimizer", ["sgd", "adagrad"])
 @pytest.mark.parametrize("clip", [0.0, 0.05])
 def test_rows_and_dense_train_alike(name, optimizer, clip, request):
@@ -308,9 +299,9 @@ def test_rows_and_dense_train_alike(name, optimizer, clip, request):
 
 
 @pytest.mark.parametrize("rule", ["adam", "rowwise_adagrad"])
-def test_host_and_device_rows_train_to_the_same_bits(bags, rule):
-    _, host = trained(bags, "rows", rule=rule)
-    _, device = trained(bags, "rows", rule=rule, host=False)
+def test_host_and_device_rows_train_to_the_same_bits(everything, rule):
+    _, host = trained(everything, "rows", rule=rule)
+    _, device = trained(everything, "rows", rule=rule, host=False)
     assert_same(host, device)
 
 
