@@ -12,11 +12,11 @@ import argparse
 import json
 import pathlib
 import statistics
-import tempfile
 
 import jax
+from seeds import fitted, summary
 
-from ple_jax import config, loop, models, run, train
+from ple_jax import config, models, run, train
 from ple_jax.schema import Layout
 
 SIZES = {  # widths that all models have in common
@@ -50,11 +50,8 @@ def main() -> None:
 def measured(path: pathlib.Path, kind: str, seeds: int) -> dict:
     """A model's size, and mean and deviation of its test AUC."""
     results = [one(path, kind, seed) for seed in range(seeds)]
-    each = [r["auc"] for r in results]
-    columns = {name: [auc[name] for auc in each] for name in each[0]}
-    columns["mean"] = [statistics.mean(auc.values()) for auc in each]
-    spread = lambda values: statistics.stdev(values) if len(values) > 1 else 0.0
-    auc = {name: (statistics.mean(v), spread(v)) for name, v in columns.items()}
+    with_mean = lambda auc: auc | {"mean": statistics.mean(auc.values())}
+    auc = summary([with_mean(r["auc"]) for r in results])
     facts = {k: results[0][k] for k in ("groups", "parameters")}
     speed = statistics.median(r["speed"] for r in results)
     return {"model": kind, **facts, "seeds": seeds, "examples/s": speed, "auc": auc}
@@ -71,10 +68,7 @@ def one(path: pathlib.Path, kind: str, seed: int) -> dict:
     tree["model"] = {"kind": kind, **options}
     tree["train"] = tree["train"] | {"seed": seed}
     experiment = config.from_dict(tree)
-    with tempfile.TemporaryDirectory() as folder:
-        chosen = run.create(pathlib.Path(folder) / "run", experiment, data)
-        result = loop.fit(chosen)
-        epochs = [json.loads(x) for x in chosen.metrics.read_text().splitlines()]
+    result, epochs = fitted(experiment, data)
     return {
         "groups": options.get("groups", ""),
         "parameters": parameters(experiment, data.layout),

@@ -13,6 +13,7 @@ import statistics
 import tempfile
 
 from ple_jax import config, flags, loop, run, writers
+from ple_jax.data._store import Prepared
 
 
 def main() -> None:
@@ -37,11 +38,17 @@ def one(path: pathlib.Path, knobs: list[str], seed: int) -> dict[str, dict]:
     """The final table of one run."""
     knobs = [*knobs, "--train.seed", str(seed)]
     experiment, _ = flags.parse(config.load(path), knobs, "seeds.py")
+    result, _ = fitted(experiment, run.prepare(experiment.data))
+    return {split: flat(result[split]) for split in ("validation", "test")}
+
+
+def fitted(experiment: config.Experiment, data: Prepared) -> tuple[dict, list[dict]]:
+    """What one run measured at its end, and the records of its epochs."""
     with tempfile.TemporaryDirectory() as folder:
-        data = run.prepare(experiment.data)
         chosen = run.create(pathlib.Path(folder) / "run", experiment, data)
         result = loop.fit(chosen)
-    return {split: flat(result[split]) for split in ("validation", "test")}
+        epochs = [json.loads(x) for x in chosen.metrics.read_text().splitlines()]
+    return result, epochs
 
 
 def flat(measured: dict) -> dict[str, float]:

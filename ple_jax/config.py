@@ -73,32 +73,17 @@ class Train:
     seed: int = 0
 
     def __post_init__(self):
-        for name in ("epochs", "batch_size", "steps_per_dispatch", "eval_batch_size"):
-            at_least(self, name, 1)
-        for name in ("warmup_steps", "weight_decay", "clip_norm", "patience"):
-            at_least(self, name, 0)
-        for name in ("checkpoint_every", "devices", "seed"):
-            at_least(self, name, 0)
+        of = lambda *names: {name: getattr(self, name) for name in names}
+        sizes = of("epochs", "batch_size", "steps_per_dispatch", "eval_batch_size")
+        amounts = of("warmup_steps", "weight_decay", "clip_norm", "patience")
+        counts = of("checkpoint_every", "devices", "seed")
+        registry.at_least(1, "train", **sizes, temperature=self.temperature)
+        registry.at_least(0, "train", **amounts, **counts)
+        registry.rate("train", average_decay=self.average_decay)
         if not self.learning_rate > 0:
             raise ValueError(
                 f"train.learning_rate must be above 0, got {self.learning_rate}."
             )
-        if not self.temperature >= 1:
-            raise ValueError(
-                f"train.temperature must be at least 1, got {self.temperature}."
-            )
-        if not 0 <= self.average_decay < 1:
-            raise ValueError(
-                f"train.average_decay must be in [0, 1), got {self.average_decay}."
-            )
-
-
-def at_least(train: Train, name: str, least: int) -> None:
-    """Raises a ValueError where a field of `train` is below `least`."""
-    if getattr(train, name) < least:
-        raise ValueError(
-            f"train.{name} must be at least {least}, got {getattr(train, name)}."
-        )
 
 
 @dataclasses.dataclass(frozen=True)

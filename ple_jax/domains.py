@@ -30,7 +30,8 @@ def own(tree: PyTree, domain: jax.Array | int) -> PyTree:
             return leaf
         return jax.lax.dynamic_slice_in_dim(leaf, domain, 1)
 
-    empty = with_path(lambda path, x: 0 * x[:1] if is_private(path) else x, tree)
+    start = lambda path, x: jnp.zeros_like(x[:1]) if is_private(path) else x
+    empty = with_path(start, tree)
     turn = lambda _, share: with_path(read, tree)
     return jax.lax.fori_loop(0, _once(domain), turn, empty)
 

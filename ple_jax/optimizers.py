@@ -21,7 +21,8 @@ def make_optimizer(
     Args:
         train: Which, and how much.
         total_steps: For the schedule.
-        rates: Multipliers of the learning rate by the name of a parameter.
+        rates: Multipliers of the learning rate by the name of a parameter, which is
+            not that of a table that is updated by rows.
     """
     rule = {
         "adam": optax.scale_by_adam,
@@ -32,15 +33,26 @@ def make_optimizer(
     if train.weight_decay:
         parts.append(optax.add_decayed_weights(train.weight_decay, is_decayed))
     parts.append(optax.scale_by_learning_rate(learning_rate(train, total_steps)))
-    if train.only or any(rate != 1 for rate in rates.values()):
-        parts.append(scale_by_name(train.only, rates))
+    others = {name: rate for name, rate in rates.items() if rate != 1}
+    if train.only or others:
+        parts.append(scale_by_name(train.only, others))
     return optax.chain(*parts)
 
 
 def scale_by_name(
     only: Sequence[str], rates: Mapping[str, float]
 ) -> optax.GradientTransformation:
-    """Updates times their parameter's rate; none for paths without a name of `only`."""
+    """Updates times their parameter's rate; none for paths without a name of `only`.
+
+    Raises, when started, a ValueError for a rate of what is not there: tables that are
+    updated by rows are not.
+    """
+
+    def init(trained):
+        known = {names_of(path)[-1] for path, _ in jax.tree.leaves_with_path(trained)}
+        for name in rates:
+            check_known(name, sorted(known), "parameter of a rate of its own")
+        return optax.EmptyState()
 
     def scale(path, update):
         names = names_of(path)
@@ -48,9 +60,10 @@ def scale_by_name(
             return jnp.zeros_like(update)
         return update * rates.get(names[-1], 1.0)
 
-    return optax.stateless(
-        lambda updates, _: jax.tree_util.tree_map_with_path(scale, updates)
-    )
+    def update(updates, state, params=None):
+        return jax.tree_util.tree_map_with_path(scale, updates), state
+
+    return optax.GradientTransformation(init, update)
 
 
 def check_only(only: Sequence[str], trained: PyTree) -> None:

@@ -8,7 +8,7 @@ import pkgutil
 import re
 import textwrap
 import typing
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from types import ModuleType
 from typing import Any, NamedTuple
 
@@ -42,6 +42,24 @@ def nearest(name: str, known: Iterable[str]) -> str:
     """' Did you mean ...?' for the closest of `known`, or nothing."""
     close = difflib.get_close_matches(str(name), [str(k) for k in known], n=1)
     return f" Did you mean {close[0]!r}?" if close else ""
+
+
+def at_least(least: float, section: str = "", /, **values: float) -> None:
+    """Raises a ValueError for an option, of a section, that is below `least` or NaN."""
+    for name, value in _paths(section, values):
+        if not value >= least:
+            raise ValueError(f"{name} must be at least {least}, got {value}.")
+
+
+def rate(section: str = "", /, **values: float) -> None:
+    """Raises a ValueError for a chance, of a section, that is outside [0, 1)."""
+    for name, value in _paths(section, values):
+        if not 0 <= value < 1:
+            raise ValueError(f"{name} must be in [0, 1), got {value}.")
+
+
+def _paths(section: str, values: Mapping[str, float]) -> Iterable[tuple[str, float]]:
+    return ((f"{section}.{k}" if section else k, v) for k, v in values.items())
 
 
 class Option(NamedTuple):

@@ -13,6 +13,7 @@ os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
 
 import jax  # noqa: E402
 import pytest  # noqa: E402
+from data_helpers import raw, source  # noqa: E402
 
 from ple_jax import data  # noqa: E402
 from ple_jax.data._prepare import prepare  # noqa: E402
@@ -35,3 +36,9 @@ def prepared(tmp_path_factory):
         return prepare(data.find(kind).build(**options), folder)
 
     return made
+
+
+@pytest.fixture(scope="session")
+def everything(tmp_path_factory):
+    """A data set with every kind of field, domains, users and sample spaces."""
+    return prepare(source(raw(997)), tmp_path_factory.mktemp("all") / "prepared")

@@ -17,3 +17,23 @@ def random_like(shapes, seed=0):
 
 def random_array(*shape, seed=1):
     return np.random.default_rng(seed).normal(size=shape).astype(np.float32)
+
+
+def widened(tree):
+    return jax.tree.map(np.float64, tree)
+
+
+def assert_gradient(loss, value, params, rtol=1e-5):
+    """The gradient of the first is the slope of the second, along some direction.
+
+    In float64, so that the difference is that of the equations.
+    """
+    wide = widened(params)
+    rng = np.random.default_rng(0)
+    direction = jax.tree.map(lambda leaf: rng.normal(size=leaf.shape), wide)
+    move = lambda t: jax.tree.map(lambda p, d: p + t * d, wide, direction)
+    with jax.enable_x64(True):
+        grads = jax.device_get(jax.jit(jax.grad(loss))(wide))
+        want = (value(move(1e-6)) - value(move(-1e-6))) / 2e-6
+    parts = jax.tree.map(lambda g, d: (np.float64(g) * d).sum(), grads, direction)
+    np.testing.assert_allclose(sum(jax.tree.leaves(parts)), want, rtol=rtol)

@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from helpers import random_array, random_params
+from helpers import assert_gradient, random_array, random_params
 from oracles import expert, softmax
 
 from ple_jax.layers.experts import (
@@ -70,20 +70,12 @@ def test_the_gradient_of_a_level_matches_finite_differences(routing):
     level = Level(routing, (H,))
     x = random_array(3, GROUPS, D)
     params = random_params(level, x, x)
-    grads = jax.grad(lambda p: jnp.sum(level.apply({"params": p}, x, x) ** 2))(params)
-    wide = jax.tree.map(np.float64, params)
-    loss = lambda p: sum(
+    loss = lambda p: jnp.sum(level.apply({"params": p}, x, x) ** 2)
+    value = lambda p: sum(
         (level_of_one_example(routing, p, np.float64(r), np.float64(r)) ** 2).sum()
         for r in x
     )
-    rng = np.random.default_rng(0)
-    direction = jax.tree.map(lambda leaf: rng.normal(size=leaf.shape), wide)
-    move = lambda t: jax.tree.map(lambda p, d: p + t * d, wide, direction)
-    want = (loss(move(1e-6)) - loss(move(-1e-6))) / 2e-6
-    got = sum(
-        jax.tree.leaves(jax.tree.map(lambda g, d: (g * d).sum(), grads, direction))
-    )
-    np.testing.assert_allclose(got, want, rtol=1e-4)
+    assert_gradient(loss, value, params)
 
 
 @every_routing

@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from helpers import random_array
+from helpers import assert_gradient, random_array, widened
 from model_helpers import (
     SMALL,
     B,
@@ -56,26 +56,6 @@ def test_a_gradient_matches_finite_differences_of_the_oracle(name):
         for i, row in enumerate(x)
     )
     assert_gradient(loss, value, params)
-
-
-def widened(tree):
-    return jax.tree.map(np.float64, tree)
-
-
-def assert_gradient(loss, value, params):
-    """The gradient of the first is the slope of the second, along some direction.
-
-    In float64, so that the difference is that of the equations.
-    """
-    wide = widened(params)
-    with jax.enable_x64(True):
-        grads = jax.device_get(jax.jit(jax.grad(loss))(wide))
-    rng = np.random.default_rng(0)
-    direction = jax.tree.map(lambda leaf: rng.normal(size=leaf.shape), wide)
-    move = lambda t: jax.tree.map(lambda p, d: p + t * d, wide, direction)
-    want = (value(move(1e-6)) - value(move(-1e-6))) / 2e-6
-    parts = jax.tree.map(lambda g, d: (np.float64(g) * d).sum(), grads, direction)
-    np.testing.assert_allclose(sum(jax.tree.leaves(parts)), want, rtol=1e-5)
 
 
 def test_sluice_keeps_the_subspaces_of_a_task_apart():

@@ -5,7 +5,6 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from data_helpers import raw, source
 from helpers import random_array
 from test_training import (
     StopAfter,
@@ -15,13 +14,12 @@ from test_training import (
     tiny,
 )
 
-from ple_jax import config, loop, row_optimizers, run, sharding, train
+from ple_jax import config, loop, row_optimizers, run, sharding, train, weightings
 from ple_jax.config import Train
-from ple_jax.data import synthetic
 from ple_jax.data._loader import Loader
-from ple_jax.data._prepare import prepare
 from ple_jax.layers import touched
 from ple_jax.layers.tables import Inputs, Tables
+from ple_jax.models.shared_bottom import SharedBottom
 from ple_jax.schema import Bag, IdColumn, Layout, Task
 from ple_jax.types import Batch
 
@@ -236,18 +234,32 @@ def test_what_does_not_go_together_is_refused():
         Inputs(update="dense", row_optimizer="adagrad")
 
 
+class Faster(SharedBottom):
+    """A model that asks for a table to learn at another rate."""
+
+    rate_multipliers = {"dim_3": 2.0}  # noqa: RUF012 (not a field)
+
+
+@pytest.mark.parametrize("update", ["dense", "rows"])
+def test_a_table_has_a_rate_of_its_own_only_where_it_is_dense(data, update):
+    tables = Tables(data.layout, Inputs(embedding_dim=3, update=update))
+    weighting = weightings.build("fixed")
+    trainer = train.make_trainer(Faster(2), tables, weighting, Train(), 1)
+    if update == "dense":
+        trainer.init()
+    else:
+        with pytest.raises(
+            ValueError, match=r"'dim_3' is not a known .* Known: .*bias"
+        ):
+            trainer.init()
+
+
 # In the step and the loop.
 
 
 @pytest.fixture(scope="module")
-def data(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("rows") / "prepared"
-    return prepare(synthetic.build(examples=1500), folder)
-
-
-@pytest.fixture(scope="module")
-def bags(tmp_path_factory):
-    return prepare(source(raw(997)), tmp_path_factory.mktemp("bags") / "prepared")
+def data(prepared):
+    return prepared("synthetic", examples=1500)
 
 
 def trained(data, update, steps=8, mesh=None, host=True, rule="same", **of_train):
@@ -273,7 +285,7 @@ def assert_close(a, b, tolerance):
         np.testing.assert_allclose(x, y, rtol=tolerance, atol=tolerance, err_msg=name)
 
 
-@pytest.mark.parametrize("name", ["data", "bags"])
+@pytest.mark.parametrize("name", ["data", "everything"])
 @pytest.mark.parametrize("optimizer", ["sgd", "adagrad"])
 @pytest.mark.parametrize("clip", [0.0, 0.05])
 def test_rows_and_dense_train_alike(name, optimizer, clip, request):
@@ -287,9 +299,9 @@ def test_rows_and_dense_train_alike(name, optimizer, clip, request):
 
 
 @pytest.mark.parametrize("rule", ["adam", "rowwise_adagrad"])
-def test_host_and_device_rows_train_to_the_same_bits(bags, rule):
-    _, host = trained(bags, "rows", rule=rule)
-    _, device = trained(bags, "rows", rule=rule, host=False)
+def test_host_and_device_rows_train_to_the_same_bits(everything, rule):
+    _, host = trained(everything, "rows", rule=rule)
+    _, device = trained(everything, "rows", rule=rule, host=False)
     assert_same(host, device)
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from data_helpers import SCHEMA, raw, source
+from data_helpers import SCHEMA, source
 
 from ple_jax import (
     cli,
@@ -55,15 +55,8 @@ def tiny(**sections):
 
 
 @pytest.fixture(scope="module")
-def data(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("tiny") / "prepared"
-    return prepare(synthetic.build(examples=1500), folder)
-
-
-@pytest.fixture(scope="module")
-def everything(tmp_path_factory):
-    """A data set with every kind of field, domains, users and sample spaces."""
-    return prepare(source(raw(997)), tmp_path_factory.mktemp("all") / "prepared")
+def data(prepared):
+    return prepared("synthetic", examples=1500)
 
 
 def new_run(data, folder, **sections):

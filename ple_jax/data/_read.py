@@ -34,15 +34,25 @@ def read(
     for path in expand(files):
         is_parquet = path.suffix in (".parquet", ".pq")
         tables = _parquet(path) if is_parquet else csv_tables(path, schema.format)
-        row = 0
-        for table in _with_errors(tables, path):
-            if not row:
-                check_columns(table.column_names, schema, labels, path)
-            if table.num_rows:
-                yield Chunk(table, str(path), row)
-            row += table.num_rows
-        if not row:
-            raise ValueError(f"{path} has no rows.")
+        for chunk in numbered(_with_errors(tables, path), path):
+            if not chunk.first:
+                check_columns(chunk.table.column_names, schema, labels, path)
+            if len(chunk.table):
+                yield chunk
+
+
+def numbered(tables: Iterable[pa.Table], path: pathlib.Path) -> Chunks:
+    """One file's tables as chunks, which know the number of their first row.
+
+    Raises:
+        ValueError: They have no rows.
+    """
+    first = 0
+    for table in tables:
+        yield Chunk(table, str(path), first)
+        first += len(table)
+    if not first:
+        raise ValueError(f"{path} has no rows.")
 
 
 def expand(files: Iterable[str | pathlib.Path]) -> list[pathlib.Path]:

@@ -4,11 +4,12 @@ import dataclasses
 import json
 import pathlib
 import tomllib
+import typing
 from typing import Any
 
 from ple_jax import typed
 from ple_jax.registry import check_known
-from ple_jax.schema import Field, Format, Schema, Split, Task
+from ple_jax.schema import Field, Schema, Task
 
 LISTS = ("categorical", "numeric")
 
@@ -51,34 +52,19 @@ def read_schema(path: str | pathlib.Path) -> Schema:
 
 def from_tree(tree: dict[str, Any]) -> Schema:
     """A schema from the nested values of its TOML form."""
-    known = [f.name for f in dataclasses.fields(Schema)]
+    types = typing.get_type_hints(Schema)
     for key in tree:
-        check_known(key, [*LISTS, *known], "key of a schema")
-    rest = {k: v for k, v in tree.items() if k not in (*LISTS, "fields", "tasks")}
+        check_known(key, [*LISTS, *types], "key of a schema")
+    rest = [key for key in tree if key not in (*LISTS, "fields", "tasks")]
     tasks = typed.convert(tuple[dict, ...], tree.get("tasks", []), "tasks")
-    plain = typed.dataclass_from(_Rest, rest, "")
     return Schema(
         fields=tuple(_fields(tree)),
         tasks=tuple(
             typed.dataclass_from(Task, task, f"tasks[{i}]")
             for i, task in enumerate(tasks)
         ),
-        **{f.name: getattr(plain, f.name) for f in dataclasses.fields(_Rest)},
+        **{key: typed.convert(types[key], tree[key], key) for key in rest},
     )
-
-
-@dataclasses.dataclass(frozen=True)
-class _Rest:
-    """What the TOML form shares with `Schema` as it is."""
-
-    split: Split = Split()  # noqa: RUF009 (frozen)
-    format: Format = Format()  # noqa: RUF009 (frozen)
-    domain: str | None = None
-    unseen_domain: str | None = None
-    user: str | None = None
-    weight: str | None = None
-    ignored: tuple[str, ...] = ()
-    leaking: tuple[str, ...] = ()
 
 
 def _fields(tree: dict[str, Any]) -> list[Field]:

@@ -1,8 +1,9 @@
 """Which split each row belongs to; the same however the rows are cut into chunks."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
+import pyarrow as pa
 
 from ple_jax.data._columns import Rows
 from ple_jax.data._source import Source
@@ -23,6 +24,13 @@ def assigner(source: Source) -> Assign:
         return lambda rows, first: _by_column(rows, column, split)
     cuts = _time_cuts(source, column)
     return lambda rows, first: np.searchsorted(cuts, rows.times(column), "right")
+
+
+def names_by_start(
+    values: np.ndarray, starts: Sequence[int]
+) -> pa.Array:  # (B,) strings
+    """The name of each row's split, where validation and test start at a value each."""
+    return pa.array(np.array(SPLITS)[np.searchsorted(starts, values, "right")])
 
 
 def _at_random(count: int, first: int, split: Split) -> np.ndarray:

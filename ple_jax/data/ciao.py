@@ -14,6 +14,7 @@ import pyarrow as pa
 
 from ple_jax.data import _files
 from ple_jax.data._source import Chunk, Chunks, Source
+from ple_jax.registry import at_least
 from ple_jax.schema import Field, Schema, Split, Task
 
 FILE = "rating_with_timestamp.mat"
@@ -52,8 +53,7 @@ def build(history: int = 20, min_count: int = 2, data_dir: str | None = None) ->
     Reference: Tang et al., WSDM 2012 and KDD 2012.
     Differs from the paper: it predicts trust, not ratings; all tasks here are ours.
     """
-    if history < 0:
-        raise ValueError(f"data.history must be at least 0, got {history}.")
+    at_least(0, "data", history=history)
     (path,) = _files.find("ciao", [FILE], data_dir, HOW, SHA256)
     options = {"history": history, "min_count": min_count}
 

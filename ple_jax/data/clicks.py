@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from ple_jax.data._source import Chunk, Chunks, Source
+from ple_jax.registry import at_least
 from ple_jax.schema import Field, Schema, Split, Task
 
 # Per cent of domains 1 to 19.
@@ -61,7 +62,10 @@ def build(
         random, not by day.
     """
     options = dict(locals())  # just the arguments so far
-    _check(options)
+    at_least(FEWEST, "data", examples=examples)
+    at_least(DOMAINS, "data", users=users, items=items)
+    if not 0 <= domain_effect <= 1:
+        raise ValueError(f"data.domain_effect must be in [0, 1], got {domain_effect}.")
     tasks = [Task("click"), Task("purchase", given="click")]
     schema = Schema(
         fields=tuple(map(Field, FIELDS)),
@@ -77,18 +81,6 @@ def build(
         yield Chunk(table, "clicks")
 
     return Source(schema, chunks, {"kind": "clicks", **options})
-
-
-def _check(options: dict[str, Any]) -> None:
-    for name, least in (("examples", FEWEST), ("users", DOMAINS), ("items", DOMAINS)):
-        if options[name] < least:
-            raise ValueError(
-                f"data.{name} must be at least {least}, got {options[name]}."
-            )
-    if not 0 <= options["domain_effect"] <= 1:
-        raise ValueError(
-            f"data.domain_effect must be in [0, 1], got {options['domain_effect']}."
-        )
 
 
 def draw(

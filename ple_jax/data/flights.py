@@ -14,8 +14,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ple_jax.data._fetch import Member, Package, find
-from ple_jax.data._read import csv_tables
-from ple_jax.data._source import Chunk, Chunks, Source
+from ple_jax.data._read import csv_tables, numbered
+from ple_jax.data._source import Chunks, Source
 from ple_jax.schema import Field, Format, Schema, Split, Task
 
 PACKAGE = Package(
@@ -83,10 +83,8 @@ def build(data_dir: str | None = None) -> Source:
     path = find(PACKAGE, data_dir)["flights"]
 
     def chunks() -> Chunks:
-        first = 0
-        for table in csv_tables(path, FORMAT):
-            yield Chunk(_derived(table), str(path), first)
-            first += len(table)
+        for chunk in numbered(csv_tables(path, FORMAT), path):
+            yield chunk._replace(table=_derived(chunk.table))
 
     return Source(SCHEMA, chunks, {"kind": "flights", "files": PACKAGE.digests})
 

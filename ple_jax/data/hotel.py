@@ -12,13 +12,13 @@ Terms: CC BY 4.0; name the authors.
 
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from ple_jax.data import _files
 from ple_jax.data._read import read
 from ple_jax.data._source import Chunks, Source
+from ple_jax.data._split import names_by_start
 from ple_jax.registry import check_known
 from ple_jax.schema import Field, Format, Schema, Split, Task
 
@@ -111,10 +111,9 @@ def _derived(table: pa.Table) -> pa.Table:
     table = table.filter(pc.not_equal(table["market_segment"], "Undefined"))
     month = pc.index_in(table["arrival_date_month"], pa.array(MONTHS)).to_numpy()
     year = pc.cast(table["arrival_date_year"], pa.int32()).to_numpy()
-    part = np.searchsorted([VALIDATION, TEST], year * 100 + month + 1, "right")
-    names = np.array(["train", "validation", "test"])
+    split = names_by_start(year * 100 + month + 1, [VALIDATION, TEST])
     changed = pc.not_equal(table["assigned_room_type"], table["reserved_room_type"])
-    table = table.append_column("split", pa.array(names[part]))
+    table = table.append_column("split", split)
     return table.append_column("room_change", pc.cast(changed, pa.int8()))
 
 

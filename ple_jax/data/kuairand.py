@@ -11,7 +11,6 @@ Terms: CC BY-SA 4.0; cite the authors.
 import dataclasses
 from typing import Any, Literal
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -19,6 +18,7 @@ from ple_jax.data import _files
 from ple_jax.data._columns import Rows
 from ple_jax.data._read import read
 from ple_jax.data._source import Chunk, Chunks, Source
+from ple_jax.data._split import names_by_start
 from ple_jax.registry import check_known
 from ple_jax.schema import Field, Format, Schema, Split, Task
 
@@ -123,9 +123,8 @@ def _with_split(chunk: Chunk, starts: list[int]) -> Chunk:
             "data.split = 'random' does not."
         )
     date = Rows(chunk, Format()).times("date")
-    names = np.array(["train", "validation", "test"])
-    part = pa.array(names[np.searchsorted(starts, date, "right")])
-    return chunk._replace(table=chunk.table.append_column("split", part))
+    table = chunk.table.append_column("split", names_by_start(date, starts))
+    return chunk._replace(table=table)
 
 
 def describe() -> dict[str, Any]:

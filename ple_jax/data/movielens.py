@@ -14,8 +14,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ple_jax.data._fetch import Member, Package, find
-from ple_jax.data._read import csv_tables
-from ple_jax.data._source import Chunk, Chunks, Source
+from ple_jax.data._read import csv_tables, numbered
+from ple_jax.data._source import Chunks, Source
 from ple_jax.schema import Field, Format, Schema, Split, Task
 
 PACKAGE = Package(
@@ -97,10 +97,9 @@ def build(
     def chunks() -> Chunks:
         users = _users(_whole(paths["users"]))
         movies = _movies(_whole(paths["movies"]))
-        first = 0
-        for table in csv_tables(paths["ratings"], FORMAT):
-            yield Chunk(_joined(table, users, movies), str(paths["ratings"]), first)
-            first += len(table)
+        ratings = csv_tables(paths["ratings"], FORMAT)
+        for chunk in numbered(ratings, paths["ratings"]):
+            yield chunk._replace(table=_joined(chunk.table, users, movies))
 
     identity = {"kind": "movielens", "files": PACKAGE.digests}
     return Source(schema_of(domain, split, seed), chunks, identity, TERMS)

@@ -6,6 +6,7 @@ import numpy as np
 import pyarrow as pa
 
 from ple_jax.data._source import Chunk, Chunks, Source
+from ple_jax.registry import at_least
 from ple_jax.schema import Field, Schema, Split, Task
 
 TASKS = ("click", "like")
@@ -54,34 +55,39 @@ def build(
         categories; the constants that the first paper leaves open are chosen here.
     """
     options = dict(locals())  # just the arguments so far
-    if not -1 <= correlation <= 1:
-        raise ValueError(f"data.correlation must be in [-1, 1], got {correlation}.")
-    if not 0 < base_rate < 1:
-        raise ValueError(f"data.base_rate must be in (0, 1), got {base_rate}.")
-    for name in ("examples", "values", "domains"):
-        if options[name] < 1:
-            raise ValueError(f"data.{name} must be at least 1, got {options[name]}.")
-    for name in ("categorical", "numeric", "waves"):
-        if options[name] < 0:
-            raise ValueError(f"data.{name} must be at least 0, got {options[name]}.")
-    if categorical + numeric < 2:
-        raise ValueError("Two directions need two columns, categorical and numeric.")
-    fields = [Field(f"category_{i}") for i in range(categorical)]
-    fields += [Field(f"number_{i}", "numeric") for i in range(numeric)]
-    schema = Schema(
-        fields=tuple(fields),
-        tasks=tuple(
-            Task(name, loss="binary" if labels == "binary" else "squared")
-            for name in TASKS
-        ),
-        split=Split(by="random", seed=seed),
-        domain="domain" if domains > 1 else None,
-    )
+    at_least(1, "data", examples=examples, values=values, domains=domains)
+    at_least(0, "data", categorical=categorical, numeric=numeric, waves=waves)
+    _check(correlation, base_rate, categorical + numeric)
+    schema = schema_of(categorical, numeric, domains, labels, seed)
 
     def chunks() -> Chunks:
         yield Chunk(draw(**options), "synthetic")
 
     return Source(schema, chunks, {"kind": "synthetic", **options})
+
+
+def _check(correlation: float, base_rate: float, columns: int) -> None:
+    if not -1 <= correlation <= 1:
+        raise ValueError(f"data.correlation must be in [-1, 1], got {correlation}.")
+    if not 0 < base_rate < 1:
+        raise ValueError(f"data.base_rate must be in (0, 1), got {base_rate}.")
+    if columns < 2:
+        raise ValueError("Two directions need two columns, categorical and numeric.")
+
+
+def schema_of(
+    categorical: int, numeric: int, domains: int, labels: str, seed: int
+) -> Schema:
+    """What the columns mean."""
+    categories = (Field(f"category_{i}") for i in range(categorical))
+    numbers = (Field(f"number_{i}", "numeric") for i in range(numeric))
+    loss: Literal["binary", "squared"] = "binary" if labels == "binary" else "squared"
+    return Schema(
+        fields=(*categories, *numbers),
+        tasks=tuple(Task(name, loss=loss) for name in TASKS),
+        split=Split(by="random", seed=seed),
+        domain="domain" if domains > 1 else None,
+    )
 
 
 def draw(

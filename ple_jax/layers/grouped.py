@@ -172,6 +172,18 @@ def _put(tree: PyTree, values: PyTree, i) -> PyTree:
     return jax.tree.map(put, tree, values)
 
 
+def dropout_keys(module: nn.Module, rows: int) -> jax.Array | tuple[()]:  # (B, 2)
+    """Data of a key for each row; nothing where the module was given no key."""
+    if not module.has_rng("dropout"):
+        return ()
+    return jax.random.key_data(jax.random.split(module.make_rng("dropout"), rows))
+
+
+def dropout_key(keys: jax.Array) -> jax.Array:  # (R, 2) -> ()
+    """A block drops by the key of its first example."""
+    return jax.random.wrap_key_data(keys[0])
+
+
 class PerDomain(nn.Module):
     """A copy of a module for each domain, on the domain's own examples.
 
@@ -191,14 +203,10 @@ class PerDomain(nn.Module):
         module = self.module.clone(parent=None, name=None)
         private = self.param(PRIVATE, self._init, module, inputs)
         watched = self.is_mutable_collection("intermediates")
-        keys: jax.Array | tuple[()] = ()
-        if train and self.has_rng("dropout"):
-            split = jax.random.split(self.make_rng("dropout"), len(domain))
-            keys = jax.random.key_data(split)  # (B, 2)
+        keys = dropout_keys(self, len(domain)) if train else ()
 
         def function(_, own, rows, keys):
-            # A block drops by the key of its first example.
-            rngs = {"dropout": jax.random.wrap_key_data(keys[0])} if len(keys) else {}
+            rngs = {"dropout": dropout_key(keys)} if len(keys) else {}
             mutable = ["intermediates"] if watched else []
             return module.apply(
                 {"params": own}, *rows, train, rngs=rngs, mutable=mutable

@@ -4,7 +4,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from ple_jax.layers.grouped import PRIVATE, by_domain
+from ple_jax.layers.grouped import PRIVATE, by_domain, dropout_key, dropout_keys
 from ple_jax.types import PyTree
 
 
@@ -39,10 +39,8 @@ class StarNetwork(nn.Module):
         """Each example through its own domain's network."""
         shared = self.param("shared", self._shared, x.shape[-1])
         private = self.param(PRIVATE, self._private, x.shape[-1])
-        keys: jax.Array | tuple[()] = ()
-        if train and self.dropout_rate and self.has_rng("dropout"):
-            split = jax.random.split(self.make_rng("dropout"), len(domain))
-            keys = jax.random.key_data(split)  # (B, 2)
+        drops = train and self.dropout_rate
+        keys = dropout_keys(self, len(domain)) if drops else ()
         return by_domain(self._network, shared, private, x, keys, domain)
 
     def _network(self, shared: PyTree, own: PyTree, x: jax.Array, keys) -> jax.Array:
@@ -57,7 +55,7 @@ class StarNetwork(nn.Module):
     def _drop(self, x: jax.Array, keys, layer: int) -> jax.Array:
         if not len(keys):
             return x
-        key = jax.random.fold_in(jax.random.wrap_key_data(keys[0]), layer)
+        key = jax.random.fold_in(dropout_key(keys), layer)
         kept = jax.random.bernoulli(key, 1 - self.dropout_rate, x.shape)
         return jnp.where(kept, x / (1 - self.dropout_rate), 0)
 

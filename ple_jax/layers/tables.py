@@ -1,7 +1,7 @@
 """Embedding tables, fused by width, and the input that a model reads."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from types import ModuleType
 from typing import Literal, TypeVar
@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ple_jax.layers.touched import changed
-from ple_jax.registry import check_known
+from ple_jax.registry import at_least, check_known, rate
 from ple_jax.schema import Bag, IdColumn, Layout
 from ple_jax.types import Array, Batch
 
@@ -49,15 +49,8 @@ class Inputs:
     per_domain: bool = False
 
     def __post_init__(self):
-        if self.embedding_dim < 1:
-            raise ValueError(
-                f"inputs.embedding_dim must be at least 1, got {self.embedding_dim}."
-            )
-        if not 0 <= self.embedding_dropout_rate < 1:
-            raise ValueError(
-                "inputs.embedding_dropout_rate must be in [0, 1), got "
-                f"{self.embedding_dropout_rate}."
-            )
+        at_least(1, "inputs", embedding_dim=self.embedding_dim)
+        rate("inputs", embedding_dropout_rate=self.embedding_dropout_rate)
         if self.update == "dense" and self.row_optimizer != "same":
             raise ValueError(
                 "inputs.row_optimizer is for tables that are updated by rows, but "
@@ -160,27 +153,28 @@ class Tables:
     def _rows(
         self, batch: Batch, name: str, padding: int, xp: ModuleType = jnp
     ) -> Array:
-        offsets, parts = self.offsets[name], []
+        parts = []
         if columns := self._in(name, self.layout.ids):
-            first = np.array([offsets[c.table] for _, c in columns], np.int32)
             index = [i for i, _ in columns]
             every = len(index) == len(self.layout.ids)
             ids = batch.ids if every else batch.ids[..., np.array(index)]
-            rows = np.array([c.rows for _, c in columns], np.int32)
-            parts.append(ids + self._first(batch, first, rows))
+            parts.append(ids + self._first(batch, name, [c for _, c in columns]))
         for _, bag in self._in(name, self.layout.bags):
-            ids, first = batch.bags[bag.name], np.array([offsets[bag.table]], np.int32)
-            rows = np.array([bag.rows], np.int32)
-            there = ids + self._first(batch, first, rows)
+            ids = batch.bags[bag.name]
+            there = ids + self._first(batch, name, [bag])
             parts.append(xp.where(ids < 0, padding, there))
         return xp.concatenate(parts, axis=-1) if len(parts) > 1 else parts[0]
 
-    def _first(self, batch: Batch, first: np.ndarray, rows: np.ndarray) -> Array:
+    def _first(
+        self, batch: Batch, name: str, columns: Sequence[IdColumn | Bag]
+    ) -> Array:
         """The first row (..., B or 1, columns) of each column's table."""
-        first, rows = (
-            a.reshape((1,) * batch.domain.ndim + (-1,)) for a in (first, rows)
-        )
-        return first + batch.domain[..., None] * rows if self.copies > 1 else first
+        offsets, shape = self.offsets[name], (1,) * batch.domain.ndim + (-1,)
+        first = np.array([offsets[c.table] for c in columns], np.int32).reshape(shape)
+        if self.copies == 1:
+            return first
+        rows = np.array([c.rows for c in columns], np.int32).reshape(shape)
+        return first + batch.domain[..., None] * rows
 
     def lookup(
         self, tables: Mapping[str, jax.Array], batch: Batch
@@ -240,12 +234,12 @@ class Tables:
 
     def _drop(self, fields: jax.Array, key: jax.Array | None, name: str) -> jax.Array:
         """Whole fields dropped at random, the others scaled up to keep the mean."""
-        rate = self.inputs.embedding_dropout_rate
-        if key is None or rate == 0:
+        keep = 1 - self.inputs.embedding_dropout_rate
+        if key is None or keep == 1:
             return fields
         key = self._key(key, name)
-        kept = jax.random.bernoulli(key, 1 - rate, fields.shape[:2])
-        return fields * (kept / (1 - rate))[:, :, None]
+        kept = jax.random.bernoulli(key, keep, fields.shape[:2])
+        return fields * (kept / keep)[:, :, None]
 
     @cached_property
     def width(self) -> int:

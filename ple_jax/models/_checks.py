@@ -4,14 +4,9 @@ import typing
 from collections.abc import Sequence
 
 from ple_jax.layers.groups import Groups
-from ple_jax.registry import check_known
+from ple_jax.registry import at_least, check_known, rate
 
-
-def at_least(least: int, **values: int) -> None:
-    """Raises a ValueError for a value below `least`."""
-    for name, value in values.items():
-        if value < least:
-            raise ValueError(f"{name} must be at least {least}, got {value}.")
+__all__ = ["at_least", "check_known", "dims", "experts", "groups", "rate"]
 
 
 def dims(**values: Sequence[int]) -> None:
@@ -19,13 +14,6 @@ def dims(**values: Sequence[int]) -> None:
     for name, value in values.items():
         if any(width < 1 for width in value):
             raise ValueError(f"{name} must be widths of at least 1, got {list(value)}.")
-
-
-def rate(**values: float) -> None:
-    """Raises a ValueError for a chance outside [0, 1)."""
-    for name, value in values.items():
-        if not 0 <= value < 1:
-            raise ValueError(f"{name} must be in [0, 1), got {value}.")
 
 
 def groups(groups: str, batch_norm: bool = False) -> None:

@@ -189,8 +189,7 @@ def with_new_domains(model: STAR, variables: PyTree, count: int) -> tuple[STAR, 
 
     Differs from the paper: which does not say how a domain is added.
     """
-    if count < 1:
-        raise ValueError(f"count must be at least 1, got {count}.")
+    _checks.at_least(1, count=count)
     ones, zeros = ("factor", "scale", "var"), ("term", "bias", "mean", "batches")
     starts = dict.fromkeys(ones, 1.0) | dict.fromkeys(zeros, 0.0)
 
