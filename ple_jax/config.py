@@ -24,7 +24,8 @@ class Train:
         warmup_steps: Steps in which the rate climbs from zero first.
         final_rate: The rate at the end of a cosine or linear schedule, as a share.
         weight_decay: Decoupled weight decay of kernels and tables (AdamW).
-        clip_norm: Gradients with a larger global norm are scaled down to it; 0 is off.
+        clip_norm: Gradients of what is trained are scaled down to this global norm
+            where theirs is larger; 0 is off.
         average_decay: Per-step decay of the moving average of the parameters that is
             evaluated and kept instead of the last values; 0 is off.
         sampling: What a batch holds: the `natural` mix of domains; examples of

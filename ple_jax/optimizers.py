@@ -56,7 +56,7 @@ def scale_by_name(
 
     def scale(path, update):
         names = names_of(path)
-        if only and set(only).isdisjoint(names):
+        if not is_moved(names, only):
             return jnp.zeros_like(update)
         return update * rates.get(names[-1], 1.0)
 
@@ -74,11 +74,23 @@ def check_only(only: Sequence[str], trained: PyTree) -> None:
         check_known(name, known, "name in a parameter's path (train.only)")
 
 
-def clipped(grads: PyTree, norm: float) -> PyTree:
-    """Scaled down where the global norm, tables updated by rows included, is above."""
+def clipped(grads: PyTree, norm: float, only: Sequence[str] = ()) -> PyTree:
+    """Scaled down where the global norm of what is trained is above.
+
+    Tables updated by rows are in that norm; what `only` leaves alone is not, and keeps
+    its gradient. That of a frozen table is zero.
+    """
     if not norm:
         return grads
-    return optax.clip_by_global_norm(norm).update(grads, optax.EmptyState())[0]
+    moved = lambda path, _: is_moved(names_of(path), only)
+    mask = jax.tree_util.tree_map_with_path(moved, grads)
+    clip = optax.masked(optax.clip_by_global_norm(norm), mask)
+    return clip.update(grads, clip.init(grads))[0]
+
+
+def is_moved(names: Sequence[str], only: Sequence[str]) -> bool:
+    """Whether `train.only` lets a parameter with these names in its path be trained."""
+    return not only or not set(only).isdisjoint(names)
 
 
 def is_decayed(trained: PyTree) -> PyTree:

@@ -7,7 +7,7 @@ of the touched rows only.
 """
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 import jax
@@ -18,6 +18,7 @@ import optax
 from ple_jax.config import Train
 from ple_jax.layers import touched
 from ple_jax.layers.tables import Tables, take
+from ple_jax.optimizers import is_moved
 from ple_jax.types import Batch, PyTree
 
 ADAGRAD_START, ADAGRAD_EPS = 0.1, 1e-7  # those of optax.scale_by_rss
@@ -239,14 +240,9 @@ def row_updates(
     optimizers = {}
     for name, (_, is_frozen) in tables.fused.items():
         if is_frozen or by_rows(tables.offsets[name][""], inputs.update, train):
-            rests = is_frozen or not moves(name, train.only)
+            rests = is_frozen or not is_moved(("tables", name), train.only)
             optimizers[name] = frozen() if rests else rule(train.weight_decay)
     return RowUpdates(tables, optimizers, learning_rate)
-
-
-def moves(name: str, only: Sequence[str]) -> bool:
-    """Whether `train.only` lets this fused table be trained."""
-    return not only or not {"tables", name}.isdisjoint(only)
 
 
 def by_rows(rows: int, update: str, train: Train) -> bool:

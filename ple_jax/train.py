@@ -191,7 +191,7 @@ class Parts:
         self, state: TrainState, grads: PyTree, batch: Batch
     ) -> tuple[PyTree, PyTree, PyTree]:
         """What is trained, and the states of Optax and of the row optimizers."""
-        grads = clipped(grads, self.train.clip_norm)
+        grads = clipped(grads, self.train.clip_norm, self.train.only)
         dense, slopes = self.rows.dense(state.trained), self.rows.dense(grads)
         updates, opt_state = self.tx.update(slopes, state.opt_state, dense)
         trained = optax.apply_updates(dense, updates)

@@ -14,7 +14,16 @@ from test_training import (
     tiny,
 )
 
-from ple_jax import config, loop, row_optimizers, run, sharding, train, weightings
+from ple_jax import (
+    config,
+    loop,
+    optimizers,
+    row_optimizers,
+    run,
+    sharding,
+    train,
+    weightings,
+)
 from ple_jax.config import Train
 from ple_jax.data._loader import Loader
 from ple_jax.layers import touched
@@ -371,3 +380,25 @@ def test_the_options_are_knobs_of_an_experiment():
     assert experiment.inputs.frozen == ("user",)
     with pytest.raises(ValueError, match="Did you mean 'rowwise_adagrad'"):
         config.from_dict({"inputs": {"row_optimizer": "rowwise_adagrd"}})
+
+
+@pytest.mark.parametrize("only", [(), ("model",), ("tables",), ("kernel",)])
+def test_the_norm_is_of_what_is_trained(only):
+    model = {"kernel": random_array(3, 5, seed=1), "bias": random_array(5, seed=2)}
+    grads = {"model": model, "tables": {"dim_3": random_array(7, 3, seed=3)}}
+    leaves = {(a, b): leaf for a, part in grads.items() for b, leaf in part.items()}
+    moved = [names for names in leaves if not only or set(names) & set(only)]
+    norm = np.sqrt(sum(value**2 for n in moved for value in leaves[n].ravel()))
+    got = optimizers.clipped(grads, 0.1, only)
+    for (a, b), leaf in leaves.items():
+        want = leaf * 0.1 / norm if (a, b) in moved else leaf
+        np.testing.assert_allclose(got[a][b], want, rtol=1e-6)
+
+
+@pytest.mark.parametrize("update", ["dense", "rows"])
+def test_what_is_not_trained_does_not_hold_back_what_is(data, update):
+    of_train = {"optimizer": "sgd", "learning_rate": 1.0, "only": ["towers"]}
+    trainer, state = trained(data, update, steps=1, clip_norm=0.01, **of_train)
+    steps = jax.tree.map(np.subtract, state.trained, trainer.init().trained)
+    square = sum(np.sum(np.square(step)) for step in jax.tree.leaves(steps))
+    np.testing.assert_allclose(np.sqrt(square), 0.01, rtol=1e-4)
