@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from peers import compare, problem
-from peers.protocol import Case, Contender, serve
+from peers.protocol import Case, Cases, Contender, serve
 from peers.sizes import TASKS
 from ple_jax import losses, models
 from ple_jax.layers.tables import Inputs, Tables
@@ -77,4 +77,4 @@ def by_name(trained) -> dict[str, np.ndarray]:
 
 
 if __name__ == "__main__":
-    serve(build)
+    serve(Cases(build))
