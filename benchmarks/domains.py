@@ -23,7 +23,7 @@ import optax
 from ple_jax import domains
 from ple_jax.layers.star import StarNetwork
 
-BATCH, WIDTH, DIMS = 4096, 256, (256, 128, 64, 1)
+WIDTH, DIMS = 256, (256, 128, 64, 1)
 TX = optax.adam(1e-3)
 
 
@@ -32,9 +32,11 @@ def main() -> None:
     parser = _measure.command(__doc__)
     parser.add_argument("--domains", type=int, nargs="+", default=[1, 4, 16, 64])
     parser.add_argument("--steps", type=int, default=15)
+    parser.add_argument("--batch-size", type=int, default=4096)
     asked = parser.parse_args()
     if asked.quick:
-        asked.domains, asked.steps = [3], 2
+        asked.domains, asked.steps, asked.batch_size = [3], 1, 64
+    case = functools.partial(training, asked.batch_size)
     ways = {(0, "plain"): case(1, plain_step)}
     for n in asked.domains:
         ways[n, "mixed"] = case(n, functools.partial(step, StarNetwork(n, DIMS)))
@@ -48,7 +50,7 @@ def main() -> None:
     ]
     for record in results:
         record |= {k: 1e3 * v for k, v in record.items() if k != "domains"}
-    _measure.show(f"ms a step, batch {BATCH}", results, asked.json)
+    _measure.show(f"ms a step, batch {asked.batch_size}", results, asked.json)
 
 
 def all_domains(num_domains: int) -> types.SimpleNamespace:
@@ -101,12 +103,14 @@ def one_domain_step(params, opt_state, x, domain, y):
     return domains.put(state, share, domain[0])
 
 
-def case(num_domains: int, update: Callable, mixed: bool = True) -> Callable:
+def training(
+    batch_size: int, num_domains: int, update: Callable, mixed: bool = True
+) -> Callable:
     """A function that takes one step from where it stopped before."""
     rng = np.random.default_rng(0)
-    x = jnp.asarray(rng.normal(size=(BATCH, WIDTH)), jnp.float32)
-    drawn = rng.integers(0, num_domains, BATCH if mixed else 1)
-    domain = jnp.asarray(np.resize(drawn, BATCH), jnp.int32)
+    x = jnp.asarray(rng.normal(size=(batch_size, WIDTH)), jnp.float32)
+    drawn = rng.integers(0, num_domains, batch_size if mixed else 1)
+    domain = jnp.asarray(np.resize(drawn, batch_size), jnp.int32)
     y = (x[:, 0] > 0).astype(jnp.float32)
     init = StarNetwork(num_domains, DIMS).init
     params = jax.jit(init)(jax.random.key(0), x, domain)["params"]

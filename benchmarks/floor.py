@@ -35,6 +35,7 @@ def main() -> None:
     parser.add_argument("--models", nargs="+", choices=count.MODELS)
     parser.add_argument("--rounds", type=int, default=9)
     asked = parser.parse_args()
+    asked.rounds = 1 if asked.quick else asked.rounds
     sizes = QUICK if asked.quick else {name: SIZES[name] for name in asked.sizes}
     results = [
         {"size": name, "model": model} | measured(model, size, asked.rounds)

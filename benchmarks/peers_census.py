@@ -4,11 +4,12 @@
     python benchmarks/peers_census.py --environment DIR [--examples N] [--json]
 
 The same PLE (`experiments/census_ple.toml`, as many and as wide) trains with Adam on
-the same prepared data set, with the same number of threads. A turn is an epoch of shuffled
-batches of 1024 and the metrics of validation: our loader, steps and report, and their
-DataGenerator, DataLoader and MTLTrainer. Examples a second are those trained, by the
-time of both. The contenders take turns. `--examples` cuts their epochs, and validation
-as much, where an epoch takes too long.
+the same prepared data set, with the same number of threads. A turn is an epoch of
+shuffled batches of 1024 and the metrics of validation: our loader, steps and report;
+their DataGenerator, DataLoader and MTLTrainer. Examples a second are those trained, by
+the time of both; `others` is the share of the cores that other processes used. The
+contenders take turns. `--examples` cuts Torch-RecHub's epochs, and its validation as
+much, where an epoch takes too long.
 """
 
 import argparse

@@ -21,7 +21,7 @@ from peers.sizes import Size, arrays
 from ple_jax.train import Trainer, trainer_of
 from ple_jax.types import Batch
 
-STEPS, ROUNDS = 4, 7  # a dispatch, and dispatches of each way
+STEPS = 4  # a dispatch
 # Name -> how tables are updated, by which rule.
 WAYS = {
     "dense adam": ("dense", "same"),
@@ -37,18 +37,21 @@ def main() -> None:
     parser.add_argument("--rows", type=int, nargs="+", default=[10**4, 10**5, 10**6])
     parser.add_argument("--batch-size", type=int, default=4096)
     parser.add_argument("--memory", type=int, help="rows of one fused table")
+    parser.add_argument("--rounds", type=int, default=7, help="dispatches of each way")
     asked = parser.parse_args()
     if asked.quick:
-        asked.rows, asked.batch_size = [1000], 64
+        asked.rows, asked.batch_size, asked.rounds = [1000], 64, 1
     if asked.memory:
         size = Size(asked.memory // Size.fields, batch=asked.batch_size)
         results = [memory(size)]
     else:
-        results = [speed(Size(n, batch=asked.batch_size)) for n in asked.rows]
+        results = [
+            speed(Size(n, batch=asked.batch_size), asked.rounds) for n in asked.rows
+        ]
     _measure.show("ms a step, or MB", results, asked.json)
 
 
-def speed(size: Size) -> _measure.Record:
+def speed(size: Size, rounds: int) -> _measure.Record:
     """Milliseconds a step of each way."""
     batches, ways = draw(size), {}
     for name, (update, rule) in WAYS.items():
@@ -56,7 +59,7 @@ def speed(size: Size) -> _measure.Record:
         if name == "rows adam":
             ways["find rows"] = functools.partial(trainer.prepare, batches)
         ways[name] = dispatch(trainer, batches)
-    each = _measure.medians(_measure.in_turn(ways, ROUNDS))
+    each = _measure.medians(_measure.in_turn(ways, rounds))
     shown = {name: round(1e3 * s / STEPS, 1) for name, s in each.items()}
     return {"rows a field": size.rows, "batch": size.batch, **shown}
 
