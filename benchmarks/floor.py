@@ -24,7 +24,7 @@ from peers.sizes import QUICK, SIZES, Size, arrays
 
 from ple_jax.train import Trainer, trainer_of
 
-STEPS = 4  # in a dispatch
+STEPS = 2  # in a dispatch
 SQUARE, COPIED = 2048, 2**26  # the large product's sides; floats of the copy
 
 
@@ -33,7 +33,7 @@ def main() -> None:
     parser = _measure.command(__doc__)
     parser.add_argument("--sizes", nargs="+", choices=SIZES, default=list(SIZES))
     parser.add_argument("--models", nargs="+", choices=count.MODELS)
-    parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--rounds", type=int, default=7)
     asked = parser.parse_args()
     asked.rounds = 1 if asked.quick else asked.rounds
     sizes = QUICK if asked.quick else {name: SIZES[name] for name in asked.sizes}
