@@ -32,7 +32,7 @@ from ple_jax.train import trainer_of
 
 FOLDER = pathlib.Path(__file__).parent.parent / "experiments"
 EXPERIMENTS = [FOLDER / "census_ple.toml", FOLDER / "census_ple_small.toml"]
-ROUNDS = 7
+ROUNDS = 5
 
 
 def main() -> None:
