@@ -6,16 +6,13 @@ The data set is prepared anew, from raw files that are there already. Examples a
 are those of the epochs after the first: loader included, evaluation not.
 """
 
-import argparse
 import json
-import os
 import pathlib
-import platform
 import statistics
 import tempfile
 import time
 
-import jax
+import _measure
 
 from ple_jax import config, data, flags, loop, run
 from ple_jax.data._prepare import prepare
@@ -25,23 +22,21 @@ EXPERIMENT = pathlib.Path(__file__).parent.parent / "experiments" / "census_ple.
 
 def main() -> None:
     """Prints one figure a line, or one JSON object."""
-    parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
+    parser = _measure.command(__doc__)
     parser.add_argument("--experiment", type=pathlib.Path, default=EXPERIMENT)
-    parser.add_argument("--json", action="store_true")
     asked, knobs = parser.parse_known_args()
+    knobs += ["--train.epochs", "2"] if asked.quick else []
     experiment, _ = flags.parse(config.load(asked.experiment), knobs, "census.py")
     with tempfile.TemporaryDirectory() as folder:
         figures = measure(experiment, pathlib.Path(folder))
     if asked.json:
-        print(json.dumps(figures, indent=2))
+        _measure.show("", [figures], as_json=True)
         return
-    for name, value in figures.items():
-        print(
-            f"{name:26} {value:,}" if isinstance(value, int) else f"{name:26} {value}"
-        )
+    lines = [{"figure": k, "value": _measure.cell(v)} for k, v in figures.items()]
+    _measure.show(asked.experiment.stem, lines, as_json=False)
 
 
-def measure(experiment: config.Experiment, folder: pathlib.Path) -> dict:
+def measure(experiment: config.Experiment, folder: pathlib.Path) -> _measure.Record:
     """Prepares and trains once in `folder`."""
     source = data.find(experiment.data.kind).build(**experiment.data.options)
     start = time.perf_counter()
@@ -60,9 +55,6 @@ def measure(experiment: config.Experiment, folder: pathlib.Path) -> dict:
         "examples/s, median epoch": int(statistics.median(speeds)),
         "examples/s, best epoch": max(speeds),
         "validation AUC": {name: round(m["auc_roc"], 5) for name, m in tasks.items()},
-        "cores": os.cpu_count(),
-        "machine": platform.processor() or platform.machine(),
-        "jax": jax.__version__,
     }
 
 

@@ -11,26 +11,17 @@ With --memory one fused table of so many rows trains with row-wise Adagrad, and 
 peak of the process is printed.
 """
 
-import argparse
-import json
-import os
-import platform
-import resource
-import statistics
-import time
+import functools
 
+import _measure
 import jax
-import numpy as np
+from peers import problem
+from peers.sizes import Size, arrays
 
-from ple_jax import models, weightings
-from ple_jax.config import Train
-from ple_jax.layers.tables import Inputs, Tables
-from ple_jax.schema import IdColumn, Layout, NumberColumn, Task
-from ple_jax.train import Trainer, make_trainer
+from ple_jax.train import Trainer, trainer_of
 from ple_jax.types import Batch
 
-FIELDS, WIDTH, NUMBERS, TASKS = 16, 16, 8, ("click", "like")
-STEPS, ROUNDS = 4, 7  # a dispatch, and dispatches of each way
+STEPS = 4  # a dispatch
 # Name -> how tables are updated, by which rule.
 WAYS = {
     "dense adam": ("dense", "same"),
@@ -42,117 +33,75 @@ WAYS = {
 
 def main() -> None:
     """Prints one line a vocabulary, or one JSON object."""
-    parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
+    parser = _measure.command(__doc__)
     parser.add_argument("--rows", type=int, nargs="+", default=[10**4, 10**5, 10**6])
     parser.add_argument("--batch-size", type=int, default=4096)
     parser.add_argument("--memory", type=int, help="rows of one fused table")
-    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--rounds", type=int, default=7, help="dispatches of each way")
     asked = parser.parse_args()
+    if asked.quick:
+        asked.rows, asked.batch_size, asked.rounds = [1000], 64, 1
     if asked.memory:
-        results = [memory(asked.memory, asked.batch_size)]
+        size = Size(asked.memory // Size.fields, batch=asked.batch_size)
+        results = [memory(size)]
     else:
-        results = [speed(rows, asked.batch_size) for rows in asked.rows]
-    if asked.json:
-        print(json.dumps({"results": results, **machine()}, indent=2))
-        return
-    for result in results:
-        print(", ".join(f"{name} {value:,}" for name, value in result.items()))
-    print(", ".join(f"{name} {value}" for name, value in machine().items()))
+        results = [
+            speed(Size(n, batch=asked.batch_size), asked.rounds) for n in asked.rows
+        ]
+    _measure.show("ms a step, or MB", results, asked.json)
 
 
-def machine() -> dict:
-    """What measured."""
+def speed(size: Size, rounds: int) -> _measure.Record:
+    """Milliseconds a step of each way."""
+    batches, ways = draw(size), {}
+    for name, (update, rule) in WAYS.items():
+        trainer = with_tables(size, update, rule)
+        if name == "rows adam":
+            ways["find rows"] = functools.partial(trainer.prepare, batches)
+        ways[name] = dispatch(trainer, batches)
+    each = _measure.medians(_measure.in_turn(ways, rounds))
+    shown = {name: round(1e3 * s / STEPS, 1) for name, s in each.items()}
+    return {"rows a field": size.rows, "batch": size.batch, **shown}
+
+
+def dispatch(trainer: Trainer, batches: Batch):
+    """A function that takes `STEPS` steps from where it stopped before."""
+    state, ready = trainer.init(), trainer.prepare(batches)
+
+    def run():
+        nonlocal state
+        state, done = trainer.steps(state, ready, STEPS)
+        return state.trained, done
+
+    return run
+
+
+def memory(size: Size) -> _measure.Record:
+    """The peak of the process while one fused table trains."""
+    trainer = with_tables(size, "rows", "rowwise_adagrad")
+    state = trainer.init()
+    for seed in range(3):
+        batches = trainer.prepare(draw(size, seed))
+        state, done = trainer.steps(state, batches, STEPS)
+        done.block_until_ready()
+    held = sum(leaf.nbytes for leaf in jax.tree.leaves(state))
     return {
-        "backend": jax.default_backend(),
-        "cores": os.cpu_count(),
-        "machine": platform.processor() or platform.machine(),
-        "jax": jax.__version__,
+        "rows": size.fields * size.rows,
+        "peak, MB": _measure.peak_memory() // 10**6,
+        "state, MB": held // 10**6,
     }
 
 
-def speed(rows: int, batch_size: int) -> dict:
-    """Milliseconds a step of each way, with so many rows a field."""
-    batches, trainers = draw(rows, batch_size), {}
-    for name, (update, rule) in WAYS.items():
-        trainers[name] = trainer_of(rows, batch_size, update, rule)
-    states = {name: trainer.init() for name, trainer in trainers.items()}
-    ready = {name: trainer.prepare(batches) for name, trainer in trainers.items()}
-    times = {name: [] for name in ["find rows", *WAYS]}
-    for turn in range(1 + ROUNDS):
-        times["find rows"].append(timed(trainers["rows adam"].prepare, batches))
-        for name, trainer in trainers.items():
-            start = time.perf_counter()
-            states[name], done = trainer.steps(states[name], ready[name], STEPS)
-            done.block_until_ready()
-            jax.block_until_ready(states[name].trained)
-            times[name].append(time.perf_counter() - start)
-        if turn == 0:  # compiled by now
-            times = {name: [] for name in times}
-    each = {n: round(1e3 * statistics.median(t) / STEPS, 1) for n, t in times.items()}
-    return {"rows a field": rows, "batch": batch_size, **each}
+def with_tables(size: Size, update: str, rule: str) -> Trainer:
+    """PLE of this size, with tables updated this way."""
+    inputs = {"update": update, "row_optimizer": rule}
+    experiment = problem.experiment_of("ple", size, inputs, STEPS)
+    return trainer_of(experiment, problem.layout_of(size))
 
 
-def timed(function, *args) -> float:
-    """Seconds of one call."""
-    start = time.perf_counter()
-    function(*args)
-    return time.perf_counter() - start
-
-
-def memory(rows: int, batch_size: int) -> dict:
-    """The peak of the process while one table of so many rows trains."""
-    per_field = rows // FIELDS
-    trainer = trainer_of(per_field, batch_size, "rows", "rowwise_adagrad")
-    state = trainer.init()
-    for seed in range(3):
-        batches = trainer.prepare(draw(per_field, batch_size, seed))
-        state, done = trainer.steps(state, batches, STEPS)
-        done.block_until_ready()
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    held = sum(leaf.nbytes for leaf in jax.tree.leaves(state))
-    return {"rows": rows, "peak, MB": peak // 10**6, "state, MB": held // 10**6}
-
-
-def layout_of(rows: int) -> Layout:
-    """So many rows a field."""
-    return Layout(
-        ids=tuple(IdColumn(f"id{i}", f"id{i}", rows) for i in range(FIELDS)),
-        bags=(),
-        numbers=tuple(NumberColumn(f"x{i}") for i in range(NUMBERS)),
-        tasks=tuple(Task(name) for name in TASKS),
-        domains=("all",),
-    )
-
-
-def trainer_of(rows: int, batch_size: int, update: str, rule: str) -> Trainer:
-    """The common size, with tables updated this way."""
-    inputs = Inputs(embedding_dim=WIDTH, update=update, row_optimizer=rule)
-    model = models.build(
-        "ple",
-        num_tasks=len(TASKS),
-        num_levels=2,
-        experts_per_task=2,
-        shared_experts=2,
-        expert_dims=(64,),
-        tower_dims=(32,),
-    )
-    train = Train(batch_size=batch_size, steps_per_dispatch=STEPS)
-    tables = Tables(layout_of(rows), inputs)
-    return make_trainer(model, tables, weightings.build("fixed"), train, 1000)
-
-
-def draw(rows: int, batch_size: int, seed: int = 0) -> Batch:
+def draw(size: Size, seed: int = 0) -> Batch:
     """Batches for one dispatch."""
-    rng, shape = np.random.default_rng(seed), (STEPS, batch_size)
-    return Batch(
-        ids=rng.integers(0, rows, (*shape, FIELDS), np.int32),
-        bags={},
-        numbers=rng.normal(size=(*shape, NUMBERS)).astype(np.float32),
-        domain=np.zeros(shape, np.int32),
-        labels=rng.integers(0, 2, (*shape, len(TASKS))).astype(np.float32),
-        observed=np.ones((*shape, len(TASKS)), bool),
-        weights=np.ones(shape, np.float32),
-    )
+    return problem.batches_of(arrays(size, STEPS, seed))
 
 
 if __name__ == "__main__":

@@ -24,6 +24,8 @@ from peers.sizes import BATCHES, Size
 WARM_UP = 3  # steps after building, not measured
 PATIENCE = 30  # seconds that a child has for ending by itself
 HERE = pathlib.Path(__file__).parent
+# What `ple-jax` asks of glibc (see ple_jax/process.py), for every contender alike.
+KEEP_MEMORY = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(2**31 - 1)}
 
 
 class Case(NamedTuple):
@@ -61,6 +63,7 @@ class Child:
         self.process = subprocess.Popen(
             [python, "-m", module],
             cwd=HERE.parent,
+            env={**os.environ, **KEEP_MEMORY},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self.said,
@@ -96,35 +99,38 @@ class Child:
         self.said.close()
 
 
-def serve(build: Callable[[Case], Contender]) -> None:
+def serve(answer: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
     """Answers each line of standard input, as a child, until there is no more."""
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # what libraries print is no answer
-    built: dict[str, tuple[Contender, Iterator[int]]] = {}
     for line in sys.stdin:
         try:
-            answer = answer_to(json.loads(line), build, built)
+            said = answer(json.loads(line))
         except Exception as error:
-            answer = {"error": f"{type(error).__name__}: {error}"}
-        print(json.dumps(answer), file=answers, flush=True)
+            said = {"error": f"{type(error).__name__}: {error}"}
+        print(json.dumps(said), file=answers, flush=True)
 
 
-def answer_to(
-    request: dict[str, Any],
-    build: Callable[[Case], Contender],
-    built: dict[str, tuple[Contender, Iterator[int]]],
-) -> dict[str, Any]:
-    """Builds the case unless it is there, then measures or compares it."""
-    key = json.dumps(request["case"])
-    if key not in built:
-        built[key] = build(Case.from_json(request["case"])), itertools.count()
-        milliseconds(*built[key], WARM_UP)
-    contender, numbers = built[key]
-    if "compare" in request:
-        contender.compare(pathlib.Path(request["compare"]))
-        return {"compared": request["compare"]}
-    times = milliseconds(contender, numbers, request["steps"])
-    return {"ms": times, "parameters": contender.parameters}
+class Cases:
+    """Builds each case when it is first asked for, then measures or compares it."""
+
+    def __init__(self, build: Callable[[Case], Contender]):
+        self.build = build
+        self.built: dict[str, tuple[Contender, Iterator[int]]] = {}
+
+    def __call__(self, request: dict[str, Any]) -> dict[str, Any]:
+        """The answer to a request."""
+        key = json.dumps(request["case"])
+        if key not in self.built:
+            case = Case.from_json(request["case"])
+            self.built[key] = self.build(case), itertools.count()
+            milliseconds(*self.built[key], WARM_UP)
+        contender, numbers = self.built[key]
+        if "compare" in request:
+            contender.compare(pathlib.Path(request["compare"]))
+            return {"compared": request["compare"]}
+        times = milliseconds(contender, numbers, request["steps"])
+        return {"ms": times, "parameters": contender.parameters}
 
 
 def milliseconds(

@@ -88,13 +88,17 @@ SIZES = {
 QUICK = {"quick": Size(1000, batch=256)}
 
 
-def draw(size: Size, path: pathlib.Path, seed: int = 0) -> None:
-    """Writes `BATCHES` random batches: ids uniform, numbers normal, labels a coin."""
+def arrays(size: Size, count: int, seed: int = 0) -> dict[str, np.ndarray]:
+    """`count` random batches: ids uniform, numbers normal, labels a coin."""
     rng = np.random.default_rng(seed)
-    shape = BATCHES, size.batch
-    np.savez(
-        path,
-        ids=rng.integers(0, size.rows, (*shape, size.fields), np.int32),
-        numbers=rng.standard_normal((*shape, size.numbers), np.float32),
-        labels=rng.integers(0, 2, (*shape, TASKS)).astype(np.float32),
-    )
+    shape = count, size.batch
+    return {
+        "ids": rng.integers(0, size.rows, (*shape, size.fields), np.int32),
+        "numbers": rng.standard_normal((*shape, size.numbers), np.float32),
+        "labels": rng.integers(0, 2, (*shape, TASKS)).astype(np.float32),
+    }
+
+
+def draw(size: Size, path: pathlib.Path) -> None:
+    """Writes `BATCHES` random batches."""
+    np.savez(path, **arrays(size, BATCHES))

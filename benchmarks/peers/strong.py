@@ -126,7 +126,7 @@ def mmoe_level(size: Size) -> dict[str, Level]:
     """Every task's gate sees every expert."""
     mask = torch.ones(TASKS, size.experts, dtype=torch.bool)
     owner = [0] * size.experts
-    return {"level": Level(size.inputs, size.expert_dims, owner, mask)}
+    return {"level_0": Level(size.inputs, size.expert_dims, owner, mask)}
 
 
 def ple_levels(size: Size) -> dict[str, Level]:

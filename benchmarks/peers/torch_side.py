@@ -16,7 +16,7 @@ import torch
 from torch.nn import functional as F
 
 from peers import compare
-from peers.protocol import Case, Contender, serve
+from peers.protocol import Case, Cases, Contender, serve
 from peers.sizes import TASKS, Size
 from peers.strong import Strong
 
@@ -151,4 +151,4 @@ BUILDERS: dict[str, Callable[[Case], Contender]] = {
 }
 
 if __name__ == "__main__":
-    serve(build)
+    serve(Cases(build))

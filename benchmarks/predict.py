@@ -1,0 +1,128 @@
+"""How many rows a second does a trained PLE score?
+
+    python benchmarks/predict.py [--experiments FILE ...] [--json]
+
+Of prepared rows (`evaluate.Scorer` over the split "train"), and of raw rows in a CSV
+and a Parquet file (`predict.predict_file`, from the run to the file of scores, with the
+program compiled before). The weights are the initial ones: the speed does not depend on
+them. Where the time goes is measured in turn with the whole: `gather` makes the batches
+alone, `network` scores a batch that is on the device already, `read` and `encode` are
+those of the Parquet file.
+"""
+
+import pathlib
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
+
+import _measure
+import jax
+import pyarrow as pa
+import pyarrow.csv
+import pyarrow.parquet as pq
+
+from ple_jax import cli, config, data, predict, run
+from ple_jax.checkpoint import Checkpoints
+from ple_jax.data._columns import Rows
+from ple_jax.data._loader import in_order
+from ple_jax.data._prepare import prepare
+from ple_jax.data._read import read
+from ple_jax.data._source import Source
+from ple_jax.run import Run
+from ple_jax.train import trainer_of
+
+FOLDER = pathlib.Path(__file__).parent.parent / "experiments"
+EXPERIMENTS = [FOLDER / "census_ple.toml", FOLDER / "census_ple_small.toml"]
+ROUNDS = 5
+
+
+def main() -> None:
+    """Prints one line an experiment."""
+    parser = _measure.command(__doc__)
+    parser.add_argument(
+        "--experiments", type=pathlib.Path, nargs="+", default=EXPERIMENTS
+    )
+    asked = parser.parse_args()
+    cli.keep_compiled()  # as the command does
+    rounds, results = 1 if asked.quick else ROUNDS, []
+    for path in asked.experiments:
+        with tempfile.TemporaryDirectory() as folder:
+            experiment = config.from_dict(config.load(path))
+            figures = measure(experiment, pathlib.Path(folder), rounds)
+        results.append({"experiment": path.stem} | figures)
+    _measure.show("rows a second", results, asked.json)
+
+
+def measure(
+    experiment: config.Experiment, folder: pathlib.Path, rounds: int
+) -> _measure.Record:
+    """Rows a second of each way to score, and of its parts."""
+    source = data.find(experiment.data.kind).build(**experiment.data.options)
+    chosen = untrained(experiment, source, folder)
+    files = {kind: folder / f"rows.{kind}" for kind in ("csv", "parquet")}
+    raw = write(source, files)
+    taken = _measure.medians(_measure.in_turn(ways(chosen, files), rounds))
+    prepared = len(chosen.data.split("train"))
+    whole = {"prepared": prepared, "gather": prepared, "network": prepared}
+    rates = {name: round(whole.get(name, raw) / s) for name, s in taken.items()}
+    return {"prepared rows": prepared, "raw rows": raw, **rates}
+
+
+def untrained(
+    experiment: config.Experiment, source: Source, folder: pathlib.Path
+) -> Run:
+    """A run that looks trained: a checkpoint of the initial state."""
+    prepared = prepare(source, folder / "prepared")
+    chosen = run.create(folder / "run", experiment, prepared)
+    with Checkpoints(chosen.checkpoints) as checkpoints:
+        checkpoints.save(trainer_of(experiment, prepared.layout).init(), {}, 0.0)
+    return chosen
+
+
+def ways(chosen: Run, files: dict[str, pathlib.Path]) -> dict[str, Callable]:
+    """What takes turns."""
+    scorer, variables = predict.load(chosen)
+    examples = chosen.data.split("train")
+    encoder, size = chosen.data.encoder, scorer.batch_size
+    batch, _ = next(in_order(examples, size))
+    placed, steps = jax.device_put(batch), -(-len(examples) // size)
+
+    def rows() -> Iterator:
+        return read([files["parquet"]], encoder.schema, labels=False)
+
+    def encoded() -> Iterator:
+        for chunk in rows():
+            yield encoder.encode(Rows(chunk, encoder.schema.format), labels=False)
+
+    out = files["csv"].with_name("scores.parquet")
+    return {
+        "prepared": lambda: scorer.logits(variables, in_order(examples, size)),
+        "gather": lambda: exhaust(in_order(examples, size)),
+        "network": lambda: [scorer.score(variables, placed) for _ in range(steps)],
+        "csv": lambda: predict.predict_file(chosen, str(files["csv"]), out),
+        "parquet": lambda: predict.predict_file(chosen, str(files["parquet"]), out),
+        "read": lambda: exhaust(rows()),
+        "read and encode": lambda: exhaust(encoded()),
+    }
+
+
+def exhaust(items: Iterable) -> None:
+    """Makes all items, and keeps none."""
+    for _ in items:
+        pass
+
+
+def write(source: Source, files: dict[str, pathlib.Path]) -> int:
+    """Writes the source's raw rows as CSV and as Parquet; returns how many."""
+    table = pa.concat_tables([chunk.table for chunk in source.chunks()])
+    form = source.schema.format
+    table = table.select(form.columns or table.column_names)
+    pq.write_table(table, files["parquet"])
+    options = pyarrow.csv.WriteOptions(
+        include_header=form.header, delimiter=form.delimiter, quoting_style="none"
+    )
+    pyarrow.csv.write_csv(table, files["csv"], options)
+    return table.num_rows
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,124 @@
+"""Every benchmark runs in its quick form and prints JSON; figures are not judged."""
+
+import json
+import os
+import pathlib
+import subprocess
+import sys
+
+import jax
+import pytest
+
+from ple_jax.train import trainer_of
+
+ROOT = pathlib.Path(__file__).parent.parent
+PEERS = ("--environment", sys.prefix, "--libraries", "ple-jax")  # ours alone
+# Draws its data on the spot, so that no file is needed.
+EXPERIMENT = """
+[data]
+kind = "synthetic"
+examples = 3000
+[model]
+kind = "ple"
+num_levels = 2
+experts_per_task = 1
+shared_experts = 1
+expert_dims = [8]
+tower_dims = [4]
+[train]
+epochs = 2
+batch_size = 128
+eval_batch_size = 256
+"""
+
+
+def quick(name: str, folder: pathlib.Path, *arguments: str):
+    """What a benchmark prints; the package is that of this checkout."""
+    paths = [str(ROOT), os.environ.get("PYTHONPATH", "")]
+    settings = {"PLE_JAX_CACHE": str(folder / "cache"), "TMPDIR": str(folder)}
+    settings["JAX_DISABLE_MOST_OPTIMIZATIONS"] = (
+        "1"  # as in this process: compiles fast
+    )
+    settings["PYTHONPATH"] = os.pathsep.join(filter(None, paths))
+    ran = subprocess.run(
+        [sys.executable, ROOT / "benchmarks" / name, "--quick", "--json", *arguments],
+        env=os.environ | settings,
+        capture_output=True,
+        text=True,
+    )
+    assert ran.returncode == 0, ran.stderr
+    return json.loads(ran.stdout)
+
+
+@pytest.fixture
+def experiment(tmp_path):
+    path = tmp_path / "small.toml"
+    path.write_text(EXPERIMENT, encoding="utf-8")
+    return str(path)
+
+
+def test_input_loads_and_prepares(tmp_path):
+    loader, preparing = quick("input.py", tmp_path)["results"]
+    assert loader["warm, rows/s"] > 0
+    assert preparing["rows"] == 20_000
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["vocabulary.py", "domains.py", "floor.py"])
+def test_steps_are_timed(tmp_path, name):
+    printed = quick(name, tmp_path)
+    assert printed["machine"]["processor"]
+    figures = [v for record in printed["results"] for v in record.values()]
+    assert all(v > 0 for v in figures if isinstance(v, float))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["census.py", "start.py", "peers_census.py"])
+def test_experiments_are_timed(tmp_path, experiment, name):
+    of_peers = PEERS if name == "peers_census.py" else ()
+    (record,) = quick(name, tmp_path, "--experiment", experiment, *of_peers)["results"]
+    assert any(v > 0 for v in record.values() if isinstance(v, float))
+
+
+@pytest.mark.slow
+def test_predict_scores_prepared_and_raw_rows(tmp_path, experiment):
+    (record,) = quick("predict.py", tmp_path, "--experiments", experiment)["results"]
+    assert record["raw rows"] == 3000
+    assert min(record[k] for k in ("prepared", "csv", "parquet")) > 0
+
+
+@pytest.mark.slow
+def test_peers_times_our_step(tmp_path):
+    records = quick("peers.py", tmp_path, *PEERS)
+    assert {r["model"] for r in records} == {"ple", "mmoe"}
+    assert all(r["median"] > 0 for r in records)
+
+
+def test_work_is_counted_as_by_hand(monkeypatch):
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
+    from peers import count, problem
+    from peers.sizes import Size, arrays
+
+    size = Size(11, fields=3, width=5, numbers=2, batch=7, expert_dims=(13,))
+    # Six experts; four pairs of each task's gate; at the first level six of the shared.
+    level_0 = 17 * (6 * 13 + 14) + 14 * 13
+    level_1 = 13 * (6 * 13 + 8) + 8 * 13
+    towers = 2 * (13 * 32 + 32)
+    forward = 2 * (level_0 + level_1 + towers)
+    unneeded = 2 * 2 * (6 * 13 + 14)
+    rows = count.Rows(read=20, moved=33)
+    assert count.work("ple", size, rows).operations == 7 * (3 * forward - unneeded)
+
+    for model in count.MODELS:
+        trainer = trainer_of(
+            problem.experiment_of(model, size), problem.layout_of(size)
+        )
+        trained = trainer.init().trained
+        dense = sum(layer.parameters for layer in count.layers_of(model, size))
+        kept = sum(leaf.size for leaf in jax.tree.leaves(trained["model"]))
+        assert dense == kept
+    ids = arrays(size, 2)["ids"]
+    assert count.rows(ids, size, by_rows=False).moved == 33
+    assert count.rows(ids[:1], size, by_rows=True).moved == sum(
+        len(set(ids[0, :, f].tolist())) for f in range(3)
+    )
