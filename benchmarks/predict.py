@@ -20,7 +20,7 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet as pq
 
-from ple_jax import cli, config, data, predict, run
+from ple_jax import config, data, predict, process, run
 from ple_jax.checkpoint import Checkpoints
 from ple_jax.data._columns import Rows
 from ple_jax.data._loader import in_order
@@ -42,7 +42,7 @@ def main() -> None:
         "--experiments", type=pathlib.Path, nargs="+", default=EXPERIMENTS
     )
     asked = parser.parse_args()
-    cli.keep_compiled()  # as the command does
+    process.keep_compiled()  # as the command does
     rounds, results = 1 if asked.quick else ROUNDS, []
     for path in asked.experiments:
         with tempfile.TemporaryDirectory() as folder:
