@@ -45,6 +45,8 @@ class Train:
             or on the host, which sends them. `auto` is the device where a quarter of
             its memory is enough, unless the host must look at each batch anyhow, as it
             does for tables that are updated by rows on CPU. The batches are the same.
+        compute_dtype: In which precision the model computes, products and activations;
+            parameters, statistics, tables and losses are float32 in any case.
         devices: How many devices share a batch; 0 is all.
         seed: Of the initial parameters, the order of examples, and dropout.
     """
@@ -70,6 +72,7 @@ class Train:
     steps_per_dispatch: int = 32
     eval_batch_size: int = 4096
     data_on: Literal["auto", "device", "host"] = "auto"
+    compute_dtype: Literal["float32", "bfloat16"] = "float32"
     devices: int = 0
     seed: int = 0
 

@@ -243,13 +243,14 @@ class Parts:
         """
         x_key, model_key = jax.random.split(key)
         logits, updated = self.model.apply(
-            {"params": trained["model"], "batch_stats": batch_stats},
-            self._input(trained, batch, x_key),
+            {"params": self._cast(trained["model"]), "batch_stats": batch_stats},
+            self._cast(self._input(trained, batch, x_key)),
             batch.domain,
             True,
             rngs={"dropout": model_key},
             mutable=["batch_stats", "penalties"],
         )
+        logits = logits.astype(jnp.float32)
         each = losses.task_losses(
             logits, batch.labels, batch.observed, batch.weights, self.tasks
         )
@@ -259,11 +260,16 @@ class Parts:
     def score(self, variables: PyTree, batch: Batch) -> jax.Array:  # (B, T) logits
         """Logits outside of training."""
         model = {
-            "params": variables["model"],
+            "params": self._cast(variables["model"]),
             "batch_stats": variables["batch_stats"],
         }
-        x = self._input(variables, batch)
-        return cast(jax.Array, self.model.apply(model, x, batch.domain))
+        x = self._cast(self._input(variables, batch))
+        logits = self.model.apply(model, x, batch.domain)
+        return cast(jax.Array, logits).astype(jnp.float32)
+
+    def _cast(self, tree: PyTree) -> PyTree:
+        """What the model computes with."""
+        return jax.tree.map(lambda x: x.astype(self.train.compute_dtype), tree)
 
     def _input(self, trained, batch, key=None) -> jax.Array:  # (B, D)
         rows = self.tables.lookup(trained["tables"], batch)

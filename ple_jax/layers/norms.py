@@ -54,7 +54,8 @@ class PartitionedNorm(nn.Module):
                 kept.value = updated
         factor = scale[None] * own["scale"] * jax.lax.rsqrt(moments[1] + self.epsilon)
         term = jnp.asarray(bias)[None] + own["bias"]
-        return factor[domain] * (x - moments[0][domain]) + term[domain]
+        normalised = factor[domain] * (x - moments[0][domain]) + term[domain]
+        return normalised.astype(x.dtype)  # statistics have a precision of their own
 
     def _start(self, shape: tuple[int, int]) -> PyTree:
         counts = jnp.zeros((shape[0], 1))

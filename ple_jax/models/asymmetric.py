@@ -124,8 +124,9 @@ class Joined(nn.Module):
         shape = (len(self.visible), self.width)
         bias = self.param("bias", nn.initializers.zeros, shape)
         terms = jnp.einsum("bph,phw->bpw", x[:, bottoms], kernel)
-        member = np.float32(np.arange(len(self.visible))[:, None] == tasks[None])
-        return jnp.einsum("tp,bpw->btw", jnp.asarray(member), terms) + bias[None]
+        member = np.arange(len(self.visible))[:, None] == tasks[None]
+        summed = jnp.einsum("tp,bpw->btw", jnp.asarray(member, terms.dtype), terms)
+        return summed + bias[None]
 
 
 class Activation(nn.Module):

@@ -62,7 +62,8 @@ class MulANN(nn.Module):
         if self.num_domains > 1:
             hidden = MLP(self.discriminator_dims, name="discriminator")(reverse(h))
             guess = nn.Dense(self.num_domains, name="discriminator_head")(hidden)
-            chance = jnp.take_along_axis(nn.log_softmax(guess), domain[:, None], axis=1)
+            guess = nn.log_softmax(guess.astype(jnp.float32))
+            chance = jnp.take_along_axis(guess, domain[:, None], axis=1)
             self.sow("penalties", "domain", -self.discriminator_weight * chance.mean())
         return Towers(self.num_tasks, self.tower_dims, *options, name="towers")(
             h, train

@@ -112,7 +112,9 @@ class Sluice(nn.Module):
     def _sow_penalty(self, name, params):
         kernel = params["Dense_0"]["kernel"]  # (T, D, H)
         cut = kernel.reshape(*kernel.shape[:2], self.subspaces, -1)
-        products = jnp.einsum("tdsi,tdrj->tsrij", cut, cut)
+        products = jnp.einsum(
+            "tdsi,tdrj->tsrij", cut, cut, preferred_element_type=jnp.float32
+        )
         apart = 1 - np.eye(self.subspaces, dtype=np.float32)
         pairs = (products**2).sum(axis=(3, 4)) * apart[None] / 2  # each pair once
         self.sow("penalties", f"{name}_apart", self.orthogonality * pairs.sum())
