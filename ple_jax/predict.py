@@ -1,6 +1,7 @@
 """Scores a file of raw columns with a run: one probability a task, in its order."""
 
 import pathlib
+from collections.abc import Iterator
 
 import jax
 import numpy as np
@@ -10,9 +11,12 @@ import pyarrow.parquet as pq
 from ple_jax import sharding
 from ple_jax.checkpoint import Checkpoints
 from ple_jax.data._columns import Rows
+from ple_jax.data._encode import Encoder
+from ple_jax.data._examples import Examples
 from ple_jax.data._loader import in_order
 from ple_jax.data._read import read
 from ple_jax.evaluate import Scorer
+from ple_jax.feed import ahead
 from ple_jax.run import Run
 from ple_jax.schema import Task
 from ple_jax.state import variables_of
@@ -54,8 +58,7 @@ def predict_file(run: Run, source: str, out: pathlib.Path) -> int:
     kind = pa.schema([(task.name, pa.float32()) for task in tasks])
     partial, rows = out.with_name(out.name + ".partial"), 0
     with pq.ParquetWriter(partial, kind, write_page_checksum=True) as writer:
-        for chunk in read([source], encoder.schema, labels=False):
-            examples = encoder.encode(Rows(chunk, encoder.schema.format), labels=False)
+        for examples in ahead(encoded(source, encoder)):
             batches = in_order(examples, scorer.batch_size)
             logits = scorer.logits(variables, batches)
             columns = [outcome(logits[:, i], task) for i, task in enumerate(tasks)]
@@ -63,6 +66,12 @@ def predict_file(run: Run, source: str, out: pathlib.Path) -> int:
             rows += len(logits)
     partial.replace(out)
     return rows
+
+
+def encoded(source: str, encoder: Encoder) -> Iterator[Examples]:
+    """The rows of a file, some at a time, ready to be scored."""
+    for chunk in read([source], encoder.schema, labels=False):
+        yield encoder.encode(Rows(chunk, encoder.schema.format), labels=False)
 
 
 def outcome(logits: np.ndarray, task: Task) -> np.ndarray:  # (rows,) float32
