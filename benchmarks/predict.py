@@ -31,7 +31,7 @@ from ple_jax.run import Run
 from ple_jax.train import trainer_of
 
 FOLDER = pathlib.Path(__file__).parent.parent / "experiments"
-EXPERIMENTS = [FOLDER / "census_ple.toml", FOLDER / "census_ple_small.toml"]
+EXPERIMENTS = [FOLDER / "census_ple.toml", FOLDER / "census_ple_wide.toml"]
 ROUNDS = 5
 
 

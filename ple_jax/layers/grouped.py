@@ -54,7 +54,8 @@ def by_domain(
     private, rows, ints, domain = jax.tree.map(jnp.asarray, args)
     num_domains = jax.tree.leaves(private)[0].shape[0]
     if num_domains == 1:
-        return function(shared, _at(private, 0), rows, ints)
+        only = jax.tree.map(lambda leaf: jnp.squeeze(leaf, 0), private)
+        return function(shared, only, rows, ints)
     if on_accelerator is None:
         on_accelerator = jax.default_backend() != "cpu"
     blocks = Blocks.of(domain, num_domains)
