@@ -10,6 +10,7 @@ import optax
 
 from ple_jax.config import Train
 from ple_jax.registry import check_known
+from ple_jax.traced import is_off
 from ple_jax.types import PyTree
 
 
@@ -29,7 +30,7 @@ def make_optimizer(
         "sgd": optax.identity,
     }[train.optimizer]()
     parts = [rule]
-    if train.weight_decay:
+    if not is_off(train.weight_decay):
         parts.append(optax.add_decayed_weights(train.weight_decay, is_decayed))
     parts.append(optax.scale_by_learning_rate(learning_rate(train, total_steps)))
     if train.only or any(rate != 1 for rate in rates.values()):
@@ -63,7 +64,7 @@ def check_only(only: Sequence[str], trained: PyTree) -> None:
 
 def clipped(grads: PyTree, norm: float) -> PyTree:
     """Scaled down where the global norm, tables updated by rows included, is above."""
-    if not norm:
+    if is_off(norm):
         return grads
     return optax.clip_by_global_norm(norm).update(grads, optax.EmptyState())[0]
 

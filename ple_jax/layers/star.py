@@ -4,7 +4,9 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from ple_jax.layers.dropout import dropped
 from ple_jax.layers.grouped import PRIVATE, by_domain
+from ple_jax.traced import is_off
 from ple_jax.types import PyTree
 
 
@@ -40,7 +42,7 @@ class StarNetwork(nn.Module):
         shared = self.param("shared", self._shared, x.shape[-1])
         private = self.param(PRIVATE, self._private, x.shape[-1])
         keys: jax.Array | tuple[()] = ()
-        if train and self.dropout_rate and self.has_rng("dropout"):
+        if train and not is_off(self.dropout_rate) and self.has_rng("dropout"):
             split = jax.random.split(self.make_rng("dropout"), len(domain))
             keys = jax.random.key_data(split)  # (B, 2)
         return by_domain(self._network, shared, private, x, keys, domain)
@@ -58,8 +60,7 @@ class StarNetwork(nn.Module):
         if not len(keys):
             return x
         key = jax.random.fold_in(jax.random.wrap_key_data(keys[0]), layer)
-        kept = jax.random.bernoulli(key, 1 - self.dropout_rate, x.shape)
-        return jnp.where(kept, x / (1 - self.dropout_rate), 0)
+        return dropped(key, x, self.dropout_rate)
 
     def _shapes(self, width: int) -> dict[str, tuple[int, int]]:
         widths = (width, *self.dims)

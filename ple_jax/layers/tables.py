@@ -12,6 +12,7 @@ import numpy as np
 
 from ple_jax.registry import check_known
 from ple_jax.schema import Bag, IdColumn, Layout
+from ple_jax.traced import is_off
 from ple_jax.types import Array, Batch
 
 MAX_ROWS = 2**31 - 1  # ids are int32 from end to end
@@ -236,7 +237,7 @@ class Tables:
     def _drop(self, fields: jax.Array, key: jax.Array | None, name: str) -> jax.Array:
         """Whole fields dropped at random, the others scaled up to keep the mean."""
         rate = self.inputs.embedding_dropout_rate
-        if key is None or rate == 0:
+        if key is None or is_off(rate):
             return fields
         key = self._key(key, name)
         kept = jax.random.bernoulli(key, 1 - rate, fields.shape[:2])

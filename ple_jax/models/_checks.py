@@ -5,11 +5,12 @@ from collections.abc import Sequence
 
 from ple_jax.layers.groups import Groups
 from ple_jax.registry import check_known
+from ple_jax.traced import known
 
 
 def at_least(least: int, **values: int) -> None:
     """Raises a ValueError for a value below `least`."""
-    for name, value in values.items():
+    for name, value in known(values).items():
         if value < least:
             raise ValueError(f"{name} must be at least {least}, got {value}.")
 
@@ -23,7 +24,7 @@ def dims(**values: Sequence[int]) -> None:
 
 def rate(**values: float) -> None:
     """Raises a ValueError for a chance outside [0, 1)."""
-    for name, value in values.items():
+    for name, value in known(values).items():
         if not 0 <= value < 1:
             raise ValueError(f"{name} must be in [0, 1), got {value}.")
 
