@@ -46,20 +46,43 @@ class Checkpoints:
         self._manager.close()
 
     def save(
-        self, state: TrainState, progress: dict[str, Any], score: float | None = None
+        self,
+        state: TrainState,
+        progress: dict[str, Any],
+        score: float | None = None,
+        best: PyTree = None,
     ) -> None:
         """Writes in the background; a `score` marks the best checkpoint so far.
 
-        Raises:
-            RuntimeError: Orbax declined, which it says by returning False.
+        Args:
+            state: Of one run, or of replicas, which have their own axis and all of
+                which took as many steps.
+            progress: Ready for JSON.
+            score: Higher is better.
+            best: Of replicas: the best variables of each so far.
         """
-        step = int(state.step)
-        variables = variables_of(state)
-        items = ocp.args.Composite(
-            variables=ocp.args.StandardSave(variables),
-            training=ocp.args.StandardSave(_training(state)),
-            progress=ocp.args.JsonSave(progress),
-        )
+        items = {
+            "variables": ocp.args.StandardSave(variables_of(state)),
+            "training": ocp.args.StandardSave(_training(state)),
+        }
+        if best is not None:
+            items["best"] = ocp.args.StandardSave(best)
+        self._save(int(state.step.max()), items, progress, score)
+
+    def save_variables(
+        self,
+        step: int,
+        variables: PyTree,
+        progress: dict[str, Any],
+        score: float | None,
+    ) -> None:
+        """A checkpoint that can be scored with, but not trained from."""
+        items = {"variables": ocp.args.StandardSave(variables)}
+        self._save(step, items, progress, score)
+
+    def _save(self, step, items, progress, score) -> None:
+        """Raises a RuntimeError where Orbax declines, which it says by a False."""
+        items = ocp.args.Composite(**items, progress=ocp.args.JsonSave(progress))
         metrics = None if score is None else {"score": score}
         if not self._manager.save(step, args=items, metrics=metrics):
             raise RuntimeError(
@@ -80,7 +103,16 @@ class Checkpoints:
         return self.latest if best is None else best
 
     def restore(self, like: TrainState) -> tuple[TrainState, dict[str, Any]]:
-        """The newest state, placed as `like` is, and its progress."""
+        """The newest state, placed as `like` is, and its progress.
+
+        Raises:
+            ValueError: It can only be scored with.
+        """
+        if not (self._manager.directory / str(self.latest) / "training").exists():
+            raise ValueError(
+                f"{self._manager.directory} has no state to train from: replicas are "
+                "resumed together, by --run-dir with the directory that holds them all."
+            )
         items = self._manager.restore(
             self.latest,
             args=ocp.args.Composite(
@@ -90,6 +122,11 @@ class Checkpoints:
             ),
         )
         return _state(like, items.variables, items.training), items.progress
+
+    def restore_best(self, like: PyTree) -> PyTree:
+        """What was saved as `best` last, placed as `like` is."""
+        items = ocp.args.Composite(best=_restored_like(like))
+        return self._manager.restore(self.latest, args=items).best
 
     def restore_variables(self, like: PyTree) -> PyTree:
         """The best checkpoint's variables, placed as `like` is."""

@@ -4,7 +4,8 @@ import argparse
 import os
 import pathlib
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import partial
 
 STOPPED = 130
 
@@ -81,18 +82,22 @@ def parser() -> argparse.ArgumentParser:
 
 TRAIN_HELP = """\
 usage: ple-jax train EXPERIMENT.toml [--run-dir DIR] [--resume] [--data-dir DIR]
-                     [--SECTION.KNOB VALUE ...]
+                     [--SECTION.KNOB VALUE ...] [--sweep.SECTION.KNOB VALUE VALUE ...]
 
 Trains an experiment and writes a run directory: DIR, or else the first of
 runs/EXPERIMENT, runs/EXPERIMENT-2, ... that is free. With --resume, DIR is continued
 where it stopped (and EXPERIMENT.toml may be left out).
+--train.replicas 5 trains five seeds, --sweep.train.learning-rate 1e-3 3e-3 each of the
+values (in the file: lists in a table [sweep]), and the result has mean and spread. What
+keeps the shapes trains as one program, the rest one after another; each replica has a
+run directory of its own in DIR/replicas.
 The knobs, with their values in {name}:
 """
 
 
 def train(asked: argparse.Namespace, rest: list[str]) -> int:
     """`ple-jax train`."""
-    from ple_jax import flags, loop, process, writers
+    from ple_jax import config, flags, loop, sweep, writers
 
     # Not argparse's: it would take a knob's value for it where none is named.
     named = bool(rest) and not rest[0].startswith("-")
@@ -101,23 +106,70 @@ def train(asked: argparse.Namespace, rest: list[str]) -> int:
         name = asked.experiment or "the default experiment"
         print(TRAIN_HELP.format(name=name))
         rest = [*rest, "--help"]
-    tree = tree_of(asked)
-    rest += ["--data.data-dir", asked.data_dir] if asked.data_dir else []
-    experiment, dropped = flags.parse(tree, rest, "ple-jax train EXPERIMENT.toml")
-    if dropped:
-        kind = experiment.model.kind
-        writers.say(f"left out, as {kind!r} has no such options: {', '.join(dropped)}")
-    process.set_up()
-    chosen = opened(asked, experiment)
-    writers.say(f"run directory: {chosen.directory}")
+    rest, more = flags.take_sweep(rest)
+    tree, lists = sweep.taken(tree_of(asked), more)
     try:
-        result = loop.fit(chosen, asked.resume)
+        if asked.resume and not asked.experiment and sweep.is_sweep(tree, lists):
+            if rest or more:
+                raise ValueError("A sweep is resumed as it was: name no knobs.")
+            return several(asked)
+        rest += ["--data.data-dir", asked.data_dir] if asked.data_dir else []
+        flags.check_not_swept(rest, lists)
+        of_kinds = partial(with_flags, tree, rest)
+        experiment = of_kinds({})
+        if sweep.is_sweep(config.to_dict(experiment), lists):
+            return several(asked, sweep.of(of_kinds, lists))
+        return one(asked, experiment)
     except loop.Stopped as stop:
-        again = f"ple-jax train --resume --run-dir {chosen.directory}"
+        again = f"ple-jax train --resume --run-dir {asked.run_dir}"
         writers.say(f"stopped by {stop}; continue with: {again}")
         return STOPPED
+
+
+def with_flags(tree: dict, rest: list[str], kinds: Mapping[str, str]):
+    """The experiment of a file and of flags, with other plugins by section."""
+    from ple_jax import flags, writers
+
+    named = [f"--{section}.kind={kind}" for section, kind in kinds.items()]
+    found, dropped = flags.parse(tree, [*rest, *named], "ple-jax train EXPERIMENT.toml")
+    if dropped:
+        kind, listed = found.model.kind, ", ".join(dropped)
+        writers.say(f"left out, as {kind!r} has no such options: {listed}")
+    return found
+
+
+def one(asked: argparse.Namespace, experiment) -> int:
+    """Trains one run, and shows its table."""
+    from ple_jax import loop, process, writers
+
+    process.set_up()
+    chosen = opened(asked, experiment)
+    asked.run_dir = chosen.directory
+    writers.say(f"run directory: {chosen.directory}")
+    result = loop.fit(chosen, asked.resume)
     for split in ("validation", "test"):
         writers.show(writers.metric_table(split, result[split]["tasks"]))
+    return 0
+
+
+def several(asked: argparse.Namespace, wanted=None) -> int:
+    """Trains a sweep, by default the one recorded, and shows its tables."""
+    from ple_jax import process, run, study, writers
+
+    process.set_up()
+    if asked.resume:
+        directory = resumed(asked)
+        wanted = wanted or study.recorded(directory)
+        chosen = study.open_study(directory, wanted)
+    else:
+        directory = free(asked)
+        chosen = study.create(directory, wanted, run.prepare(wanted.base.data))
+    asked.run_dir = chosen.directory
+    writers.say(f"run directory: {chosen.directory}, {len(chosen.runs)} replicas")
+    result = study.fit(chosen, asked.resume)
+    writers.show(writers.replica_table(result["replicas"]))
+    for split in ("validation", "test"):
+        writers.show(writers.point_table(split, result["points"]))
     return 0
 
 
@@ -142,21 +194,33 @@ def opened(asked: argparse.Namespace, experiment):
     from ple_jax import run
 
     if asked.resume:
-        if not asked.run_dir:
-            raise ValueError("--resume needs --run-dir, the run to continue.")
-        recorded = run.open_run(asked.run_dir)
+        recorded = run.open_run(resumed(asked))
         run.check_same(recorded, experiment)
         return recorded
+    return run.create(free(asked), experiment, run.prepare(experiment.data))
+
+
+def resumed(asked: argparse.Namespace) -> pathlib.Path:
+    """The directory of the run to continue."""
+    if not asked.run_dir:
+        raise ValueError("--resume needs --run-dir, the run to continue.")
+    return asked.run_dir
+
+
+def free(asked: argparse.Namespace) -> pathlib.Path:
+    """The directory of a new run."""
+    from ple_jax import run
+
     directory = asked.run_dir or run.free_directory(asked.experiment.stem)
     run.check_free(directory)
-    return run.create(directory, experiment, run.prepare(experiment.data))
+    return directory
 
 
 def prepare(asked: argparse.Namespace, rest: list[str]) -> int:
     """`ple-jax prepare`."""
-    from ple_jax import config, run, writers
+    from ple_jax import config, run, sweep, writers
 
-    tree = config.load(asked.experiment)
+    tree, _ = sweep.taken(config.load(asked.experiment))
     if asked.data_dir:
         tree.setdefault("data", {})["data_dir"] = asked.data_dir
     experiment = config.from_dict(tree)

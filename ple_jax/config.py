@@ -1,5 +1,6 @@
 """The experiment: frozen dataclasses, read strictly from TOML, overridden by path."""
 
+import copy
 import dataclasses
 import json
 import pathlib
@@ -49,6 +50,8 @@ class Train:
             parameters, statistics, tables and losses are float32 in any case.
         devices: How many devices share a batch; 0 is all.
         seed: Of the initial parameters, the order of examples, and dropout.
+        replicas: How many runs to train together, with seeds from `seed` on; the table
+            has their mean, standard deviation and confidence interval.
     """
 
     epochs: int = 10
@@ -75,6 +78,7 @@ class Train:
     compute_dtype: Literal["float32", "bfloat16"] = "float32"
     devices: int = 0
     seed: int = 0
+    replicas: int = 1
 
     def __post_init__(self):
         of = lambda *names: {name: getattr(self, name) for name in names}
@@ -82,6 +86,7 @@ class Train:
         amounts = of("warmup_steps", "weight_decay", "clip_norm", "patience")
         counts = of("checkpoint_every", "devices", "seed")
         registry.at_least(1, "train", **sizes, temperature=self.temperature)
+        registry.at_least(1, "train", replicas=self.replicas)
         registry.at_least(0, "train", **amounts, **counts)
         registry.rate("train", average_decay=self.average_decay)
         if not self.learning_rate > 0:
@@ -166,6 +171,28 @@ def _plugin(section: str, tree: dict[str, Any], partial: bool) -> Plugin:
     return Plugin(kind, chosen)
 
 
+def with_values(experiment: Experiment, values: Mapping[str, Any]) -> Experiment:
+    """A copy with other values, by dotted path, that no check looks at.
+
+    This is how arrays come to stand in the place of knobs (see `traced.py`); checked
+    values go through `from_dict`.
+    """
+    sections = {s: getattr(experiment, s) for s in (*PLUGINS, *SETTINGS)}
+    for path, value in values.items():
+        section, knob = path.split(".")
+        old = sections[section]
+        new = {"options": {**old.options, knob: value}} if section in PLUGINS else {}
+        sections[section] = _copied(old, new or {knob: value})
+    return Experiment(**sections)
+
+
+def _copied(frozen: Any, fields: Mapping[str, Any]) -> Any:
+    new = copy.copy(frozen)
+    for name, value in fields.items():
+        object.__setattr__(new, name, value)
+    return new
+
+
 def to_dict(experiment: Experiment) -> dict[str, Any]:
     """The resolved experiment as nested dicts of plain values."""
     tree = {
@@ -238,14 +265,15 @@ def to_toml(experiment: Experiment) -> str:
     lines = []
     for section, values in to_dict(experiment).items():
         lines.append(f"[{section}]")
-        lines += [f"{k} = {_toml(v)}" for k, v in values.items() if v is not None]
+        lines += [f"{k} = {toml_value(v)}" for k, v in values.items() if v is not None]
         lines.append("")
     return "\n".join(lines)
 
 
-def _toml(value: Any) -> str:
-    if isinstance(value, list):
-        return f"[{', '.join(map(_toml, value))}]"
+def toml_value(value: Any) -> str:
+    """A plain value as TOML spells it."""
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(map(toml_value, value))}]"
     if isinstance(value, float):
         return repr(value)  # JSON spells infinity otherwise
     # JSON's strings, whole numbers and booleans are TOML's too.

@@ -13,7 +13,7 @@ import numpy as np
 from ple_jax import sharding
 from ple_jax.config import Train
 from ple_jax.data._examples import Examples
-from ple_jax.data._loader import Loader, as_batch
+from ple_jax.data._loader import Loader, Loaders, as_batch
 from ple_jax.train import Trainer
 from ple_jax.types import Batch, Picks
 
@@ -32,7 +32,7 @@ class Feed:
         split: All rows, on every device; None where the host sends batches.
     """
 
-    loader: Loader
+    loader: Loader | Loaders
     train: Train
     mesh: jax.sharding.Mesh
     prepare: Callable[[Batch], Batch]
@@ -63,11 +63,12 @@ class Feed:
         most = self.train.steps_per_dispatch
         fill = lambda leaf: np.resize(leaf, (most, *leaf.shape[1:]))
         whole = batches if count == most else jax.tree.map(fill, batches)
-        return jax.device_put(whole, sharding.of_batches(self.mesh, whole))
+        places = sharding.of_batches(self.mesh, whole, self.loader.axes)
+        return jax.device_put(whole, places)
 
 
 def feed_of(
-    loader: Loader, trainer: Trainer, train: Train, mesh: jax.sharding.Mesh
+    loader: Loader | Loaders, trainer: Trainer, train: Train, mesh: jax.sharding.Mesh
 ) -> Feed:
     """Chooses where the train split lies, and puts it there."""
     on_device = train.data_on == "device" or (

@@ -1,7 +1,8 @@
 """An experiment's knobs as typed flags; the only room that imports tyro."""
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+import tomllib
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Annotated, Any
 
 import tyro
@@ -48,6 +49,50 @@ def parse(
 
 def _given(values: Mapping[str, Any]) -> dict[str, Any]:
     return {k: v for k, v in values.items() if v is not None}
+
+
+def take_sweep(arguments: Sequence[str]) -> tuple[list[str], dict[str, list[Any]]]:
+    """Takes `--sweep.SECTION.KNOB VALUE VALUE ...` out: dotted path -> values.
+
+    Values are written as in TOML; what is none is a string.
+    """
+    rest: list[str] = []
+    lists: dict[str, list[Any]] = {}
+    taking: list[Any] | None = None
+    for argument in arguments:
+        if argument.startswith("--"):
+            flag, equals, value = argument.partition("=")
+            path = flag.removeprefix("--sweep.").replace("-", "_")
+            if not flag.startswith("--sweep."):
+                taking = None
+                rest.append(argument)
+                continue
+            taking = lists.setdefault(path, [])
+            if equals:
+                taking.append(_value(value))
+        elif taking is None:
+            rest.append(argument)
+        else:
+            taking.append(_value(argument))
+    return rest, lists
+
+
+def _value(text: str) -> Any:
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text
+
+
+def check_not_swept(arguments: Sequence[str], paths: Iterable[str]) -> None:
+    """Raises a ValueError where a flag sets a knob that is swept."""
+    given = {a.partition("=")[0].replace("_", "-") for a in arguments}
+    for path in paths:
+        if f"--{path}".replace("_", "-") in given:
+            raise ValueError(
+                f"{path} is swept, so it cannot have one value: use --sweep.{path} to "
+                "give it others."
+            )
 
 
 def _take_kinds(arguments: Sequence[str]) -> tuple[list[str], dict[str, str]]:

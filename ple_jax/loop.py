@@ -3,7 +3,7 @@
 import dataclasses
 import signal
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -12,13 +12,15 @@ import jax.numpy as jnp
 
 from ple_jax import evaluate, sharding, streaming, writers
 from ple_jax.checkpoint import Checkpoints
-from ple_jax.config import Train
+from ple_jax.config import Experiment, Train
 from ple_jax.data._loader import Loader
+from ple_jax.data._store import Prepared
 from ple_jax.evaluate import Scorer
 from ple_jax.feed import Feed, ahead, feed_of
 from ple_jax.run import Run
 from ple_jax.state import TrainState, variables_of
 from ple_jax.train import Trainer, trainer_of
+from ple_jax.types import PyTree
 
 RUN_AHEAD = 2  # dispatches that may wait for the device
 
@@ -59,17 +61,12 @@ def fit(run: Run, resume: bool = False) -> dict[str, Any]:
     Raises:
         Stopped: A signal came; the run can be resumed where it stopped.
         FloatingPointError: The loss is not a finite number.
+        ValueError: It asks for several replicas, which `study.fit` trains.
     """
-    train, mesh = run.experiment.train, sharding.make_mesh(run.experiment.train.devices)
-    sharding.check_batch_size(mesh, train.batch_size)
-    evaluate.check_metric(train.metric, run.data.layout)
-    loader = Loader(
-        run.data.split("train"),
-        train.batch_size,
-        train.seed,
-        sampling=train.sampling,
-        temperature=train.temperature,
-    )
+    if run.experiment.train.replicas > 1:
+        raise ValueError("train.replicas is above 1: study.fit trains several runs.")
+    train, mesh = run.experiment.train, checked_mesh(run.experiment, run.data)
+    loader = loader_of(run)
     trainer = trainer_of(run.experiment, run.data.layout, loader.steps_per_epoch)
     feed = feed_of(loader, trainer, train, mesh)
     scorer = Scorer(trainer.score, mesh, run.data, train.eval_batch_size)
@@ -77,18 +74,14 @@ def fit(run: Run, resume: bool = False) -> dict[str, Any]:
     with Checkpoints(run.checkpoints) as checkpoints, stop_signals() as asked:
         state, progress = start(trainer, mesh, checkpoints, run, resume)
         journal = writers.Journal(run.metrics, int(state.step))
+        save = lambda state, at: checkpoints.save(state, record_of(at, run))
         while not progress.is_finished(train):
-            watch, first = writers.Stopwatch(), progress.step_in_epoch
-            dispatched = steps(trainer, feed, state, progress)
-            for state, progress in dispatched:
-                # The epoch's end is saved below, when it is measured.
-                if progress.step_in_epoch < loader.steps_per_epoch:
-                    if asked or is_due(progress, train):
-                        checkpoints.save(state, record_of(progress, run))
-                    stop_if(asked)
-            trained = (progress.step_in_epoch - first) * train.batch_size
-            speed = trained / watch.seconds
-            record = measured(scorer, state, progress, run, speed)
+            state, progress, speed = epoch(trainer, feed, state, progress, save, asked)
+            check_finite(state.trained, int(state.step))
+            validation = scorer.report(variables_of(state), "validation")
+            record = record_of_epoch(
+                run, int(state.step), progress.epoch, speed, state.stream, validation
+            )
             progress = progress.after_epoch(record["score"])
             record["improved"] = improved = progress.epochs_since_best == 0
             journal.write(record)
@@ -105,6 +98,31 @@ def fit(run: Run, resume: bool = False) -> dict[str, Any]:
     return result
 
 
+def checked_mesh(experiment: Experiment, data: Prepared) -> jax.sharding.Mesh:
+    """The devices of an experiment.
+
+    Raises:
+        ValueError: A batch does not split evenly over them, or there is no such metric.
+    """
+    train = experiment.train
+    mesh = sharding.make_mesh(train.devices)
+    sharding.check_batch_size(mesh, train.batch_size)
+    evaluate.check_metric(train.metric, data.layout)
+    return mesh
+
+
+def loader_of(run: Run) -> Loader:
+    """The batches of the train split."""
+    train = run.experiment.train
+    return Loader(
+        run.data.split("train"),
+        train.batch_size,
+        train.seed,
+        sampling=train.sampling,
+        temperature=train.temperature,
+    )
+
+
 def start(
     trainer: Trainer,
     mesh: jax.sharding.Mesh,
@@ -118,7 +136,12 @@ def start(
     if not resume or checkpoints.latest is None:
         return state, Progress()
     state, record = checkpoints.restore(state)
-    asked = identity(run)
+    check_identity(run, identity(run), record)
+    return state, Progress(**record["progress"])
+
+
+def check_identity(run: Run, asked: dict[str, Any], record: dict[str, Any]) -> None:
+    """Raises a ValueError where a checkpoint is of other data."""
     record = asked | record  # older checkpoints do not tell all
     if changed := [k for k in asked if record[k] != asked[k]]:
         listing = ", ".join(f"{k}: {record[k]!r} -> {asked[k]!r}" for k in changed)
@@ -126,7 +149,6 @@ def start(
             f"{run.directory} cannot be resumed on other data (recorded -> found): "
             f"{listing}."
         )
-    return state, Progress(**record["progress"])
 
 
 def identity(run: Run) -> dict[str, Any]:
@@ -144,6 +166,31 @@ def identity(run: Run) -> dict[str, Any]:
 def record_of(progress: Progress, run: Run) -> dict[str, Any]:
     """What a checkpoint says of the data, ready for JSON."""
     return {**identity(run), "progress": dataclasses.asdict(progress)}
+
+
+def epoch(
+    trainer: Trainer,
+    feed: Feed,
+    state: TrainState,
+    progress: Progress,
+    save: Callable[[TrainState, Progress], None],
+    asked: list[int],
+) -> tuple[TrainState, Progress, float]:
+    """The rest of an epoch; saves within it, where that is due or a signal came.
+
+    Returns:
+        The state and the place at its end, where nothing is saved yet, and the speed in
+        examples a second.
+    """
+    watch, first = writers.Stopwatch(), progress.step_in_epoch
+    dispatched = steps(trainer, feed, state, progress)
+    for state, progress in dispatched:
+        if progress.step_in_epoch < feed.loader.steps_per_epoch:
+            if asked or is_due(progress, feed.train):
+                save(state, progress)
+            stop_if(asked)
+    trained = (progress.step_in_epoch - first) * feed.train.batch_size
+    return state, progress, trained / watch.seconds
 
 
 def steps(
@@ -184,19 +231,21 @@ def stop_if(asked: list[int]) -> None:
         raise Stopped(signal.Signals(asked[0]).name)
 
 
-def measured(
-    scorer: Scorer, state: TrainState, progress: Progress, run: Run, speed: float
+def record_of_epoch(
+    run: Run,
+    step: int,
+    epoch: int,
+    speed: float,
+    stream: streaming.Stream,
+    validation: dict[str, Any],
 ) -> dict[str, Any]:
     """One record of the journal: the epoch in training, and on validation."""
     layout, metric = run.data.layout, run.experiment.train.metric
-    training = streaming.compute(state.stream, layout.tasks, layout.domains)
-    step = int(state.step)
-    check_finite(state, step)
-    validation = scorer.report(variables_of(state), "validation")
+    training = streaming.compute(stream, layout.tasks, layout.domains)
     value = evaluate.chosen_metric(validation, metric)
     return {
         "step": step,
-        "epoch": progress.epoch,
+        "epoch": epoch,
         "examples_per_second": round(speed),
         "loss": sum(streaming.loss_of(t) or 0.0 for t in training["tasks"].values()),
         "metric": value,
@@ -206,11 +255,11 @@ def measured(
     }
 
 
-def check_finite(state: TrainState, step: int) -> None:
+def check_finite(trained: PyTree, step: int) -> None:
     """Raises a FloatingPointError where a parameter is not a finite number."""
     bad = [
         jax.tree_util.keystr(path)
-        for path, leaf in jax.tree.leaves_with_path(state.trained)
+        for path, leaf in jax.tree.leaves_with_path(trained)
         if not bool(jnp.isfinite(leaf).all())
     ]
     if bad:

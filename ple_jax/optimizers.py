@@ -10,6 +10,7 @@ import optax
 
 from ple_jax.config import Train
 from ple_jax.registry import check_known
+from ple_jax.traced import is_off
 from ple_jax.types import PyTree
 
 
@@ -30,7 +31,7 @@ def make_optimizer(
         "sgd": optax.identity,
     }[train.optimizer]()
     parts = [rule]
-    if train.weight_decay:
+    if not is_off(train.weight_decay):
         parts.append(optax.add_decayed_weights(train.weight_decay, is_decayed))
     parts.append(optax.scale_by_learning_rate(learning_rate(train, total_steps)))
     others = {name: rate for name, rate in rates.items() if rate != 1}
@@ -80,7 +81,7 @@ def clipped(grads: PyTree, norm: float, only: Sequence[str] = ()) -> PyTree:
     Tables updated by rows are in that norm; what `only` leaves alone is not, and keeps
     its gradient. That of a frozen table is zero.
     """
-    if not norm:
+    if is_off(norm):
         return grads
     moved = lambda path, _: is_moved(names_of(path), only)
     mask = jax.tree_util.tree_map_with_path(moved, grads)

@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterable, Mapping
 from types import ModuleType
 from typing import Any, NamedTuple
 
+from ple_jax.traced import known
+
 
 def available(package: str) -> list[str]:
     """Names of the plugins in `package`; a leading underscore hides a file."""
@@ -59,7 +61,8 @@ def rate(section: str = "", /, **values: float) -> None:
 
 
 def _paths(section: str, values: Mapping[str, float]) -> Iterable[tuple[str, float]]:
-    return ((f"{section}.{k}" if section else k, v) for k, v in values.items())
+    named = known(values).items()
+    return ((f"{section}.{k}" if section else k, v) for k, v in named)
 
 
 class Option(NamedTuple):

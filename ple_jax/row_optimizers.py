@@ -19,6 +19,7 @@ from ple_jax.config import Train
 from ple_jax.layers import touched
 from ple_jax.layers.tables import Tables, take
 from ple_jax.optimizers import is_moved
+from ple_jax.traced import is_off
 from ple_jax.types import Batch, PyTree
 
 ADAGRAD_START, ADAGRAD_EPS = 0.1, 1e-7  # those of optax.scale_by_rss
@@ -116,7 +117,7 @@ def frozen() -> RowOptimizer:
 
 def _moved(table, rows, direction, rate, weight_decay):
     """The rows moved against `direction`, with decoupled weight decay."""
-    if weight_decay:
+    if not is_off(weight_decay):
         direction = direction + weight_decay * _at(table, rows)
     return table.at[rows].add(-rate * direction, mode="drop", indices_are_sorted=True)
 
@@ -230,7 +231,7 @@ def row_updates(
         ValueError: Updates by rows and a moving average are both asked for.
     """
     inputs = tables.inputs
-    if inputs.update == "rows" and train.average_decay:
+    if inputs.update == "rows" and not is_off(train.average_decay):
         raise ValueError(
             "A moving average (train.average_decay) walks over whole tables at each "
             "step, so inputs.update cannot be 'rows' with it; use 'auto' or 'dense'."
@@ -250,4 +251,4 @@ def by_rows(rows: int, update: str, train: Train) -> bool:
     if update != "auto":
         return update == "rows"
     least = AUTO_ROWS.get(jax.default_backend(), AUTO_ROWS_ELSEWHERE)
-    return rows >= least and not train.average_decay
+    return rows >= least and is_off(train.average_decay)

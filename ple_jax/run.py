@@ -5,7 +5,7 @@ import json
 import pathlib
 from typing import Any
 
-from ple_jax import config, data, writers
+from ple_jax import config, data, sweep, writers
 from ple_jax.config import Experiment, Plugin
 from ple_jax.data._prepare import prepare as data_prepare
 from ple_jax.data._prepare import prepared
@@ -13,6 +13,7 @@ from ple_jax.data._store import Prepared
 
 EXPERIMENT, DATA, CHECKPOINTS = "experiment.toml", "data", "checkpoints"
 METRICS, RESULT = "metrics.jsonl", "result.json"
+REPLICAS = "replicas"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,12 +41,23 @@ class Run:
         """The journal of epochs."""
         return self.directory / METRICS
 
-    def write_result(self, result: dict[str, Any]) -> None:
-        """Replaces the final table, at once or not at all."""
+    @property
+    def result(self) -> dict[str, Any] | None:
+        """The final table; None before the end."""
         path = self.directory / RESULT
-        partial = path.with_suffix(".partial")
-        partial.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
-        partial.replace(path)
+        return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
+
+    def write_result(self, result: dict[str, Any]) -> None:
+        """Replaces the final table."""
+        write_result(self.directory, result)
+
+
+def write_result(directory: pathlib.Path, result: dict[str, Any]) -> None:
+    """Replaces the final table of a directory, at once or not at all."""
+    path = directory / RESULT
+    partial = path.with_suffix(".partial")
+    partial.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+    partial.replace(path)
 
 
 def prepare(plugin: Plugin, out: pathlib.Path | None = None) -> Prepared:
@@ -103,9 +115,16 @@ def open_run(directory: pathlib.Path) -> Run:
     """An existing run directory.
 
     Raises:
-        ValueError: It is none, or its data set is damaged.
+        ValueError: It is none, or one of several replicas, or its data set is damaged.
     """
-    experiment = config.from_dict(config.load(experiment_file(directory)))
+    tree = config.load(experiment_file(directory))
+    if sweep.is_sweep(tree):
+        names = sorted(p.name for p in (directory / REPLICAS).iterdir())
+        raise ValueError(
+            f"{directory} holds {len(names)} replicas, each a run directory: name one "
+            f"in {directory / REPLICAS}: {', '.join(names)}."
+        )
+    experiment = config.from_dict(tree)
     return Run(directory, experiment, Prepared.open(directory / DATA))
 
 

@@ -19,9 +19,15 @@ def make_mesh(devices: int | None = None) -> Mesh:
     )
 
 
-def of_batches(mesh: Mesh, batches: PyTree, steps: bool = True) -> PyTree:
-    """Examples split over the devices; behind the axis of steps, if there is one."""
-    spec = P(None, DATA) if steps else P(DATA)
+def of_batches(mesh: Mesh, batches: PyTree, steps: int = 1) -> PyTree:
+    """Examples split over the devices.
+
+    Args:
+        mesh: The devices.
+        batches: What to place.
+        steps: How many axes are before that of examples: of steps, and of replicas.
+    """
+    spec = P(*[None] * steps, DATA)
 
     def place(path, leaf):
         # The rows that a batch touches are those of all its examples.
@@ -31,17 +37,20 @@ def of_batches(mesh: Mesh, batches: PyTree, steps: bool = True) -> PyTree:
     return jax.tree_util.tree_map_with_path(place, batches)
 
 
-def of_state(mesh: Mesh, state: PyTree) -> PyTree:
+def of_state(mesh: Mesh, state: PyTree, replicas: bool = False) -> PyTree:
     """Each array's place, by its path.
 
-    Tables, and what optimizers keep of them, by rows; all else on every device.
+    Tables, and what optimizers keep of them, by rows; all else on every device. The
+    leading axis of `replicas` is not split. One device has no other place than P():
+    a step gives that back, and another would compile it anew.
     """
+    before = int(replicas)
 
     def place(path, leaf):
         of_table = {"tables", "row_state"} & set(names(path))
-        rows = leaf.shape[0] if leaf.ndim else math.inf
-        split = of_table and rows % mesh.size == 0
-        return NamedSharding(mesh, P(DATA) if split else P())
+        rows = leaf.shape[before] if leaf.ndim > before else math.inf
+        split = of_table and mesh.size > 1 and rows % mesh.size == 0
+        return NamedSharding(mesh, P(*[None] * before, DATA) if split else P())
 
     return jax.tree_util.tree_map_with_path(place, state)
 

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from ple_jax import streaming
 from ple_jax.domains import OfOneDomain
 from ple_jax.layers.tables import Tables
+from ple_jax.traced import is_off
 from ple_jax.types import PyTree
 
 
@@ -57,7 +58,7 @@ def moving_average(state: TrainState, trained: PyTree, decay: float) -> PyTree:
     The lower decay at the start lets the average forget the initial values. What does
     not move keeps its average to the bit.
     """
-    if not decay:
+    if is_off(decay):
         return ()
     t = state.step.astype(jnp.float32)
     keep = jnp.minimum(decay, (1 + t) / (10 + t))

@@ -16,6 +16,7 @@ from ple_jax.optimizers import check_only, clipped, learning_rate, make_optimize
 from ple_jax.row_optimizers import RowUpdates
 from ple_jax.schema import Layout, Task
 from ple_jax.state import TrainState, init_variables, moving_average
+from ple_jax.traced import is_off
 from ple_jax.types import Batch, Picks, PyTree
 from ple_jax.weightings._base import Clock, Weighting
 
@@ -36,6 +37,22 @@ def trainer_of(
     experiment: Experiment, layout: Layout, steps_per_epoch: int = 1
 ) -> Trainer:
     """The pure functions of an experiment on a data set of this layout."""
+    return jitted(parts_of(experiment, layout, steps_per_epoch))
+
+
+def jitted(parts: "Parts") -> Trainer:
+    """The pure functions of a step made of these parts."""
+    return Trainer(
+        jax.jit(parts.init),
+        jax.jit(parts.steps, donate_argnums=0),
+        jax.jit(parts.score),
+        parts.rows.prepared,
+        parts.rows.on_host,
+    )
+
+
+def parts_of(experiment: Experiment, layout: Layout, steps_per_epoch: int) -> "Parts":
+    """What a step of an experiment is made of."""
 
     def model_of(num_domains: int) -> nn.Module:
         return models.build(
@@ -51,18 +68,23 @@ def trainer_of(
     train, tables = experiment.train, Tables(layout, experiment.inputs)
     alone = model_of(1) if is_one_domain(train) else None
     model = model_of(len(layout.domains))
-    return make_trainer(model, tables, weighting, train, steps_per_epoch, alone)
+    return make_parts(model, tables, weighting, train, steps_per_epoch, alone)
 
 
-def make_trainer(
+def make_trainer(*args, **options) -> Trainer:
+    """As `make_parts`, jitted."""
+    return jitted(make_parts(*args, **options))
+
+
+def make_parts(
     model: nn.Module,
     tables: Tables,
     weighting: Weighting,
     train: Train,
     steps_per_epoch: int,
     alone: nn.Module | None = None,
-) -> Trainer:
-    """Joins a model, its input, a weighting and an optimizer into `Trainer`.
+) -> "Parts":
+    """Joins a model, its input, a weighting and an optimizer.
 
     Args:
         model: What is trained.
@@ -78,15 +100,7 @@ def make_trainer(
     rate = learning_rate(train, total_steps)
     rows = row_optimizers.row_updates(tables, train, rate)
     parts = Parts(model, tables, weighting, train, tx, rows, steps_per_epoch)
-    if alone is not None:
-        parts = parts.by_domain(alone)
-    return Trainer(
-        jax.jit(parts.init),
-        jax.jit(parts.steps, donate_argnums=0),
-        jax.jit(parts.score),
-        rows.prepared,
-        rows.on_host,
-    )
+    return parts if alone is None else parts.by_domain(alone)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -128,7 +142,8 @@ class Parts:
         averaged = {"model": variables["model"], "tables": variables["tables"]}
         trained = averaged | {"weighting": params}
         check_only(self.train.only, trained)
-        average = jax.tree.map(jnp.copy, averaged) if self.train.average_decay else ()
+        off = is_off(self.train.average_decay)
+        average = () if off else jax.tree.map(jnp.copy, averaged)
         return TrainState(
             step=jnp.zeros((), jnp.int32),
             trained=trained,

@@ -75,9 +75,34 @@ def epoch_line(record: dict[str, Any], epochs: int) -> str:
     )
 
 
+def replicas_line(records: list[dict[str, Any]], epochs: int) -> str:
+    """An epoch of several replicas in one line, as of one: their means."""
+    tasks = [r["validation"]["tasks"] for r in records]
+    scores = "  ".join(
+        f"{name} {headline(m)} {_number(_mean(t[name][headline(m)] for t in tasks))}"
+        for name, m in tasks[0].items()
+    )
+    return (
+        f"epoch {records[0]['epoch'] + 1:>3}/{epochs}  {len(records)} replicas  "
+        f"loss {_number(_mean(r['loss'] for r in records))}  validation {scores}  "
+        f"{sum(r['examples_per_second'] for r in records):>9,.0f} examples/s  "
+        f"best: {sum(r['improved'] for r in records)}"
+    )
+
+
+def _mean(values: Iterable[float | None]) -> float | None:
+    known = [v for v in values if v is not None]
+    return sum(known) / len(known) if known else None
+
+
 def _headline(measured: dict[str, Any]) -> str:
-    name = "auc_roc" if "auc_roc" in measured else "rmse"
+    name = headline(measured)
     return f"{name} {_number(measured[name])}"
+
+
+def headline(measured: dict[str, Any]) -> str:
+    """The one metric of a task that is shown where there is room for one."""
+    return "auc_roc" if "auc_roc" in measured else "rmse"
 
 
 def _number(value: float | int | None) -> str:
@@ -104,6 +129,46 @@ def grid(title: str, columns: Iterable[str], rows: Iterable[Iterable[str]]) -> T
     for row in rows:
         table.add_row(*row)
     return table
+
+
+def replica_table(results: dict[str, dict[str, Any]]) -> Table:
+    """One row a replica: its best epoch, and each task's headline on both splits."""
+    splits = ("validation", "test")
+    measured = [r for r in results.values() if "test" in r]
+    tasks = measured[0]["test"]["tasks"] if measured else {}
+    columns = [(s, t, headline(m)) for s in splits for t, m in tasks.items()]
+    rows = [
+        [
+            name,
+            _number(r["epochs"]),
+            _number(r["step"]) if r["step"] else "none",
+            *(_number(r[s]["tasks"][t][m]) if s in r else "" for s, t, m in columns),
+            f"diverged before step {r['diverged']:,}" if "diverged" in r else "",
+        ]
+        for name, r in results.items()
+    ]
+    titles = [f"{s} {m}/{t}" for s, t, m in columns]
+    return grid("replicas", ["replica", "epochs", "best step", *titles, ""], rows)
+
+
+def point_table(split: str, points: dict[str, dict[str, Any]]) -> Table:
+    """One row a point, task and metric: mean, spread, and confidence interval."""
+    rows = [
+        [
+            point or "all",
+            task,
+            name,
+            f"{m['replicas']}",
+            _number(m["mean"]),
+            _number(m["standard_deviation"]),
+            "" if m["interval"] is None else " to ".join(map(_number, m["interval"])),
+        ]
+        for point, splits in points.items()
+        for task, metrics in splits[split].items()
+        for name, m in metrics.items()
+    ]
+    columns = ["point", "task", "metric", "n", "mean", "deviation", "95 % interval"]
+    return grid(f"{split}, over replicas", columns, rows)
 
 
 def prepared_table(prepared: Any) -> Table:

@@ -10,11 +10,11 @@ import pytest
 ROOT = pathlib.Path(__file__).parent.parent / "ple_jax"
 # A room imports only from rooms of a lower number, or from itself.
 FLOORS = [
-    {"types", "registry", "schema"},
-    {"config", "typed", "layers", "losses", "metrics", "streaming", "writers"},
+    {"types", "registry", "schema", "traced"},
+    {"config", "sweep", "typed", "layers", "losses", "metrics", "streaming", "writers"},
     {"models", "weightings", "data", "domains", "optimizers", "row_optimizers"},
     {"sharding", "checkpoint", "state", "train", "feed", "evaluate", "run", "process"},
-    {"loop", "predict"},
+    {"loop", "predict", "replicas", "replica_loop", "study"},
     {"cli", "flags", "__main__", "__init__"},
 ]
 HOMES = {

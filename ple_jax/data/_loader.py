@@ -1,6 +1,6 @@
 """Batches: batch k of epoch e is a pure function of (seed, e, k)."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
@@ -44,6 +44,8 @@ class Loader:
         self._share = batch_size // processes
         self._first = number * self._share
 
+    axes = 1  # before that of examples: of steps
+
     @property
     def steps_per_epoch(self) -> int:
         """Whole batches in an epoch."""
@@ -58,6 +60,24 @@ class Loader:
         start = (first + np.arange(count))[:, None] * self.batch_size + self._first
         place = start + np.arange(self._share)[None]
         return self._order(place.ravel(), epoch).reshape(place.shape)
+
+
+class Loaders:
+    """The batches of several loaders of one split, side by side."""
+
+    axes = 2  # before that of examples: of steps, and of loaders
+
+    def __init__(self, each: Sequence[Loader]):
+        self.each, self.examples = tuple(each), each[0].examples
+        self.steps_per_epoch = each[0].steps_per_epoch
+
+    def batches(self, epoch: int, first: int, count: int) -> Batch:
+        """As of a loader, with leading axes (count, loaders, B)."""
+        return taken(self.examples, self.rows(epoch, first, count))
+
+    def rows(self, epoch: int, first: int, count: int) -> np.ndarray:
+        """As of a loader: (count, loaders, B)."""
+        return np.stack([one.rows(epoch, first, count) for one in self.each], axis=1)
 
 
 def taken(examples: Examples, rows: np.ndarray) -> Batch:

@@ -9,6 +9,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ple_jax.layers.dropout import Dropout
+
 
 @dataclasses.dataclass(frozen=True)
 class Routing:
@@ -98,7 +100,7 @@ class MLP(nn.Module):
             if self.batch_norm:
                 x = nn.BatchNorm(use_running_average=not self.train)(x)
             x = nn.relu(x)
-            x = nn.Dropout(self.dropout_rate, deterministic=not self.train)(x)
+            x = Dropout(self.dropout_rate, deterministic=not self.train)(x)
         return x
 
 

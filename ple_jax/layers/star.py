@@ -4,7 +4,9 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from ple_jax.layers.dropout import dropped
 from ple_jax.layers.grouped import PRIVATE, by_domain, dropout_key, dropout_keys
+from ple_jax.traced import is_off
 from ple_jax.types import PyTree
 
 
@@ -39,7 +41,7 @@ class StarNetwork(nn.Module):
         """Each example through its own domain's network."""
         shared = self.param("shared", self._shared, x.shape[-1])
         private = self.param(PRIVATE, self._private, x.shape[-1])
-        drops = train and self.dropout_rate
+        drops = train and not is_off(self.dropout_rate)
         keys = dropout_keys(self, len(domain)) if drops else ()
         return by_domain(self._network, shared, private, x, keys, domain)
 
@@ -56,8 +58,7 @@ class StarNetwork(nn.Module):
         if not len(keys):
             return x
         key = jax.random.fold_in(dropout_key(keys), layer)
-        kept = jax.random.bernoulli(key, 1 - self.dropout_rate, x.shape)
-        return jnp.where(kept, x / (1 - self.dropout_rate), 0)
+        return dropped(key, x, self.dropout_rate)
 
     def _shapes(self, width: int) -> dict[str, tuple[int, int]]:
         widths = (width, *self.dims)

@@ -13,6 +13,7 @@ import numpy as np
 from ple_jax.layers.touched import changed
 from ple_jax.registry import at_least, check_known, rate
 from ple_jax.schema import Bag, IdColumn, Layout
+from ple_jax.traced import is_off
 from ple_jax.types import Array, Batch
 
 MAX_ROWS = 2**31 - 1  # ids are int32 from end to end
@@ -234,12 +235,12 @@ class Tables:
 
     def _drop(self, fields: jax.Array, key: jax.Array | None, name: str) -> jax.Array:
         """Whole fields dropped at random, the others scaled up to keep the mean."""
-        keep = 1 - self.inputs.embedding_dropout_rate
-        if key is None or keep == 1:
+        chance = self.inputs.embedding_dropout_rate
+        if key is None or is_off(chance):
             return fields
         key = self._key(key, name)
-        kept = jax.random.bernoulli(key, keep, fields.shape[:2])
-        return fields * (kept / keep)[:, :, None]
+        kept = jax.random.bernoulli(key, 1 - chance, fields.shape[:2])
+        return fields * (kept / (1 - chance))[:, :, None]
 
     @cached_property
     def width(self) -> int:

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ple_jax.layers.dropout import Dropout
 from ple_jax.layers.experts import MLP, Towers, stack
 from ple_jax.models import _checks
 
@@ -141,7 +142,7 @@ class Activation(nn.Module):
         """(B, H) -> (B, H)."""
         if self.batch_norm:
             x = nn.BatchNorm(use_running_average=not self.train)(x)
-        return nn.Dropout(self.dropout_rate, deterministic=not self.train)(nn.relu(x))
+        return Dropout(self.dropout_rate, deterministic=not self.train)(nn.relu(x))
 
 
 build = Asymmetric

@@ -1,0 +1,132 @@
+"""What does a step of several replicas cost, beside as many steps of lone runs?
+
+    python benchmarks/replicas.py
+
+A small PLE on synthetic data that lies on the device, batches of 256 examples. R
+replicas, which differ in their seeds, take a step as one program; R lone runs take one
+each, one after another. The ways take turns; the table shows medians of a step, taken
+as the mean over a dispatch of several.
+"""
+
+import argparse
+import json
+import pathlib
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+
+import jax
+
+from ple_jax import config, replicas, sharding, writers
+from ple_jax.data import synthetic
+from ple_jax.data._loader import Loader, Loaders
+from ple_jax.data._prepare import prepare
+from ple_jax.feed import feed_of
+from ple_jax.train import Trainer, trainer_of
+
+DISPATCH = 8  # steps
+
+
+def main() -> None:
+    """Prints one line for each number of replicas."""
+    parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
+    parser.add_argument("--replicas", type=int, nargs="+", default=[1, 2, 4, 8, 16])
+    parser.add_argument("--turns", type=int, default=15)
+    parser.add_argument("--batch-size", type=int, default=256)
+    parser.add_argument("--quick", action="store_true", help="few replicas and turns")
+    parser.add_argument("--json", action="store_true")
+    asked = parser.parse_args()
+    if asked.quick:
+        asked.replicas, asked.turns = [1, 2], 2
+    with tempfile.TemporaryDirectory() as folder:
+        data = prepare(
+            synthetic.build(examples=20_000), pathlib.Path(folder) / "prepared"
+        )
+        ways = {0: lone(data, asked.batch_size)}
+        ways |= {r: together(data, asked.batch_size, r) for r in asked.replicas}
+        medians = in_turn(ways, asked.turns)
+    rows = [
+        {
+            "replicas": r,
+            "together": medians[r],
+            "lone": r * medians[0],
+            "ratio": medians[r] / (r * medians[0]),
+        }
+        for r in asked.replicas
+    ]
+    if asked.json:
+        result = {"batch": asked.batch_size, "milliseconds": rows}
+        print(json.dumps(result, indent=2))
+        return
+    lines = [
+        [str(r["replicas"]), *(f"{r[c]:.2f}" for c in ("together", "lone", "ratio"))]
+        for r in rows
+    ]
+    columns = ["replicas", "one program", "lone steps", "ratio"]
+    writers.show(writers.grid("ms a step of all", columns, lines))
+
+
+def experiment_of(batch_size: int, seed: int = 0) -> config.Experiment:
+    """A small PLE."""
+    return config.from_dict(
+        {
+            "model": {"kind": "ple", "expert_dims": [32], "tower_dims": [16]},
+            "train": {
+                "batch_size": batch_size,
+                "steps_per_dispatch": DISPATCH,
+                "data_on": "device",
+                "devices": 1,
+                "seed": seed,
+            },
+        }
+    )
+
+
+def lone(data, batch_size: int) -> Callable[[], float]:
+    """Steps of a lone run."""
+    experiment = experiment_of(batch_size)
+    loader = Loader(data.split("train"), batch_size, 0)
+    return case(trainer_of(experiment, data.layout), loader, experiment)
+
+
+def together(data, batch_size: int, count: int) -> Callable[[], float]:
+    """Steps of so many replicas."""
+    experiments = [experiment_of(batch_size, seed) for seed in range(count)]
+    split = data.split("train")
+    loader = Loaders([Loader(split, batch_size, seed) for seed in range(count)])
+    trainer = replicas.trainer_of(experiments, data.layout)
+    return case(trainer, loader, experiments[0])
+
+
+def case(trainer: Trainer, loader, experiment) -> Callable[[], float]:
+    """A function that runs a dispatch and says how many milliseconds a step took."""
+    mesh = sharding.make_mesh(1)
+    feed = feed_of(loader, trainer, experiment.train, mesh)
+    batches, count = next(feed.chunks(0, 0))
+    several = isinstance(loader, Loaders)
+    places = sharding.of_state(mesh, jax.eval_shape(trainer.init), several)
+    state = [jax.device_put(trainer.init(), places)]
+
+    def run() -> float:
+        start = time.perf_counter()
+        state[0], done = trainer.steps(state[0], batches, count)
+        done.block_until_ready()
+        return 1e3 * (time.perf_counter() - start) / count
+
+    return run
+
+
+def in_turn(ways: dict, turns: int) -> dict:
+    """The median of each way's turns, after two to warm up."""
+    taken: dict = {name: [] for name in ways}
+    for turn in range(turns + 2):
+        for name, run in ways.items():
+            milliseconds = run()
+            if turn > 1:
+                taken[name].append(milliseconds)
+    return {name: statistics.median(each) for name, each in taken.items()}
+
+
+if __name__ == "__main__":
+    main()
