@@ -8,17 +8,14 @@ each, one after another. The ways take turns; the table shows medians of a step,
 as the mean over a dispatch of several.
 """
 
-import argparse
-import json
 import pathlib
-import statistics
 import tempfile
-import time
 from collections.abc import Callable
 
+import _measure
 import jax
 
-from ple_jax import config, replicas, sharding, writers
+from ple_jax import config, replicas, sharding
 from ple_jax.data import synthetic
 from ple_jax.data._loader import Loader, Loaders
 from ple_jax.data._prepare import prepare
@@ -30,12 +27,10 @@ DISPATCH = 8  # steps
 
 def main() -> None:
     """Prints one line for each number of replicas."""
-    parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
+    parser = _measure.command(__doc__)
     parser.add_argument("--replicas", type=int, nargs="+", default=[1, 2, 4, 8, 16])
     parser.add_argument("--turns", type=int, default=15)
     parser.add_argument("--batch-size", type=int, default=256)
-    parser.add_argument("--quick", action="store_true", help="few replicas and turns")
-    parser.add_argument("--json", action="store_true")
     asked = parser.parse_args()
     if asked.quick:
         asked.replicas, asked.turns = [1, 2], 2
@@ -45,26 +40,19 @@ def main() -> None:
         )
         ways = {0: lone(data, asked.batch_size)}
         ways |= {r: together(data, asked.batch_size, r) for r in asked.replicas}
-        medians = in_turn(ways, asked.turns)
-    rows = [
+        taken = _measure.medians(_measure.in_turn(ways, asked.turns, warm_up=2))
+    step = {way: 1e3 * seconds / DISPATCH for way, seconds in taken.items()}
+    results = [
         {
             "replicas": r,
-            "together": medians[r],
-            "lone": r * medians[0],
-            "ratio": medians[r] / (r * medians[0]),
+            "one program": step[r],
+            "lone steps": r * step[0],
+            "ratio": step[r] / (r * step[0]),
         }
         for r in asked.replicas
     ]
-    if asked.json:
-        result = {"batch": asked.batch_size, "milliseconds": rows}
-        print(json.dumps(result, indent=2))
-        return
-    lines = [
-        [str(r["replicas"]), *(f"{r[c]:.2f}" for c in ("together", "lone", "ratio"))]
-        for r in rows
-    ]
-    columns = ["replicas", "one program", "lone steps", "ratio"]
-    writers.show(writers.grid("ms a step of all", columns, lines))
+    title = f"ms a step of all, batch {asked.batch_size}"
+    _measure.show(title, results, asked.json)
 
 
 def experiment_of(batch_size: int, seed: int = 0) -> config.Experiment:
@@ -83,14 +71,14 @@ def experiment_of(batch_size: int, seed: int = 0) -> config.Experiment:
     )
 
 
-def lone(data, batch_size: int) -> Callable[[], float]:
+def lone(data, batch_size: int) -> Callable:
     """Steps of a lone run."""
     experiment = experiment_of(batch_size)
     loader = Loader(data.split("train"), batch_size, 0)
     return case(trainer_of(experiment, data.layout), loader, experiment)
 
 
-def together(data, batch_size: int, count: int) -> Callable[[], float]:
+def together(data, batch_size: int, count: int) -> Callable:
     """Steps of so many replicas."""
     experiments = [experiment_of(batch_size, seed) for seed in range(count)]
     split = data.split("train")
@@ -99,33 +87,21 @@ def together(data, batch_size: int, count: int) -> Callable[[], float]:
     return case(trainer, loader, experiments[0])
 
 
-def case(trainer: Trainer, loader, experiment) -> Callable[[], float]:
-    """A function that runs a dispatch and says how many milliseconds a step took."""
+def case(trainer: Trainer, loader, experiment) -> Callable:
+    """A function that runs a dispatch from where the last one stopped."""
     mesh = sharding.make_mesh(1)
     feed = feed_of(loader, trainer, experiment.train, mesh)
     batches, count = next(feed.chunks(0, 0))
     several = isinstance(loader, Loaders)
     places = sharding.of_state(mesh, jax.eval_shape(trainer.init), several)
-    state = [jax.device_put(trainer.init(), places)]
+    state = jax.device_put(trainer.init(), places)
 
-    def run() -> float:
-        start = time.perf_counter()
-        state[0], done = trainer.steps(state[0], batches, count)
-        done.block_until_ready()
-        return 1e3 * (time.perf_counter() - start) / count
+    def run():
+        nonlocal state
+        state, done = trainer.steps(state, batches, count)
+        return done
 
     return run
-
-
-def in_turn(ways: dict, turns: int) -> dict:
-    """The median of each way's turns, after two to warm up."""
-    taken: dict = {name: [] for name in ways}
-    for turn in range(turns + 2):
-        for name, run in ways.items():
-            milliseconds = run()
-            if turn > 1:
-                taken[name].append(milliseconds)
-    return {name: statistics.median(each) for name, each in taken.items()}
 
 
 if __name__ == "__main__":

@@ -64,7 +64,9 @@ def test_input_loads_and_prepares(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["vocabulary.py", "domains.py", "floor.py"])
+@pytest.mark.parametrize(
+    "name", ["vocabulary.py", "domains.py", "floor.py", "replicas.py"]
+)
 def test_steps_are_timed(tmp_path, name):
     printed = quick(name, tmp_path)
     assert printed["machine"]["processor"]
