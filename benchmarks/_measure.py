@@ -3,6 +3,7 @@
 import argparse
 import gc
 import json
+import math
 import os
 import pathlib
 import platform
@@ -43,14 +44,21 @@ def seconds(function: Callable[..., Any], *args: Any) -> float:
 
 
 def in_turn(
-    ways: Mapping[Name, Callable[[], Any]], rounds: int, warm_up: int = 1
+    ways: Mapping[Name, Callable[[], Any]],
+    rounds: int,
+    warm_up: int = 1,
+    within: float = math.inf,
 ) -> dict[Name, list[float]]:
     """Seconds of each way's calls, after some to warm up.
 
     The ways take turns, so that whatever else the machine does falls on all alike.
+    After `within` seconds, compiling included, no further turn starts but the first.
     """
+    end = time.monotonic() + within
     taken: dict[Name, list[float]] = {name: [] for name in ways}
     for turn in range(warm_up + rounds):
+        if turn > warm_up and time.monotonic() > end:
+            break
         for name, way in ways.items():
             time_taken = seconds(way)
             if turn >= warm_up:

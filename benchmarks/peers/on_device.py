@@ -21,6 +21,7 @@ from ple_jax.train import Trainer, trainer_of
 from ple_jax.types import Batch
 
 Record = _measure.Record
+WITHIN = 25  # seconds, of one case; its first turn in any event
 Rates = dict[str, float]  # dtype -> operations a second; "copy" -> bytes a second
 
 
@@ -107,7 +108,7 @@ def step_records(size: Size, steps: int, rounds: int, rates: Rates) -> list[Reco
         for model in count.MODELS
         for dtype in dtypes()
     }
-    taken = _measure.medians(_measure.in_turn(ways, rounds))
+    taken = _measure.medians(_measure.in_turn(ways, rounds, within=WITHIN))
     updated = by_rows(size.fields * size.rows, "auto", Train())
     rows = count.rows(batches.ids[:1], size, updated)
     return [
