@@ -1,17 +1,21 @@
 """What the scripts share: taking turns, facts of the machine, and showing results."""
 
 import argparse
+import gc
 import json
+import math
 import os
 import pathlib
 import platform
 import resource
 import statistics
 import time
+import traceback
 from collections.abc import Callable, Hashable, Mapping
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import jax
+from rich.table import Table
 
 from ple_jax import process, writers
 
@@ -40,14 +44,21 @@ def seconds(function: Callable[..., Any], *args: Any) -> float:
 
 
 def in_turn(
-    ways: Mapping[Name, Callable[[], Any]], rounds: int, warm_up: int = 1
+    ways: Mapping[Name, Callable[[], Any]],
+    rounds: int,
+    warm_up: int = 1,
+    within: float = math.inf,
 ) -> dict[Name, list[float]]:
     """Seconds of each way's calls, after some to warm up.
 
     The ways take turns, so that whatever else the machine does falls on all alike.
+    After `within` seconds, compiling included, no further turn starts but the first.
     """
+    end = time.monotonic() + within
     taken: dict[Name, list[float]] = {name: [] for name in ways}
     for turn in range(warm_up + rounds):
+        if turn > warm_up and time.monotonic() > end:
+            break
         for name, way in ways.items():
             time_taken = seconds(way)
             if turn >= warm_up:
@@ -55,9 +66,61 @@ def in_turn(
     return taken
 
 
+def queued(call: Callable[[], Any], times: int) -> Callable[[], Any]:
+    """Calls without waiting between them: a GPU takes them in order."""
+
+    def run():
+        for _ in range(times):
+            last = call()
+        return last
+
+    return run
+
+
 def medians(taken: Mapping[Name, list[float]]) -> dict[Name, float]:
     """The median of each way."""
     return {name: statistics.median(each) for name, each in taken.items()}
+
+
+class Section(NamedTuple):
+    """One question of a script of several: its cases, and what follows from them."""
+
+    title: str
+    cases: Mapping[str, Callable[[], list[Record]]]
+    conclude: Callable[[list[Record]], list[str]] = lambda records: []
+
+
+def answer(section: Section, share: float, until: float, end: float) -> Record:
+    """The records of all cases that fit the time, and notes on the others.
+
+    Args:
+        section: What is measured.
+        share: The section's seconds; it starts if half of them are left.
+        until: When it should end, by `time.monotonic`: later if others left time over.
+        end: When all must end.
+    """
+    results: list[Record] = []
+    notes: list[str] = []
+    failed: list[str] = []
+    until, longest = max(until, time.monotonic() + share / 2), 0.0
+    for name, case in section.cases.items():
+        start = time.monotonic()
+        if until > end or until - start < longest:
+            left = max(min(until, end) - start, 0)
+            notes.append(f"{name}: skipped, {left:.0f} s were left.")
+            continue
+        try:
+            results += case()
+        except TimeoutError as error:
+            notes.append(f"{name}: {error}")
+        except Exception as error:  # the other figures are worth keeping
+            traceback.print_exc()
+            why = str(error).partition("\n")[0]
+            failed.append(f"{name}: failed, {type(error).__name__}: {why}")
+        gc.collect()  # frees what a failed case held on the device
+        longest = max(longest, time.monotonic() - start)
+    notes += section.conclude(results)
+    return {"results": results, "notes": notes, "failed": failed}
 
 
 def machine() -> Record:
@@ -98,10 +161,15 @@ def show(title: str, results: list[Record], as_json: bool) -> None:
     if as_json:
         print(json.dumps({"results": results, "machine": machine()}, indent=2))
         return
+    writers.show(table(title, results))
+    print(", ".join(f"{name} {value}" for name, value in machine().items()))
+
+
+def table(title: str, results: list[Record]) -> Table:
+    """One row a record."""
     columns = list(dict.fromkeys(name for record in results for name in record))
     rows = [[cell(record.get(name)) for name in columns] for record in results]
-    writers.show(writers.grid(title, columns, rows))
-    print(", ".join(f"{name} {value}" for name, value in machine().items()))
+    return writers.grid(title, columns, rows)
 
 
 def cell(value: Any) -> str:

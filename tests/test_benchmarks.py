@@ -75,6 +75,36 @@ def test_steps_are_timed(tmp_path, name):
 
 
 @pytest.mark.slow
+def test_gpu_answers_every_question(tmp_path):
+    printed = quick("gpu.py", tmp_path)
+    sections = printed["sections"]
+    for name in ("rates", "step", "tables", "domains"):
+        figures = [v for r in sections[name]["results"] for v in r.values()]
+        assert min(v for v in figures if isinstance(v, float)) > 0
+    assert {r["model"] for r in sections["step"]["results"]} == {"ple", "mmoe"}
+    assert "updates by rows are the faster" in sections["tables"]["notes"][0]
+    if jax.default_backend() == "cpu":
+        assert "no GPU figure" in printed["verdict"]
+
+
+def test_gpu_says_what_does_not_fit_its_time(tmp_path):
+    sections = quick("gpu.py", tmp_path, "--minutes", "0")["sections"]
+    assert not any(section["results"] for section in sections.values())
+    assert "skipped" in sections["step"]["notes"][0]
+
+
+def test_crossing_is_that_of_straight_logarithms(monkeypatch):
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
+    from gpu import crossing
+
+    # rows / 700 is above one from 700 on; the reading at 3 is noise below it.
+    ratios = {3: 1.4, 100: 1 / 7, 1000: 10 / 7, 5000: 50 / 7}
+    assert crossing(ratios) == "from about 700 rows on"
+    assert crossing({100: 0.5, 900: 0.9}) == "nowhere up to 900 rows"
+    assert crossing({1100: 1.5, 9000: 3.0}) == "from 1,100 rows or fewer on"
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["census.py", "start.py", "peers_census.py"])
 def test_experiments_are_timed(tmp_path, experiment, name):
     of_peers = PEERS if name == "peers_census.py" else ()
