@@ -42,11 +42,16 @@ class Scorer:
     def _placed(self, batch: Batch) -> Batch:
         return jax.device_put(batch, sharding.of_batches(self.mesh, batch, steps=False))
 
-    def report(self, variables: PyTree, name: str) -> dict[str, Any]:
-        """Exact metrics of a split, per task and per domain x task."""
+    def of_split(self, variables: PyTree, name: str) -> np.ndarray:  # (rows, T)
+        """Logits of a whole split; (rows, R, T) where `score` is that of R replicas."""
+        split = self.data.split(name)
+        return self.logits(variables, in_order(split, self.batch_size))
+
+    def measured(self, logits: np.ndarray, name: str) -> dict[str, Any]:
+        """Exact metrics of a split's logits (rows, T), per task and domain x task."""
         split, layout = self.data.split(name), self.data.layout
         return metrics.report(
-            self.logits(variables, in_order(split, self.batch_size)),
+            logits,
             split.labels,
             split.observed,
             split.weights,
@@ -55,6 +60,10 @@ class Scorer:
             layout.domains,
             user=split.user,
         )
+
+    def report(self, variables: PyTree, name: str) -> dict[str, Any]:
+        """Exact metrics of a split, per task and per domain x task."""
+        return self.measured(self.of_split(variables, name), name)
 
 
 LOWER_IS_BETTER = ("log_loss", "normalised_entropy", "mse", "rmse")

@@ -11,10 +11,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ple_jax import loop, metrics, replicas, sharding, writers
+from ple_jax import loop, replicas, sharding, writers
 from ple_jax.checkpoint import Checkpoints
 from ple_jax.config import Train
-from ple_jax.data._loader import Loader, Loaders, in_order
+from ple_jax.data._loader import Loader, Loaders
 from ple_jax.evaluate import Scorer
 from ple_jax.feed import feed_of
 from ple_jax.loop import Progress
@@ -158,7 +158,7 @@ def after_epoch(
     runs: Sequence[Run], scorer: Scorer, held: Held, speed: float
 ) -> tuple[Held, list[dict[str, Any] | None]]:
     """The start of the next epoch; each replica's record, None of a finished one."""
-    logits = logits_of(scorer, variables_of(held.state), "validation")
+    logits = scorer.of_split(variables_of(held.state), "validation")
     healthy = np.isfinite(logits).all(axis=(0, 2))
     healthy &= np.asarray(replicas.finite(held.state.trained))
 
@@ -170,7 +170,7 @@ def after_epoch(
             writers.say(f"{run.directory.name} diverged before step {step}")
             return dataclasses.replace(standing, diverged=step), None
         stream = jax.tree.map(lambda leaf: leaf[i], held.state.stream)
-        validation = report(logits[:, i], scorer, "validation")
+        validation = scorer.measured(logits[:, i], "validation")
         record = loop.record_of_epoch(
             run, step, held.place.epoch, speed, stream, validation
         )
@@ -188,7 +188,7 @@ def after_epoch(
 def finish(runs: Sequence[Run], scorer: Scorer, held: Held) -> list[dict[str, Any]]:
     """Each replica's final table; writes it, and its best checkpoint."""
     splits = ("validation", "test")
-    logits = {split: logits_of(scorer, held.best, split) for split in splits}
+    logits = {split: scorer.of_split(held.best, split) for split in splits}
     results = []
     for i, (run, standing) in enumerate(zip(runs, held.standings, strict=True)):
         result: dict[str, Any] = {
@@ -200,7 +200,7 @@ def finish(runs: Sequence[Run], scorer: Scorer, held: Held) -> list[dict[str, An
         if standing.best_step:
             best = jax.tree.map(lambda leaf, i=i: leaf[i], held.best)
             keep(run, best, standing)
-            result |= {s: report(logits[s][:, i], scorer, s) for s in splits}
+            result |= {s: scorer.measured(logits[s][:, i], s) for s in splits}
         run.write_result(result)
         results.append(result)
     return results
@@ -213,27 +213,6 @@ def keep(run: Run, variables: PyTree, standing: Standing) -> None:
             record = loop.record_of(standing.progress, run)
             score = standing.progress.best
             checkpoints.save_variables(standing.best_step, variables, record, score)
-
-
-def logits_of(scorer: Scorer, variables: PyTree, name: str) -> np.ndarray:
-    """All replicas' logits (rows, R, T) of a split."""
-    split = scorer.data.split(name)
-    return scorer.logits(variables, in_order(split, scorer.batch_size))
-
-
-def report(logits: np.ndarray, scorer: Scorer, name: str) -> dict[str, Any]:
-    """Exact metrics of one replica's logits (rows, T) of a split."""
-    split, layout = scorer.data.split(name), scorer.data.layout
-    return metrics.report(
-        logits,
-        split.labels,
-        split.observed,
-        split.weights,
-        split.domain,
-        layout.tasks,
-        layout.domains,
-        user=split.user,
-    )
 
 
 def loader_of(runs: Sequence[Run]) -> Loader | Loaders:
