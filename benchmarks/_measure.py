@@ -1,6 +1,7 @@
 """What the scripts share: taking turns, facts of the machine, and showing results."""
 
 import argparse
+import functools
 import gc
 import json
 import math
@@ -15,6 +16,7 @@ from collections.abc import Callable, Hashable, Mapping
 from typing import Any, NamedTuple, TypeVar
 
 import jax
+import jax.numpy as jnp
 from rich.table import Table
 
 from ple_jax import process, writers
@@ -80,6 +82,29 @@ def queued(call: Callable[[], Any], times: int) -> Callable[[], Any]:
 def medians(taken: Mapping[Name, list[float]]) -> dict[Name, float]:
     """The median of each way."""
     return {name: statistics.median(each) for name, each in taken.items()}
+
+
+def product(
+    a: int, b: int, c: int, dtype: Any = jnp.float32, precision: str | None = None
+) -> Callable[[], jax.Array]:
+    """Of matrices (a, b) and (b, c) of random numbers: zeros would take less power."""
+    keys, shapes = jax.random.split(jax.random.key(0)), ((a, b), (b, c))
+    matrices = [jax.random.normal(*of, dtype) for of in zip(keys, shapes, strict=True)]
+    multiply = functools.partial(jnp.matmul, precision=precision)
+    return functools.partial(jax.jit(multiply), *matrices)
+
+
+def copy(floats: int) -> Callable[[], jax.Array]:
+    """Reads and writes a large array in place: new memory would cost its first use."""
+    array = jnp.zeros(floats, jnp.float32)
+    add = jax.jit(lambda x: x + 1, donate_argnums=0)
+
+    def run():
+        nonlocal array
+        array = add(array)
+        return array
+
+    return run
 
 
 class Section(NamedTuple):

@@ -11,14 +11,12 @@ activations, optimizer and metrics too. The step is the library's: jitted, donat
 batches prepared and on the device.
 """
 
-import functools
 import statistics
 from collections.abc import Callable
 from typing import Any
 
 import _measure
 import jax
-import jax.numpy as jnp
 from peers import count, problem
 from peers.sizes import QUICK, SIZES, Size, arrays
 
@@ -79,32 +77,13 @@ def ways(
         state, done = trainer.steps(state, batches, STEPS)
         return state.trained, done
 
+    width = count.first_width(model, size)
     return {
-        "square": product(SQUARE, SQUARE, SQUARE),
-        "first": product(size.batch, size.inputs, count.first_width(model, size)),
-        "copy": copy(),
+        "square": _measure.product(SQUARE, SQUARE, SQUARE),
+        "first": _measure.product(size.batch, size.inputs, width),
+        "copy": _measure.copy(COPIED),
         "step": step,
     }
-
-
-def product(*sides: int) -> Callable[[], jax.Array]:
-    """A product of two matrices, (a, b) by (b, c)."""
-    a, b, c = sides
-    left, right = (jax.random.normal(jax.random.key(0), s) for s in ((a, b), (b, c)))
-    return functools.partial(jax.jit(jnp.matmul), left, right)
-
-
-def copy() -> Callable[[], jax.Array]:
-    """Reads and writes a large array in place: new memory would cost its first use."""
-    array = jnp.zeros(COPIED, jnp.float32)
-    add = jax.jit(lambda x: x + 1, donate_argnums=0)
-
-    def run():
-        nonlocal array
-        array = add(array)
-        return array
-
-    return run
 
 
 def times(

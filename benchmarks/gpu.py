@@ -224,7 +224,7 @@ def torch_cases(
         f"{name}, {model}, {dtype}": functools.partial(case, name, size, model, dtype)
         for name, size in scale.sizes.items()
         for model in count.MODELS
-        for dtype in on_device.dtypes()
+        for dtype in on_device.DTYPES
     }
 
 

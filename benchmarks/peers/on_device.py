@@ -1,7 +1,6 @@
 """Our step, its share of the device's rates, and PyTorch's turns between ours."""
 
 import dataclasses
-import functools
 import statistics
 import threading
 import time
@@ -21,14 +20,9 @@ from ple_jax.train import Trainer, trainer_of
 from ple_jax.types import Batch
 
 Record = _measure.Record
+DTYPES = ("float32", "bfloat16")  # that a model can compute in
 WITHIN = 25  # seconds, of one case; its first turn in any event
 Rates = dict[str, float]  # dtype -> operations a second; "copy" -> bytes a second
-
-
-def dtypes() -> tuple[str, ...]:
-    """In which a model can compute."""
-    names = {field.name for field in dataclasses.fields(Train)}
-    return ("float32", "bfloat16") if "compute_dtype" in names else ("float32",)
 
 
 def trainer_for(
@@ -36,9 +30,8 @@ def trainer_for(
 ) -> Trainer:
     """The library's own step."""
     experiment = problem.experiment_of(model, size, {"update": update})
-    if dtype != "float32":
-        train = dataclasses.replace(experiment.train, compute_dtype=dtype)
-        experiment = dataclasses.replace(experiment, train=train)
+    train = dataclasses.replace(experiment.train, compute_dtype=dtype)
+    experiment = dataclasses.replace(experiment, train=train)
     return trainer_of(experiment, problem.layout_of(size))
 
 
@@ -62,10 +55,10 @@ def measure(
     A turn is so many calls; GPUs need that for their queue not to run dry.
     """
     ways = {
-        "bfloat16": product(side, jnp.bfloat16),
-        "float32": product(side, jnp.float32),
-        "float32, highest": product(side, jnp.float32, "highest"),
-        "copy": copy(copied),
+        "bfloat16": _measure.product(side, side, side, jnp.bfloat16),
+        "float32": _measure.product(side, side, side),
+        "float32, highest": _measure.product(side, side, side, precision="highest"),
+        "copy": _measure.copy(copied),
     }
     work = dict.fromkeys(ways, 2 * side**3) | {"copy": 8 * copied}
     ways = {name: _measure.queued(way, queued) for name, way in ways.items()}
@@ -79,34 +72,13 @@ def measure(
     ]
 
 
-def product(side: int, dtype: Any, precision: str | None = None) -> Callable:
-    """Of two square matrices of random numbers: zeros would take less power."""
-    keys = jax.random.split(jax.random.key(0))
-    matrices = [jax.random.normal(key, (side, side), dtype) for key in keys]
-    multiply = functools.partial(jnp.matmul, precision=precision)
-    return functools.partial(jax.jit(multiply), *matrices)
-
-
-def copy(floats: int) -> Callable[[], jax.Array]:
-    """Reads and writes a large array in place."""
-    array = jnp.zeros(floats, jnp.float32)
-    add = jax.jit(lambda x: x + 1, donate_argnums=0)
-
-    def run():
-        nonlocal array
-        array = add(array)
-        return array
-
-    return run
-
-
 def step_records(size: Size, steps: int, rounds: int, rates: Rates) -> list[Record]:
     """PLE and MMoE in all dtypes, in turn."""
     batches = problem.batches_of(arrays(size, steps))
     ways = {
         (model, dtype): dispatch(trainer_for(model, size, dtype), batches)
         for model in count.MODELS
-        for dtype in dtypes()
+        for dtype in DTYPES
     }
     taken = _measure.medians(_measure.in_turn(ways, rounds, within=WITHIN))
     updated = by_rows(size.fields * size.rows, "auto", Train())
