@@ -11,7 +11,6 @@ computes what ours does.
 
 import argparse
 import json
-import os
 import pathlib
 import statistics
 import sys
@@ -20,7 +19,7 @@ from contextlib import ExitStack, closing
 from typing import Any
 
 from peers import compare
-from peers.protocol import Case, Child
+from peers.protocol import Case, Child, use_cores
 from peers.quiet import ALLOWED, Watch
 from peers.sizes import QUICK, SIZES, Size, draw
 from rich.console import Console
@@ -39,9 +38,7 @@ Record = dict[str, Any]
 def main() -> None:
     """Prints a table for each size and model, or all records as JSON."""
     asked = arguments()
-    if hasattr(os, "sched_setaffinity"):  # children inherit it
-        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: asked.threads])
-    os.environ |= {"JAX_PLATFORMS": "cpu", "OMP_NUM_THREADS": str(asked.threads)}
+    use_cores(asked.threads)
     if asked.check:
         sys.exit(not check(asked))
     sizes, records = QUICK if asked.quick else SIZES, []

@@ -13,7 +13,6 @@ much, where an epoch takes too long.
 """
 
 import argparse
-import os
 import pathlib
 import statistics
 import sys
@@ -21,7 +20,7 @@ import tempfile
 from contextlib import ExitStack, closing
 
 import _measure
-from peers.protocol import Child
+from peers.protocol import Child, use_cores
 from peers.quiet import Watch
 
 OURS, THEIRS = "ple-jax", "torch-rechub"
@@ -31,9 +30,7 @@ EXPERIMENT = pathlib.Path(__file__).parent.parent / "experiments" / "census_ple.
 def main() -> None:
     """Prints one line a contender, and how many times as fast the first one is."""
     asked = arguments()
-    if hasattr(os, "sched_setaffinity"):  # children inherit it
-        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: asked.threads])
-    os.environ |= {"JAX_PLATFORMS": "cpu", "OMP_NUM_THREADS": str(asked.threads)}
+    use_cores(asked.threads)
     watch = Watch()
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
         children = {
