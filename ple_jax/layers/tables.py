@@ -182,18 +182,14 @@ class Tables:
     ) -> dict[str, jax.Array]:  # "dim_8" -> (B, S, 8)
         """One gather a table; ids are checked on the host, so none is out of range.
 
-        Where the batch says which rows of a table it touches, the table given holds
-        those rows only; where they are looked up already, a change of those rows.
+        Where the batch has looked up a table already, a change of the rows that it
+        touches stands in its place.
         """
-        rows, found = self.rows(batch), {}
-        for name, table in tables.items():
-            of_batch = batch.touched.get(name)
-            if of_batch is None:
-                found[name] = take(table, rows[name])
-            elif of_batch.found is None:
-                found[name] = take(table, of_batch.slots)
-            else:
-                found[name] = changed(of_batch.found, table, of_batch.slots)
+        rows = self.rows(batch)
+        found = {name: take(table, rows[name]) for name, table in tables.items()}
+        for name, touched in batch.touched.items():
+            if touched.found is not None:
+                found[name] = changed(touched.found, tables[name], touched.slots)
         stop = jax.lax.stop_gradient
         return {n: stop(e) if self.fused[n][1] else e for n, e in found.items()}
 
