@@ -246,9 +246,30 @@ class Tables:
         )
 
 
-def take(table: jax.Array, rows: Array) -> jax.Array:
-    """Rows of a table that are known to be there."""
-    return table.at[rows].get(mode="promise_in_bounds")
+@jax.custom_vjp
+def take(table: jax.Array, rows: Array) -> jax.Array:  # (V, W), (B, S) -> (B, S, W)
+    """Rows of a table that are known to be there.
+
+    On CPU, XLA weaves a gather with the reshape behind it, and then computes the place
+    of each number instead of copying rows: three times the time. Two gathers that are
+    joined stay gathers of rows. Their gradient is one scatter all the same.
+    """
+    halves = 2 if jax.default_backend() == "cpu" and rows.shape[1] > 1 else 1
+    parts = jnp.array_split(rows, halves, axis=1)
+    found = [table.at[part].get(mode="promise_in_bounds") for part in parts]
+    return jnp.concatenate(found, axis=1)
+
+
+def _take(table, rows):
+    return take(table, rows), (table, rows)
+
+
+def _give_back(kept, grads):
+    table, rows = kept
+    return jnp.zeros_like(table).at[rows].add(grads, mode="promise_in_bounds"), None
+
+
+take.defvjp(_take, _give_back)
 
 
 def normal(key: jax.Array, rows: int, width: int) -> jax.Array:  # (rows, width)
