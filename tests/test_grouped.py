@@ -287,3 +287,12 @@ def test_gate_weights_come_back_in_the_order_of_the_examples():
     kernels = params[PRIVATE]["head"]["level"]["gates"]["kernel"][DOMAIN]
     want = [softmax(row @ kernel) for row, kernel in zip(x, kernels, strict=True)]
     np.testing.assert_allclose(weights[:, 0], want, rtol=1e-5)
+
+
+def test_the_backward_pass_repeats_no_product():
+    shared, private, rows, ints = arguments(29, 3)
+    domain = np.arange(29) % 3
+    call = lambda *floats: by_domain(function, *floats, ints, domain, False)["y"].sum()
+    compiled = jax.jit(jax.grad(call, (0, 1, 2))).lower(shared, private, rows).compile()
+    # Two products forward, and two backward for each of them.
+    assert len(re.findall(r" dot\(", compiled.as_text())) == 6

@@ -5,6 +5,7 @@ leading axis N, in the batch statistics too.
 """
 
 import functools
+import math
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -15,7 +16,7 @@ import jax.numpy as jnp
 from ple_jax.types import PyTree
 
 PRIVATE = "private"
-LEAST_ROWS, MOST_ROWS = 8, 256  # of a block
+LEAST_ROWS, MOST_ROWS = 16, 1088  # of a block
 # (shared, one domain's private, rows (n, ...), ints (n, ...)) -> results (n, ...)
 Function = Callable[[PyTree, PyTree, PyTree, PyTree], PyTree]
 
@@ -36,9 +37,9 @@ def by_domain(
     The examples are sorted by domain into blocks of one domain each, so the cost is
     that of B examples and at most a part of a block for each domain, whatever N is. On
     CPU the blocks are worked off one after another, straight from each domain's
-    parameters, and the backward pass computes each block anew: no activation is kept,
-    and gradients are added in place. On accelerators all blocks go as one batched
-    product, with the parameters gathered by block.
+    parameters, and gradients are added in place; what products give is kept for the
+    backward pass, all else it computes anew. On accelerators all blocks go as one
+    batched product, with the parameters gathered by block.
 
     Args:
         function: Maps n examples to n results, each from its own example alone.
@@ -117,37 +118,44 @@ class Blocks(NamedTuple):
 
 
 def block_rows(batch: int, num_domains: int) -> int:
-    """The power of two around a domain's even share of the batch, within bounds."""
-    share = max(1, batch // num_domains)
-    return min(MOST_ROWS, max(LEAST_ROWS, 1 << (share - 1).bit_length()))
+    """A domain's even share of the batch and two deviations of it, within bounds.
+
+    So where domains are even, most of them fill one block: each block has the price of
+    its domain's parameters.
+    """
+    share = batch / num_domains
+    rows = LEAST_ROWS * math.ceil((share + 2 * math.sqrt(share)) / LEAST_ROWS)
+    return min(MOST_ROWS, rows)
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
 def _in_turn(function, shared, private, rows, ints, domain, used):
     """The blocks one by one: (M, R, ...) -> (M, R, ...)."""
 
-    def body(i, out):
+    def block(i):
         own = _at(private, domain[i])
-        return _put(out, function(shared, own, _at(rows, i), _at(ints, i)), i)
+        return function(shared, own, _at(rows, i), _at(ints, i))
 
-    one = jax.eval_shape(function, shared, *(_at(t, 0) for t in (private, rows, ints)))
-    empty = jax.tree.map(
-        lambda leaf: jnp.zeros((len(domain), *leaf.shape), leaf.dtype), one
-    )
-    return jax.lax.fori_loop(0, used, body, empty)
+    return _collected(block, used, len(domain))
 
 
 def _forward(function, *args):
-    return _in_turn(function, *args), args
+    *_, domain, used = args
+
+    def block(i):
+        out, pull_back, given = _pull_back(function, args, i)
+        return out, _computed(pull_back, given)
+
+    out, kept = _collected(block, used, len(domain))
+    return out, (args, kept)
 
 
-def _backward(function, args, cotangent):
-    shared, private, rows, ints, domain, used = args
+def _backward(function, residuals, cotangent):
+    args, kept = residuals
+    shared, private, rows, _, domain, used = args
 
     def body(i, sums):
-        own, its_ints = _at(private, domain[i]), _at(ints, i)
-        call = lambda *floats: function(*floats, its_ints)
-        pull_back = jax.vjp(call, shared, own, _at(rows, i))[1]
+        pull_back = _with_kept(*_pull_back(function, args, i)[1:], _at(kept, i))
         of_shared, of_own, of_rows = pull_back(_at(cotangent, i))
         before = _at(sums[1], domain[i])
         return (
@@ -158,6 +166,42 @@ def _backward(function, args, cotangent):
 
     zeros = jax.tree.map(jnp.zeros_like, (shared, private, rows))
     return *jax.lax.fori_loop(0, used, body, zeros), None, None, None
+
+
+def _collected(block: Callable[[jax.Array], PyTree], used, number: int) -> PyTree:
+    """What each used block gives, (M, ...); zeros for the others."""
+    zeros = lambda leaf: jnp.zeros((number, *leaf.shape), leaf.dtype)
+    empty = jax.tree.map(zeros, jax.eval_shape(block, 0))
+    return jax.lax.fori_loop(0, used, lambda i, all: _put(all, block(i), i), empty)
+
+
+def _pull_back(function, args, i):
+    """Block i's results, its backward pass, and the leaves that both were given."""
+    shared, private, rows, ints, domain, _ = args
+    own, its_rows, its_ints = _at(private, domain[i]), _at(rows, i), _at(ints, i)
+    call = jax.checkpoint(
+        lambda *floats: function(*floats, its_ints),
+        policy=jax.checkpoint_policies.dots_saveable,
+        prevent_cse=False,  # forward and backward are two loops
+    )
+    out, pull_back = jax.vjp(call, shared, own, its_rows)
+    return out, pull_back, jax.tree.leaves((shared, own, its_rows, its_ints))
+
+
+def _computed(pull_back, given) -> list[jax.Array]:
+    """What a backward pass holds beside what it was given: the products' results."""
+    return [x for x in jax.tree.leaves(pull_back) if _is_new(x, given)]
+
+
+def _with_kept(pull_back, given, kept):
+    """The backward pass with what was kept; the forward pass behind it is not run."""
+    left = iter(kept)
+    pick = lambda leaf: next(left) if _is_new(leaf, given) else leaf
+    return jax.tree.map(pick, pull_back)
+
+
+def _is_new(leaf, given) -> bool:
+    return all(leaf is not other for other in given)
 
 
 _in_turn.defvjp(_forward, _backward)
