@@ -293,6 +293,7 @@ def test_the_backward_pass_repeats_no_product():
     shared, private, rows, ints = arguments(29, 3)
     domain = np.arange(29) % 3
     call = lambda *floats: by_domain(function, *floats, ints, domain, False)["y"].sum()
-    compiled = jax.jit(jax.grad(call, (0, 1, 2))).lower(shared, private, rows).compile()
+    both = jax.jit(jax.value_and_grad(call, (0, 1, 2)))
+    compiled = both.lower(shared, private, rows).compile()
     # Two products forward, and two backward for each of them.
     assert len(re.findall(r" dot\(", compiled.as_text())) == 6
