@@ -83,10 +83,10 @@ class Train:
     def __post_init__(self):
         of = lambda *names: {name: getattr(self, name) for name in names}
         sizes = of("epochs", "batch_size", "steps_per_dispatch", "eval_batch_size")
+        factors = of("temperature", "replicas")
         amounts = of("warmup_steps", "weight_decay", "clip_norm", "patience")
         counts = of("checkpoint_every", "devices", "seed")
-        registry.at_least(1, "train", **sizes, temperature=self.temperature)
-        registry.at_least(1, "train", replicas=self.replicas)
+        registry.at_least(1, "train", **sizes, **factors)
         registry.at_least(0, "train", **amounts, **counts)
         registry.rate("train", average_decay=self.average_decay)
         if not self.learning_rate > 0:

@@ -40,7 +40,7 @@ class Scorer:
         return np.concatenate([np.asarray(logits)[:rows] for logits, rows in scored])
 
     def _placed(self, batch: Batch) -> Batch:
-        return jax.device_put(batch, sharding.of_batches(self.mesh, batch, steps=False))
+        return jax.device_put(batch, sharding.of_batches(self.mesh, batch, steps=0))
 
     def of_split(self, variables: PyTree, name: str) -> np.ndarray:  # (rows, T)
         """Logits of a whole split; (rows, R, T) where `score` is that of R replicas."""

@@ -96,8 +96,8 @@ def memory_of(device: jax.Device) -> int:
 
 def whole(examples: Examples, mesh: jax.sharding.Mesh) -> Batch:
     """All rows as one batch, on every device."""
-    everywhere = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec())
-    return jax.device_put(as_batch(examples, lambda array: array), everywhere)
+    rows = as_batch(examples, lambda array: array)
+    return jax.device_put(rows, sharding.everywhere(mesh))
 
 
 def steps_to_save(step: int, train: Train) -> float:

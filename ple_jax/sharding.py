@@ -19,6 +19,11 @@ def make_mesh(devices: int | None = None) -> Mesh:
     )
 
 
+def everywhere(mesh: Mesh) -> NamedSharding:
+    """All of an array on every device."""
+    return NamedSharding(mesh, P())
+
+
 def of_batches(mesh: Mesh, batches: PyTree, steps: int = 1) -> PyTree:
     """Examples split over the devices.
 

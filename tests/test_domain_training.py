@@ -19,9 +19,7 @@ from ple_jax import (
     train,
     weightings,
 )
-from ple_jax.data import synthetic
 from ple_jax.data._loader import Loader
-from ple_jax.data._prepare import prepare
 from ple_jax.layers.tables import Inputs, Tables
 from ple_jax.weightings import Weighting
 
@@ -46,11 +44,9 @@ SLUICE = {"width": 6, "num_layers": 1, "tower_dims": (), "orthogonality": 0.3}
 
 
 @pytest.fixture(scope="module")
-def data(tmp_path_factory):
-    source = synthetic.build(
-        examples=500, categorical=2, numeric=3, values=7, domains=N
-    )
-    return prepare(source, tmp_path_factory.mktemp("domains") / "prepared")
+def data(prepared):
+    sizes = {"examples": 500, "categorical": 2, "numeric": 3, "values": 7}
+    return prepared("synthetic", **sizes, domains=N)
 
 
 @pytest.fixture(scope="module")

@@ -3,26 +3,17 @@
 import jax
 import numpy as np
 import pytest
-from data_helpers import raw, source
 from test_training import assert_same, check_resume, final_state, new_run, tiny
 
 from ple_jax import feed, loop, sharding, train
-from ple_jax.data import synthetic
 from ple_jax.data._loader import Loader
-from ple_jax.data._prepare import prepare
 
 BATCH, DISPATCH = 64, 4
 
 
 @pytest.fixture(scope="module")
-def data(tmp_path_factory):
-    return prepare(synthetic.build(examples=1500), tmp_path_factory.mktemp("d") / "p")
-
-
-@pytest.fixture(scope="module")
-def everything(tmp_path_factory):
-    """Every kind of field, domains, and sample spaces."""
-    return prepare(source(raw(997)), tmp_path_factory.mktemp("all") / "prepared")
+def data(prepared):
+    return prepared("synthetic", examples=1500)
 
 
 def feed_on(data, data_on, devices=1, **sections):

@@ -10,9 +10,7 @@ from model_helpers import mixed, scores, start, statistics
 from test_training import new_run
 
 from ple_jax import config, loop, models
-from ple_jax.data import synthetic
 from ple_jax.data._loader import Loader
-from ple_jax.data._prepare import prepare
 from ple_jax.train import trainer_of
 
 KINDS = models.available()
@@ -53,9 +51,8 @@ def test_a_model_scores_nearly_alike_in_bfloat16(kind):
 
 
 @pytest.fixture(scope="module")
-def data(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("precision") / "prepared"
-    return prepare(synthetic.build(examples=1500), folder)
+def data(prepared):
+    return prepared("synthetic", examples=1500)
 
 
 STAR = {"kind": "star", "dims": [7]}

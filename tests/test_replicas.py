@@ -18,7 +18,6 @@ from ple_jax import (
     sharding,
     train,
 )
-from ple_jax.data import synthetic
 from ple_jax.data._loader import Loader, Loaders
 from ple_jax.data._prepare import prepare
 from ple_jax.feed import feed_of
@@ -31,8 +30,8 @@ STAR = {"kind": "star"}
 
 
 @pytest.fixture(scope="module")
-def data(tmp_path_factory):
-    return prepare(synthetic.build(examples=600), tmp_path_factory.mktemp("d") / "p")
+def data(prepared):
+    return prepared("synthetic", examples=600)
 
 
 @pytest.fixture(scope="module")

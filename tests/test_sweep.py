@@ -13,13 +13,11 @@ from test_replicas import assert_near
 from test_training import TINY, call
 
 from ple_jax import config, flags, replica_loop, run, study, sweep
-from ple_jax.data import synthetic
-from ple_jax.data._prepare import prepare
 
 
 @pytest.fixture(scope="module")
-def data(tmp_path_factory):
-    return prepare(synthetic.build(examples=600), tmp_path_factory.mktemp("d") / "p")
+def data(prepared):
+    return prepared("synthetic", examples=600)
 
 
 def of(lists, **sections):

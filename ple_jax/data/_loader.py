@@ -18,6 +18,8 @@ class Loader:
     part otherwise than by size.
     """
 
+    axes = 1  # before that of examples: of steps
+
     def __init__(
         self,
         examples: Examples,
@@ -43,8 +45,6 @@ class Loader:
         self._order = order_of(sampling, domain, batch_size, seed, temperature)
         self._share = batch_size // processes
         self._first = number * self._share
-
-    axes = 1  # before that of examples: of steps
 
     @property
     def steps_per_epoch(self) -> int:

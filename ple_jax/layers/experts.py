@@ -97,11 +97,17 @@ class MLP(nn.Module):
         """The last layer's output."""
         for dim in self.dims:
             x = nn.Dense(dim)(x)
-            if self.batch_norm:
-                x = nn.BatchNorm(use_running_average=not self.train)(x)
-            x = nn.relu(x)
-            x = Dropout(self.dropout_rate, deterministic=not self.train)(x)
+            x = activated(x, self.dropout_rate, self.batch_norm, self.train)
         return x
+
+
+def activated(
+    x: jax.Array, dropout_rate: float, batch_norm: bool, train: bool
+) -> jax.Array:
+    """What follows a dense layer, within a module."""
+    if batch_norm:
+        x = nn.BatchNorm(use_running_average=not train)(x)
+    return Dropout(dropout_rate, deterministic=not train)(nn.relu(x))
 
 
 def stack(module: type[nn.Module], size: int, one_input: bool) -> type[nn.Module]:

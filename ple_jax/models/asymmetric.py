@@ -7,8 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ple_jax.layers.dropout import Dropout
-from ple_jax.layers.experts import MLP, Towers, stack
+from ple_jax.layers.experts import MLP, Towers, activated, stack
 from ple_jax.models import _checks
 
 
@@ -140,9 +139,7 @@ class Activation(nn.Module):
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         """(B, H) -> (B, H)."""
-        if self.batch_norm:
-            x = nn.BatchNorm(use_running_average=not self.train)(x)
-        return Dropout(self.dropout_rate, deterministic=not self.train)(nn.relu(x))
+        return activated(x, self.dropout_rate, self.batch_norm, self.train)
 
 
 build = Asymmetric
