@@ -1,12 +1,17 @@
 """Batches: batch k of epoch e is a pure function of (seed, e, k)."""
 
+import functools
+import os
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
 from ple_jax.data._examples import Examples
 from ple_jax.data._sampling import order_of
 from ple_jax.types import Batch
+
+PART = 2**14  # rows that are worth a thread
 
 
 class Loader:
@@ -82,8 +87,25 @@ class Loaders:
 
 def taken(examples: Examples, rows: np.ndarray) -> Batch:
     """These rows as a batch, whose leading axes are those of `rows`."""
-    # "clip" spares NumPy a buffered copy; every row is in range.
-    return as_batch(examples, lambda a: np.take(a, rows, axis=0, mode="clip"))
+    parts = max(1, min(os.cpu_count() or 1, rows.size // PART))
+    flat = np.array_split(rows.ravel(), parts)
+    each = _threads().map if parts > 1 else map
+
+    def take(array):
+        found = np.empty((rows.size, *array.shape[1:]), array.dtype)
+        # "clip" spares NumPy a buffered copy; every row is in range.
+        copy = functools.partial(np.take, array, axis=0, mode="clip")
+        into = np.array_split(found, parts)
+        list(each(lambda i: copy(flat[i], out=into[i]), range(parts)))
+        return found.reshape(*rows.shape, *array.shape[1:])
+
+    return as_batch(examples, take)
+
+
+@functools.cache
+def _threads() -> ThreadPoolExecutor:
+    """NumPy lets other threads run while it copies rows."""
+    return ThreadPoolExecutor(os.cpu_count())
 
 
 def as_batch(examples: Examples, take: Callable[[np.ndarray], np.ndarray]) -> Batch:
