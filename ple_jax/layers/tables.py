@@ -180,16 +180,18 @@ class Tables:
     def lookup(
         self, tables: Mapping[str, jax.Array], batch: Batch
     ) -> dict[str, jax.Array]:  # "dim_8" -> (B, S, 8)
-        """One gather a table; ids are checked on the host, so none is out of range.
+        """Each table's rows; ids are checked on the host, so none is out of range.
 
         Where the batch has looked up a table already, a change of the rows that it
         touches stands in its place.
         """
-        rows = self.rows(batch)
-        found = {name: take(table, rows[name]) for name, table in tables.items()}
-        for name, touched in batch.touched.items():
-            if touched.found is not None:
-                found[name] = changed(touched.found, tables[name], touched.slots)
+        rows, found = self.rows(batch), {}
+        for name, table in tables.items():
+            touched = batch.touched.get(name)
+            if touched is None or touched.found is None:
+                found[name] = take(table, rows[name])
+            else:
+                found[name] = changed(touched.found, table, touched.slots)
         stop = jax.lax.stop_gradient
         return {n: stop(e) if self.fused[n][1] else e for n, e in found.items()}
 
