@@ -71,11 +71,6 @@ def parts_of(experiment: Experiment, layout: Layout, steps_per_epoch: int) -> "P
     return make_parts(model, tables, weighting, train, steps_per_epoch, alone)
 
 
-def make_trainer(*args, **options) -> Trainer:
-    """As `make_parts`, jitted."""
-    return jitted(make_parts(*args, **options))
-
-
 def make_parts(
     model: nn.Module,
     tables: Tables,

@@ -253,7 +253,7 @@ class Faster(SharedBottom):
 def test_a_table_has_a_rate_of_its_own_only_where_it_is_dense(data, update):
     tables = Tables(data.layout, Inputs(embedding_dim=3, update=update))
     weighting = weightings.build("fixed")
-    trainer = train.make_trainer(Faster(2), tables, weighting, Train(), 1)
+    trainer = train.jitted(train.make_parts(Faster(2), tables, weighting, Train(), 1))
     if update == "dense":
         trainer.init()
     else:

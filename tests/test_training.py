@@ -255,7 +255,9 @@ def one_step(data, weighting, batch_size=64, **sections):
     loader = Loader(data.split("train"), batch_size, 0)
     model = models.build("ple", num_tasks=2, expert_dims=(7,), tower_dims=(5,))
     tables = Tables(data.layout, experiment.inputs)
-    trainer = train.make_trainer(model, tables, weighting, experiment.train, 10)
+    trainer = train.jitted(
+        train.make_parts(model, tables, weighting, experiment.train, 10)
+    )
     return trainer, trainer.steps(trainer.init(), loader.batches(0, 0, 3), 3)[0]
 
 
