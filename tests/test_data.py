@@ -229,6 +229,20 @@ def test_a_prepared_data_set_is_found_again(tmp_path, monkeypatch):
     assert first.directory == again.directory
 
 
+def test_who_prepares_second_takes_what_the_first_one_made(tmp_path, monkeypatch):
+    monkeypatch.setenv("PLE_JAX_CACHE", str(tmp_path))
+    first = []
+
+    def overtaken():
+        if not first:  # in the middle of the second one's work
+            first.append(prepared(source()))
+        return source().chunks()
+
+    second = prepared(source()._replace(chunks=overtaken))
+    assert second.directory == first[0].directory
+    assert list(second.directory.parent.iterdir()) == [second.directory]
+
+
 def test_a_split_by_time_keeps_equal_times_together(tmp_path):
     rows = raw(100).append_column("when", [np.repeat(np.arange(50), 2)[::-1]])
     schema = Schema(

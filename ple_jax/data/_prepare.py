@@ -30,7 +30,10 @@ def prepared(source: Source, progress: Advance = lambda rows: None) -> Prepared:
     directory = cache_dir() / "prepared" / key
     if directory.exists():
         return Prepared.open(directory)
-    return prepare(source, directory, progress)
+    try:
+        return prepare(source, directory, progress)
+    except FileExistsError:  # another process was faster
+        return Prepared.open(directory)
 
 
 def prepare(
@@ -45,17 +48,25 @@ def prepare(
         FileExistsError: The directory exists.
         ValueError: A row does not fit the schema, or a split or class is empty.
     """
-    if directory.exists():
-        raise FileExistsError(f"{directory} exists already; name a new directory.")
+    check_new(directory)
     directory.parent.mkdir(parents=True, exist_ok=True)
     partial = pathlib.Path(tempfile.mkdtemp(prefix=".partial-", dir=directory.parent))
     try:
         partial.chmod(0o755)
         _write(source, partial, progress)
         partial.rename(directory)
+    except OSError:
+        check_new(directory)  # by now
+        raise
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     return Prepared.open(directory)
+
+
+def check_new(directory: pathlib.Path) -> None:
+    """Raises where there is something already."""
+    if directory.exists():
+        raise FileExistsError(f"{directory} exists already; name a new directory.")
 
 
 def _write(source: Source, directory: pathlib.Path, progress: Advance) -> None:
