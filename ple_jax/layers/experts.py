@@ -9,7 +9,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ple_jax.layers.columns import dense, einsum, turned, turned_back
 from ple_jax.layers.dropout import Dropout
+from ple_jax.layers.mixture import mixture
 
 
 @dataclasses.dataclass(frozen=True)
@@ -85,42 +87,51 @@ class MLP(nn.Module):
         dropout_rate: Chance that a hidden unit is dropped while training.
         batch_norm: Whether to normalise before each ReLU.
         train: Whether dropout drops, and normalisation uses the batch.
+        columns: Whether examples are columns.
     """
 
     dims: tuple[int, ...]
     dropout_rate: float = 0.0
     batch_norm: bool = False
     train: bool = False
+    columns: bool = False
 
     @nn.compact
-    def __call__(self, x: jax.Array) -> jax.Array:  # (B, D) -> (B, H)
+    def __call__(
+        self,
+        x: jax.Array,  # (B, D), or (D, B)
+    ) -> jax.Array:  # (B, H), or (H, B)
         """The last layer's output."""
-        for dim in self.dims:
-            x = nn.Dense(dim)(x)
-            x = activated(x, self.dropout_rate, self.batch_norm, self.train)
+        options = self.dropout_rate, self.batch_norm, self.train, self.columns
+        for i, dim in enumerate(self.dims):
+            x = activated(dense(self.columns)(dim, name=f"Dense_{i}")(x), *options)
         return x
 
 
 def activated(
-    x: jax.Array, dropout_rate: float, batch_norm: bool, train: bool
+    x: jax.Array, dropout_rate: float, batch_norm: bool, train: bool, columns: bool
 ) -> jax.Array:
     """What follows a dense layer, within a module."""
     if batch_norm:
-        x = nn.BatchNorm(use_running_average=not train)(x)
+        axis = 0 if columns else -1  # of the hidden units
+        x = nn.BatchNorm(use_running_average=not train, axis=axis)(x)
     return Dropout(dropout_rate, deterministic=not train)(nn.relu(x))
 
 
-def stack(module: type[nn.Module], size: int, one_input: bool) -> type[nn.Module]:
-    """`size` independent copies of an array-to-array module, as one.
+def stack(
+    module: type[nn.Module], size: int, one_input: bool, columns: bool = True
+) -> type[nn.Module]:
+    """`size` independent copies of a module on columns, or on rows, as one.
 
     Every parameter has a leading axis of copies, each drawn with a key of its own, so
-    that fan-in is that of one copy. Axis 1 of the output, and unless all copies read
-    `one_input` (B, D) of the input too, is that of the copies.
+    that fan-in is that of one copy. The output has that axis too, (copies, H, B) or
+    (B, copies, H), and so has the input, unless all copies read `one_input`.
     """
+    axis = 0 if columns else 1
     return nn.vmap(
         module,
-        in_axes=None if one_input else 1,
-        out_axes=1,
+        in_axes=None if one_input else axis,
+        out_axes=axis,
         axis_size=size,
         variable_axes={"params": 0, "batch_stats": 0},
         split_rngs={"params": True, "dropout": True},
@@ -135,12 +146,14 @@ class Gates(nn.Module):
     Attributes:
         routing: Which experts each gate sees; W_g has just these columns.
         use_bias: Whether to add a bias before the softmax.
+        columns: Whether to compute on columns.
 
     Reference: Tang et al., RecSys 2020, equation 3; Ma et al., KDD 2018, equation 8.
     """
 
     routing: Routing
     use_bias: bool = False
+    columns: bool = True
 
     @nn.compact
     def __call__(
@@ -157,15 +170,20 @@ class Gates(nn.Module):
         kernel = self.param("kernel", nn.initializers.lecun_normal(), shape)
         # A zero stands in where there is no weight.
         spread = jnp.pad(kernel, ((0, 0), (0, 1)))[:, routing.pair]  # (D, G, E)
-        if selector.ndim == 2:  # one product for all gates
-            logits = jnp.einsum("bd,dge->bge", selector, spread)
+        s, columns = turned(selector, self.columns), self.columns
+        if s.ndim == 2:  # one product for all gates
+            logits = einsum("dge,bd->bge", spread, s, columns=columns)
         else:
-            own = selector[:, : len(routing.visible)]
-            logits = jnp.einsum("bgd,dge->bge", own, spread)
+            gates = slice(len(routing.visible))  # cut behind the turn: so edges cancel
+            own = s[gates] if columns else s[:, gates]
+            logits = einsum("dge,bgd->bge", spread, own, columns=columns)
+        every = (..., None) if columns else (None,)
         if self.use_bias:
             bias = self.param("bias", nn.initializers.zeros, (pairs,))
-            logits += jnp.pad(bias, (0, 1))[routing.pair][None]
-        return jax.nn.softmax(logits, where=routing.mask[None])
+            logits += jnp.pad(bias, (0, 1))[routing.pair][every]
+        experts = -2 if columns else -1
+        weights = jax.nn.softmax(logits, axis=experts, where=routing.mask[every])
+        return turned_back(weights, columns)
 
 
 class Level(nn.Module):
@@ -179,6 +197,7 @@ class Level(nn.Module):
         dropout_rate: Chance that a hidden unit is dropped while training.
         batch_norm: Whether experts normalise before each ReLU.
         gate_use_bias: Whether gates have a bias.
+        columns: Whether to compute on columns.
 
     Reference: Tang et al., RecSys 2020, equations 2-4 and 6.
     """
@@ -188,6 +207,7 @@ class Level(nn.Module):
     dropout_rate: float = 0.0
     batch_norm: bool = False
     gate_use_bias: bool = False
+    columns: bool = True
 
     @nn.compact
     def __call__(
@@ -198,20 +218,28 @@ class Level(nn.Module):
         given: jax.Array | None = None,  # (B, routing.given, H)
     ) -> jax.Array:  # (B, G, H)
         """Each gate's mixture; the weights (B, G, E) are sown as `mixture`."""
-        outputs = [] if given is None else [given]
+        columns = self.columns
+        outputs = [] if given is None else [turned(given, columns)]
         if self.routing.owner:
-            outputs = [self._outputs(x, train), *outputs]
-        weights = Gates(self.routing, self.gate_use_bias, name="gates")(selector)
-        self.sow("intermediates", "mixture", weights)
-        return jnp.einsum("bge,beh->bgh", weights, jnp.concatenate(outputs, axis=1))
+            outputs = [self._outputs(turned(x, columns), train), *outputs]
+        f = jnp.concatenate(outputs, axis=0 if columns else 1)
+        weights = Gates(self.routing, self.gate_use_bias, columns, name="gates")
+        sown = weights(selector)
+        self.sow("intermediates", "mixture", sown)
+        return turned_back(mixture(turned(sown, columns), f, columns), columns)
 
-    def _outputs(self, x: jax.Array, train: bool) -> jax.Array:  # (B, E, H)
-        owner, one_input = self.routing.owner, x.ndim == 2
-        experts = stack(MLP, len(owner), one_input)(
-            self.dims, self.dropout_rate, self.batch_norm, train, name="experts"
+    def _outputs(self, x: jax.Array, train: bool) -> jax.Array:  # (E, H, B), (B, E, H)
+        owner, one_input = np.array(self.routing.owner), x.ndim == 2
+        experts = stack(MLP, len(owner), one_input, self.columns)(
+            self.dims,
+            self.dropout_rate,
+            self.batch_norm,
+            train,
+            self.columns,
+            name="experts",
         )
-        # With one input for all experts this is one product (B, D) x (D, E*H).
-        return experts(x if one_input else x[:, np.array(owner)])
+        # With one input for all experts this is one product (E*H, D) x (D, B).
+        return experts(x if one_input else x[owner] if self.columns else x[:, owner])
 
 
 class Towers(nn.Module):
@@ -225,6 +253,7 @@ class Towers(nn.Module):
         dropout_rate: Chance that a hidden unit is dropped while training.
         batch_norm: Whether towers normalise before each ReLU.
         outputs: Logits of a tower.
+        columns: Whether to compute on columns.
     """
 
     num_towers: int
@@ -232,6 +261,7 @@ class Towers(nn.Module):
     dropout_rate: float = 0.0
     batch_norm: bool = False
     outputs: int = 1
+    columns: bool = True
 
     @nn.compact
     def __call__(
@@ -240,9 +270,12 @@ class Towers(nn.Module):
         train: bool = False,
     ) -> jax.Array:  # (B, T) logits
         """One logit a task."""
+        x, columns = turned(x, self.columns), self.columns
+        copies = self.num_towers, x.ndim == 2, columns
         if self.dims:
-            towers = stack(MLP, self.num_towers, one_input=x.ndim == 2)
-            options = self.dropout_rate, self.batch_norm, train
-            x = towers(self.dims, *options, name="mlp")(x)
-        heads = stack(nn.Dense, self.num_towers, one_input=x.ndim == 2)
-        return heads(self.outputs, name="heads")(x).reshape(x.shape[0], -1)
+            options = self.dropout_rate, self.batch_norm, train, columns
+            x = stack(MLP, *copies)(self.dims, *options, name="mlp")(x)
+            copies = self.num_towers, False, columns
+        x = stack(dense(columns), *copies)(self.outputs, name="heads")(x)
+        x = turned_back(x, columns)  # (B, towers, outputs)
+        return x.reshape(len(x), -1)

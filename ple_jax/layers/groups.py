@@ -93,6 +93,7 @@ class Head(nn.Module):
             self.dims,
             self.dropout_rate,
             gate_use_bias=self.gate_use_bias,
+            columns=False,
             name="level",
         )
         towers = Towers(
@@ -100,6 +101,7 @@ class Head(nn.Module):
             self.tower_dims,
             self.dropout_rate,
             outputs=self.outputs,
+            columns=False,
             name="towers",
         )
         return towers(level(x, x, train, given), train)
@@ -118,7 +120,7 @@ def own_towers(
     options = grouping.in_domain, dims, dropout_rate, batch_norm, grouping.outputs
     if not grouping.by_domain:
         return Towers(*options, name="towers")(x, train)
-    towers = Towers(*options, parent=None)
+    towers = Towers(*options, columns=False, parent=None)
     each = PerDomain(towers, grouping.num_domains, name="towers")
     return each(domain, x, train=train)
 

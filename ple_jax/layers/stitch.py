@@ -5,6 +5,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ple_jax.layers.columns import einsum
+
 
 def near_identity(size: int, same: float) -> np.ndarray:  # (size, size)
     """`same` on the diagonal, what is left to 1 spread evenly over each row's rest."""
@@ -15,30 +17,36 @@ def near_identity(size: int, same: float) -> np.ndarray:  # (size, size)
 
 
 class Stitch(nn.Module):
-    """Each column's features replaced by a learned mixture of all columns'.
+    """Each network's features replaced by a learned mixture of all networks'.
 
         x_k <- sum_j alpha_kj x_j
 
     Attributes:
-        start: Initial alpha (columns, columns), as nested tuples.
+        start: Initial alpha (J, J) of J networks, as nested tuples.
         per_channel: Whether each of the H channels has an alpha of its own.
+        columns: Whether examples are columns.
 
     Reference: Misra et al., CVPR 2016, equation 1.
     """
 
     start: tuple[tuple[float, ...], ...]
     per_channel: bool = False
+    columns: bool = True
 
     @nn.compact
-    def __call__(self, x: jax.Array) -> jax.Array:  # (B, columns, H) -> the same
+    def __call__(
+        self,
+        x: jax.Array,  # (J, H, B), or (B, J, H)
+    ) -> jax.Array:  # the same
         """The mixtures."""
         start = jnp.asarray(self.start, jnp.float32)
         if not self.per_channel:
             alpha = self.param("stitch", lambda key: start)
-            return jnp.einsum("kj,bjh->bkh", alpha, x)
-        spread = jnp.broadcast_to(start[:, :, None], (*start.shape, x.shape[-1]))
+            return einsum("kj,bjh->bkh", alpha, x, columns=self.columns)
+        channels = x.shape[1 if self.columns else 2]
+        spread = jnp.broadcast_to(start[:, :, None], (*start.shape, channels))
         alpha = self.param("stitch", lambda key: spread)
-        return jnp.einsum("kjh,bjh->bkh", alpha, x)
+        return einsum("kjh,bjh->bkh", alpha, x, columns=self.columns)
 
 
 def as_tuples(matrix: np.ndarray) -> tuple[tuple[float, ...], ...]:

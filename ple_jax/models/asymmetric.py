@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ple_jax.layers.columns import turned_back
 from ple_jax.layers.experts import MLP, Towers, activated, stack
 from ple_jax.models import _checks
 
@@ -76,17 +77,18 @@ class Asymmetric(nn.Module):
         """One logit a task."""
         options = self.dropout_rate, self.batch_norm
         bottoms = stack(MLP, self.num_tasks, one_input=True)
-        x = bottoms(self.expert_dims, *options, train, name="bottoms")(x)  # (B, T, H)
+        x = bottoms(self.expert_dims, *options, train, True, name="bottoms")(x.T)
         dims = self.tower_dims
         if self.fusion == "concat":
             joined = Joined(self.visible, dims[0] if dims else 1, name="joined")(x)
             if not dims:
-                return joined[..., 0]
+                return joined[:, 0].T
             after = stack(Activation, self.num_tasks, one_input=False)
             x, dims = after(*options, train, name="activation")(joined), dims[1:]
         else:
-            x = jnp.einsum("tb,nbh->nth", jnp.asarray(self._shares()), x)
-        return Towers(self.num_tasks, dims, *options, name="towers")(x, train)
+            x = jnp.einsum("tj,jhb->thb", jnp.asarray(self._shares()), x)
+        towers = Towers(self.num_tasks, dims, *options, name="towers")
+        return towers(turned_back(x, columns=True), train)
 
     def _shares(self) -> np.ndarray:  # (T, bottoms)
         shares = np.zeros((self.num_tasks, self.num_tasks), np.float32)
@@ -109,7 +111,7 @@ class Joined(nn.Module):
     width: int
 
     @nn.compact
-    def __call__(self, x: jax.Array) -> jax.Array:  # (B, bottoms, H) -> (B, T, width)
+    def __call__(self, x: jax.Array) -> jax.Array:  # (bottoms, H, B) -> (T, width, B)
         """Each task's result."""
         pairs = [(t, b) for t, read in enumerate(self.visible) for b in read]
         tasks, bottoms = np.array(pairs).T
@@ -117,20 +119,20 @@ class Joined(nn.Module):
 
         def start(key):
             draw = nn.initializers.lecun_normal(batch_axis=0)
-            kernel = draw(key, (len(pairs), x.shape[-1], self.width))
+            kernel = draw(key, (len(pairs), x.shape[1], self.width))
             return kernel / np.sqrt(reads, dtype=np.float32)[:, None, None]
 
         kernel = self.param("kernel", start)
         shape = (len(self.visible), self.width)
         bias = self.param("bias", nn.initializers.zeros, shape)
-        terms = jnp.einsum("bph,phw->bpw", x[:, bottoms], kernel)
+        terms = jnp.einsum("phw,phb->pwb", kernel, x[bottoms])
         member = np.arange(len(self.visible))[:, None] == tasks[None]
-        summed = jnp.einsum("tp,bpw->btw", jnp.asarray(member, terms.dtype), terms)
-        return summed + bias[None]
+        summed = jnp.einsum("tp,pwb->twb", jnp.asarray(member, terms.dtype), terms)
+        return summed + bias[..., None]
 
 
 class Activation(nn.Module):
-    """What follows a dense layer in `MLP`."""
+    """What follows a dense layer in `MLP`, on columns."""
 
     dropout_rate: float
     batch_norm: bool
@@ -138,8 +140,9 @@ class Activation(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
-        """(B, H) -> (B, H)."""
-        return activated(x, self.dropout_rate, self.batch_norm, self.train)
+        """(H, B) -> (H, B)."""
+        options = self.dropout_rate, self.batch_norm, self.train
+        return activated(x, *options, columns=True)
 
 
 build = Asymmetric

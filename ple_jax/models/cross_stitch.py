@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import flax.linen as nn
 import jax
 
+from ple_jax.layers.columns import turned, turned_back
 from ple_jax.layers.experts import MLP, stack
 from ple_jax.layers.groups import Grouping, Groups, own_towers
 from ple_jax.layers.stitch import Stitch, as_tuples, near_identity
@@ -70,11 +71,13 @@ class CrossStitch(nn.Module):
         grouping = Grouping(self.groups, self.num_tasks, self.num_domains)
         options = self.dropout_rate, self.batch_norm
         start = as_tuples(near_identity(grouping.total, self.same))
+        columns = not grouping.by_domain
+        x = turned(x, columns)
         for i, width in enumerate(self.expert_dims):
-            layer = stack(MLP, grouping.total, one_input=x.ndim == 2)
-            x = layer((width,), *options, train, name=f"layer_{i}")(x)
-            x = Stitch(start, self.per_channel, name=f"stitch_{i}")(x)
-        x = grouping.own(x, domain)
+            layer = stack(MLP, grouping.total, x.ndim == 2, columns)
+            x = layer((width,), *options, train, columns, name=f"layer_{i}")(x)
+            x = Stitch(start, self.per_channel, columns, name=f"stitch_{i}")(x)
+        x = grouping.own(turned_back(x, columns), domain)
         return own_towers(x, domain, train, grouping, self.tower_dims, *options)
 
 

@@ -4,6 +4,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from ple_jax.layers.columns import turned_back
 from ple_jax.layers.experts import MLP, Towers, stack
 from ple_jax.models import _checks
 
@@ -49,13 +50,13 @@ class Customized(nn.Module):
         options = self.dropout_rate, self.batch_norm
         # One product for all bottoms; the shared one stands last.
         bottoms = stack(MLP, self.num_tasks + self.shared, one_input=True)
-        outputs = bottoms(self.expert_dims, *options, train, name="bottoms")(x)
-        own = outputs[:, : self.num_tasks]  # (B, T, H)
+        outputs = bottoms(self.expert_dims, *options, train, True, name="bottoms")(x.T)
+        own = outputs[: self.num_tasks]  # (T, H, B)
         if self.shared:
-            shared = jnp.broadcast_to(outputs[:, -1:], own.shape)
-            own = jnp.concatenate([shared, own], axis=2)
+            shared = jnp.broadcast_to(outputs[-1:], own.shape)
+            own = jnp.concatenate([shared, own], axis=1)
         return Towers(self.num_tasks, self.tower_dims, *options, name="towers")(
-            own, train
+            turned_back(own, columns=True), train
         )
 
 

@@ -70,9 +70,10 @@ class MRAN(nn.Module):
         features = nn.DenseGeneral(shape, name="features")(x)
         features = self._related(features, train, "among_features")
         tasks = self._related(self._aligned(features), train, "among_tasks")
-        return Towers(self.num_tasks, self.tower_dims, *options, name="towers")(
-            tasks, train
+        towers = Towers(
+            self.num_tasks, self.tower_dims, *options, columns=False, name="towers"
         )
+        return towers(tasks, train)
 
     def _related(self, x: jax.Array, train: bool, name: str) -> jax.Array:
         """(B, items, H), each item with what it draws from the others."""

@@ -3,6 +3,7 @@
 import flax.linen as nn
 import jax
 
+from ple_jax.layers.columns import turned, turned_back
 from ple_jax.layers.experts import Level, everyone_sees_all
 from ple_jax.layers.groups import Grouping, Groups, own_towers
 from ple_jax.models import _checks
@@ -54,12 +55,13 @@ class OMoE(nn.Module):
     ) -> jax.Array:  # (B, T) logits
         """One logit a task."""
         options = (self.dropout_rate, self.batch_norm)
-        routing = everyone_sees_all(num_gates=1, num_experts=self.num_experts)
-        level = Level(
-            routing, self.expert_dims, *options, self.gate_use_bias, name="level"
-        )
-        x = level(x, x, train)[:, 0]
         grouping = Grouping(self.groups, self.num_tasks, self.num_domains)
+        gates, columns = self.gate_use_bias, not grouping.by_domain
+        routing = everyone_sees_all(num_gates=1, num_experts=self.num_experts)
+        level = Level(routing, self.expert_dims, *options, gates, columns, name="level")
+        # The only gate's mixture, taken where edges cancel.
+        x = turned(level(x, x, train), columns)
+        x = turned_back(x[0] if columns else x[:, 0], columns)
         return own_towers(x, domain, train, grouping, self.tower_dims, *options)
 
 

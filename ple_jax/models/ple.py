@@ -88,9 +88,9 @@ class PLE(nn.Module):
             routing = own_and_shared(
                 everyone, self.shared_experts, shared_gate=not last
             )
-            level = Level(
-                routing, dims, *options, self.gate_use_bias, name=f"level_{j}"
-            )
+            columns = not grouping.by_domain
+            gates = self.gate_use_bias, columns
+            level = Level(routing, dims, *options, *gates, name=f"level_{j}")
             x = level(x, x, train)  # (B, G+1, H), and (B, G, H) from the last
         return own_towers(x, domain, train, grouping, self.tower_dims, *options)
 
@@ -101,7 +101,7 @@ class PLE(nn.Module):
             (x, x) if x.ndim == 2 else (x[:, -1], grouping.own(x[:, :-1], domain))
         )
         if count:
-            experts = stack(MLP, count, one_input=True)
+            experts = stack(MLP, count, one_input=True, columns=False)
             given = experts(dims, rate, train=train, name="shared")(of_shared)
         else:
             given = jnp.zeros((x.shape[0], 0, dims[-1]), x.dtype)

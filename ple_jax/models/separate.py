@@ -63,7 +63,8 @@ class Network(nn.Module):
         """(B, D) -> (B, T)."""
         x = MLP(self.expert_dims, self.dropout_rate, train=train, name="bottom")(x)
         dims, rate = self.tower_dims, self.dropout_rate
-        return Towers(self.num_tasks, dims, rate, name="towers")(x, train)
+        towers = Towers(self.num_tasks, dims, rate, columns=False, name="towers")
+        return towers(x, train)
 
 
 build = Separate

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ple_jax.layers.columns import turned_back
 from ple_jax.layers.experts import MLP, Towers, stack
 from ple_jax.layers.stitch import Stitch, as_tuples, near_identity
 from ple_jax.models import _checks
@@ -91,22 +92,22 @@ class Sluice(nn.Module):
         options = self.dropout_rate, self.batch_norm
         parts = self.num_tasks * self.subspaces
         start = as_tuples(weights(parts, self.alpha_start))
-        layers = []
+        layers, x = [], x.T
         for i in range(self.num_layers):
             layer = stack(MLP, self.num_tasks, one_input=x.ndim == 2)(
-                (self.width,), *options, train, name=f"layer_{i}"
+                (self.width,), *options, train, columns=True, name=f"layer_{i}"
             )
             x = layer(x)
             self._sow_penalty(f"layer_{i}", layer.variables["params"])
-            cut = x.reshape(x.shape[0], parts, -1)
+            cut = x.reshape(parts, -1, x.shape[-1])
             x = Stitch(start, name=f"stitch_{i}")(cut).reshape(x.shape)
             layers.append(x)
         last = weights(self.num_layers, self.beta_start)[-1]
         skips = lambda key: jnp.tile(jnp.asarray(last), (self.num_tasks, 1))
         beta = self.param("skip", skips)  # (T, layers)
-        x = jnp.einsum("tl,lbth->bth", beta, jnp.stack(layers))
+        x = jnp.einsum("tl,lthb->thb", beta, jnp.stack(layers))
         return Towers(self.num_tasks, self.tower_dims, *options, name="towers")(
-            x, train
+            turned_back(x, columns=True), train
         )
 
     def _sow_penalty(self, name, params):
