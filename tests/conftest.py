@@ -13,7 +13,7 @@ os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
 
 import jax  # noqa: E402
 import pytest  # noqa: E402
-from data_helpers import raw, source  # noqa: E402
+from data_helpers import built, raw, source  # noqa: E402
 
 from ple_jax import data  # noqa: E402
 from ple_jax.data._prepare import prepare  # noqa: E402
@@ -27,13 +27,14 @@ jax.config.update("jax_disable_most_optimizations", True)
 def prepared(tmp_path_factory):
     """kind, options -> the prepared data set, made once for all tests.
 
-    Where its files cannot be had, the finder's own error says how.
+    Where its files cannot be had, the test fails with the finder's own error, or is
+    skipped with it if no folder was named.
     """
 
     @functools.cache
     def made(kind, **options):
         folder = tmp_path_factory.mktemp(kind) / "prepared"
-        return prepare(data.find(kind).build(**options), folder)
+        return prepare(built(data.find(kind), **options), folder)
 
     return made
 

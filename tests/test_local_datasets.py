@@ -5,6 +5,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv
 import pytest
+from data_helpers import built
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -61,7 +62,7 @@ def test_hotel_asks_only_guests_who_came(bookings):
 
 
 def test_hotel_splits_by_time_of_arrival():
-    table = whole(hotel.build())
+    table = whole(built(hotel))
     months = {name: i for i, name in enumerate(hotel.MONTHS)}
     month = np.array([months[m] for m in table["arrival_date_month"].to_pylist()])
     time = table["arrival_date_year"].to_numpy().astype(int) * 12 + month
@@ -91,7 +92,7 @@ def test_hotel_refuses_leaks(name):
 
 
 def test_hotel_takes_chosen_features_and_names_the_nearest():
-    fields = hotel.build(features=("lead_time", "country")).schema.fields
+    fields = built(hotel, features=("lead_time", "country")).schema.fields
     assert [f.name for f in fields] == ["lead_time", "country"]
     with pytest.raises(ValueError, match="Did you mean 'lead_time'"):
         hotel.build(features=("lead_tim",))
@@ -114,7 +115,7 @@ def test_ciao_splits_by_time(ratings):
 
 
 def test_ciao_histories_are_earlier_items_of_the_user():
-    table = whole(ciao.build(history=3))
+    table = whole(built(ciao, history=3))
     user, item, time = (table[n].to_numpy() for n in ("user", "item", "time"))
     for row in np.random.default_rng(0).choice(len(table), 100, replace=False):
         earlier = np.flatnonzero((user == user[row]) & (time < time[row]))
@@ -144,7 +145,7 @@ def test_a_history_never_holds_the_present_or_the_future(rows, most):
 
 
 def test_ali_ccp_reads_the_samples(tmp_path):
-    source = ali_ccp.build(**SAMPLES, min_count=1)
+    source = built(ali_ccp, **SAMPLES, min_count=1)
     data = prepare(source, tmp_path / "prepared")
     assert sizes(data) == [100, 50, 50]
     assert domain_sizes(data) == {"1": 146, "2": 32, "3": 22}
@@ -197,7 +198,7 @@ def test_aliexpress_explains_mistakes(tmp_path):
 
 def test_kuairand_reads_the_sample(tmp_path):
     options = {"files": ("fixtures/kuairand_sample.csv",), "tasks": ("is_click",)}
-    source = kuairand.build(**options, split="random")
+    source = built(kuairand, **options, split="random")
     data = prepare(source, tmp_path / "prepared")
     assert domain_sizes(data) == {"1": 200}
     assert over_all(data, "labels").sum() == 32
