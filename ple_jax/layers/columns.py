@@ -26,6 +26,11 @@ def turned_back(x: jax.Array, columns: bool) -> jax.Array:
     return jnp.moveaxis(x, -1, 0) if columns else x
 
 
+def networks(x: jax.Array, index, columns: bool) -> jax.Array:
+    """Some of the parallel networks (networks, H, B) or (B, networks, H), or one."""
+    return x[index] if columns else x[:, index]
+
+
 def einsum(subscripts: str, *operands: jax.Array, columns: bool) -> jax.Array:
     """As NumPy's, with the examples' axis b in front; it stands last in columns."""
     if columns:

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ple_jax.layers.columns import dense, einsum, turned, turned_back
+from ple_jax.layers.columns import dense, einsum, networks, turned, turned_back
 from ple_jax.layers.dropout import Dropout
 from ple_jax.layers.mixture import mixture
 
@@ -174,8 +174,8 @@ class Gates(nn.Module):
         if s.ndim == 2:  # one product for all gates
             logits = einsum("dge,bd->bge", spread, s, columns=columns)
         else:
-            gates = slice(len(routing.visible))  # cut behind the turn: so edges cancel
-            own = s[gates] if columns else s[:, gates]
+            # Cut behind the turn: so edges cancel.
+            own = networks(s, slice(len(routing.visible)), columns)
             logits = einsum("dge,bgd->bge", spread, own, columns=columns)
         every = (..., None) if columns else (None,)
         if self.use_bias:
@@ -223,23 +223,18 @@ class Level(nn.Module):
         if self.routing.owner:
             outputs = [self._outputs(turned(x, columns), train), *outputs]
         f = jnp.concatenate(outputs, axis=0 if columns else 1)
-        weights = Gates(self.routing, self.gate_use_bias, columns, name="gates")
-        sown = weights(selector)
-        self.sow("intermediates", "mixture", sown)
-        return turned_back(mixture(turned(sown, columns), f, columns), columns)
+        gates = Gates(self.routing, self.gate_use_bias, columns, name="gates")
+        weights = gates(selector)
+        self.sow("intermediates", "mixture", weights)
+        return turned_back(mixture(turned(weights, columns), f, columns), columns)
 
     def _outputs(self, x: jax.Array, train: bool) -> jax.Array:  # (E, H, B), (B, E, H)
-        owner, one_input = np.array(self.routing.owner), x.ndim == 2
-        experts = stack(MLP, len(owner), one_input, self.columns)(
-            self.dims,
-            self.dropout_rate,
-            self.batch_norm,
-            train,
-            self.columns,
-            name="experts",
-        )
+        owner, columns = np.array(self.routing.owner), self.columns
+        options = self.dropout_rate, self.batch_norm, train, columns
+        experts = stack(MLP, len(owner), x.ndim == 2, columns)
         # With one input for all experts this is one product (E*H, D) x (D, B).
-        return experts(x if one_input else x[owner] if self.columns else x[:, owner])
+        each = x if x.ndim == 2 else networks(x, owner, columns)
+        return experts(self.dims, *options, name="experts")(each)
 
 
 class Towers(nn.Module):

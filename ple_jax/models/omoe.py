@@ -3,7 +3,7 @@
 import flax.linen as nn
 import jax
 
-from ple_jax.layers.columns import turned, turned_back
+from ple_jax.layers.columns import networks, turned, turned_back
 from ple_jax.layers.experts import Level, everyone_sees_all
 from ple_jax.layers.groups import Grouping, Groups, own_towers
 from ple_jax.models import _checks
@@ -60,8 +60,8 @@ class OMoE(nn.Module):
         routing = everyone_sees_all(num_gates=1, num_experts=self.num_experts)
         level = Level(routing, self.expert_dims, *options, gates, columns, name="level")
         # The only gate's mixture, taken where edges cancel.
-        x = turned(level(x, x, train), columns)
-        x = turned_back(x[0] if columns else x[:, 0], columns)
+        x = networks(turned(level(x, x, train), columns), 0, columns)
+        x = turned_back(x, columns)
         return own_towers(x, domain, train, grouping, self.tower_dims, *options)
 
 
