@@ -7,6 +7,7 @@ import pytest
 from helpers import assert_gradient, random_array, random_params
 from oracles import expert, softmax
 
+from ple_jax.layers.columns import turned, turned_back
 from ple_jax.layers.experts import (
     MLP,
     Gates,
@@ -117,13 +118,15 @@ def test_one_input_for_all_experts_is_never_copied():
     assert f"f32[3,{D},{B}]" not in text
 
 
-def test_each_expert_drops_units_of_its_own():
-    experts = stack(MLP, 2, one_input=True)((64,), 0.5, train=True, columns=True)
-    x = np.ones((D, 1), np.float32)
+@pytest.mark.parametrize("columns", [False, True])
+def test_each_expert_drops_units_of_its_own(columns):
+    stacked = stack(MLP, 2, one_input=True, columns=columns)
+    experts = stacked((64,), dropout_rate=0.5, train=True, columns=columns)
+    x = turned(np.ones((1, D), np.float32), columns)
     params = random_params(experts, x)
     same = jax.tree.map(lambda p: np.broadcast_to(p[:1], p.shape), params)
     hidden = experts.apply({"params": same}, x, rngs={"dropout": jax.random.key(0)})
-    dropped = np.asarray(hidden == 0)
+    dropped = np.asarray(turned_back(hidden, columns)[0] == 0)
     assert (dropped[0] != dropped[1]).any()
 
 

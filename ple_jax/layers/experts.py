@@ -119,9 +119,9 @@ def activated(
 
 
 def stack(
-    module: type[nn.Module], size: int, one_input: bool, columns: bool = True
+    module: type[nn.Module], size: int, one_input: bool, columns: bool = False
 ) -> type[nn.Module]:
-    """`size` independent copies of a module on columns, or on rows, as one.
+    """`size` independent copies of a module on rows, or on columns, as one.
 
     Every parameter has a leading axis of copies, each drawn with a key of its own, so
     that fan-in is that of one copy. The output has that axis too, (copies, H, B) or
@@ -177,12 +177,12 @@ class Gates(nn.Module):
             # Cut behind the turn: so edges cancel.
             own = networks(s, slice(len(routing.visible)), columns)
             logits = einsum("dge,bgd->bge", spread, own, columns=columns)
-        every = (..., None) if columns else (None,)
         if self.use_bias:
             bias = self.param("bias", nn.initializers.zeros, (pairs,))
-            logits += jnp.pad(bias, (0, 1))[routing.pair][every]
+            logits += turned(jnp.pad(bias, (0, 1))[routing.pair][None], columns)
         experts = -2 if columns else -1
-        weights = jax.nn.softmax(logits, axis=experts, where=routing.mask[every])
+        mask = turned(routing.mask[None], columns)
+        weights = jax.nn.softmax(logits, axis=experts, where=mask)
         return turned_back(weights, columns)
 
 
@@ -266,11 +266,11 @@ class Towers(nn.Module):
     ) -> jax.Array:  # (B, T) logits
         """One logit a task."""
         x, columns = turned(x, self.columns), self.columns
-        copies = self.num_towers, x.ndim == 2, columns
         if self.dims:
+            towers = stack(MLP, self.num_towers, x.ndim == 2, columns)
             options = self.dropout_rate, self.batch_norm, train, columns
-            x = stack(MLP, *copies)(self.dims, *options, name="mlp")(x)
-            copies = self.num_towers, False, columns
-        x = stack(dense(columns), *copies)(self.outputs, name="heads")(x)
+            x = towers(self.dims, *options, name="mlp")(x)
+        heads = stack(dense(columns), self.num_towers, x.ndim == 2, columns)
+        x = heads(self.outputs, name="heads")(x)
         x = turned_back(x, columns)  # (B, towers, outputs)
         return x.reshape(len(x), -1)

@@ -33,6 +33,11 @@ class Grouping:
         return self.groups != "tasks"
 
     @property
+    def columns(self) -> bool:
+        """Whether parallel networks compute on columns: see `columns.py`."""
+        return not self.by_domain
+
+    @property
     def in_domain(self) -> int:
         """Groups that an example has to do with."""
         return 1 if self.groups == "domains" else self.num_tasks

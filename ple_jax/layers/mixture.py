@@ -16,9 +16,10 @@ def mixture(weights: jax.Array, outputs: jax.Array, columns: bool) -> jax.Array:
 
         y_g = sum_e w_ge f_e
 
-    Of few experts' columns it is a sum of vectors over the batch; else a product of
-    small matrices for each example, which on CPU takes three times as long with its
-    gradients, but not more for each pair of gate and expert as there are more of them.
+    With few gates and experts on columns this is a sum of vectors over the batch.
+    Otherwise it is a product of small matrices for each example: with its gradients
+    three times as long on CPU, but what a pair of gate and expert takes does not grow
+    with the number of pairs.
 
     Args:
         weights: (B, G, E), or columns (G, E, B).

@@ -31,7 +31,7 @@ class Stitch(nn.Module):
 
     start: tuple[tuple[float, ...], ...]
     per_channel: bool = False
-    columns: bool = True
+    columns: bool = False
 
     @nn.compact
     def __call__(

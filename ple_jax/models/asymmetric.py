@@ -76,14 +76,16 @@ class Asymmetric(nn.Module):
     ) -> jax.Array:  # (B, T) logits
         """One logit a task."""
         options = self.dropout_rate, self.batch_norm
-        bottoms = stack(MLP, self.num_tasks, one_input=True)
-        x = bottoms(self.expert_dims, *options, train, True, name="bottoms")(x.T)
+        bottoms = stack(MLP, self.num_tasks, one_input=True, columns=True)(
+            self.expert_dims, *options, train, columns=True, name="bottoms"
+        )
+        x = bottoms(x.T)
         dims = self.tower_dims
         if self.fusion == "concat":
             joined = Joined(self.visible, dims[0] if dims else 1, name="joined")(x)
             if not dims:
                 return joined[:, 0].T
-            after = stack(Activation, self.num_tasks, one_input=False)
+            after = stack(Activation, self.num_tasks, one_input=False, columns=True)
             x, dims = after(*options, train, name="activation")(joined), dims[1:]
         else:
             x = jnp.einsum("tj,jhb->thb", jnp.asarray(self._shares()), x)

@@ -71,7 +71,7 @@ class CrossStitch(nn.Module):
         grouping = Grouping(self.groups, self.num_tasks, self.num_domains)
         options = self.dropout_rate, self.batch_norm
         start = as_tuples(near_identity(grouping.total, self.same))
-        columns = not grouping.by_domain
+        columns = grouping.columns
         x = turned(x, columns)
         for i, width in enumerate(self.expert_dims):
             layer = stack(MLP, grouping.total, x.ndim == 2, columns)

@@ -49,8 +49,11 @@ class Customized(nn.Module):
         """One logit a task."""
         options = self.dropout_rate, self.batch_norm
         # One product for all bottoms; the shared one stands last.
-        bottoms = stack(MLP, self.num_tasks + self.shared, one_input=True)
-        outputs = bottoms(self.expert_dims, *options, train, True, name="bottoms")(x.T)
+        stacked = stack(MLP, self.num_tasks + self.shared, one_input=True, columns=True)
+        bottoms = stacked(
+            self.expert_dims, *options, train, columns=True, name="bottoms"
+        )
+        outputs = bottoms(x.T)
         own = outputs[: self.num_tasks]  # (T, H, B)
         if self.shared:
             shared = jnp.broadcast_to(outputs[-1:], own.shape)

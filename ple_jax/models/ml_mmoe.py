@@ -71,17 +71,16 @@ class MLMMoE(nn.Module):
             last = j == self.num_levels - 1
             if last and grouping.by_domain:
                 return self._of_domains(x, selector, domain, train, grouping)
-            number = self.num_tasks if last else self.num_experts
-            routing = everyone_sees_all(number, self.num_experts, owned=j > 0)
-            dims, gates = self.expert_dims, (self.gate_use_bias, not grouping.by_domain)
-            level = Level(routing, dims, *options, *gates, name=f"level_{j}")
+            gates = self.num_tasks if last else self.num_experts
+            routing = everyone_sees_all(gates, self.num_experts, owned=j > 0)
+            dims, bias, columns = self.expert_dims, self.gate_use_bias, grouping.columns
+            level = Level(routing, dims, *options, bias, columns, name=f"level_{j}")
             x = level(x, selector, train)
         return own_towers(x, domain, train, grouping, self.tower_dims, *options)
 
     def _of_domains(self, x, selector, domain, train, grouping) -> jax.Array:
         """The last level's experts on all examples, gates and towers by domain."""
-        one_input = x.ndim == 2
-        experts = stack(MLP, self.num_experts, one_input, columns=False)
+        experts = stack(MLP, self.num_experts, one_input=x.ndim == 2)
         dims, rate = self.expert_dims, self.dropout_rate
         given = experts(dims, rate, train=train, name="experts")(x)
         seen = own_and_shared([0] * grouping.in_domain, self.num_experts, given=True)

@@ -56,9 +56,9 @@ class OMoE(nn.Module):
         """One logit a task."""
         options = (self.dropout_rate, self.batch_norm)
         grouping = Grouping(self.groups, self.num_tasks, self.num_domains)
-        gates, columns = self.gate_use_bias, not grouping.by_domain
+        bias, columns = self.gate_use_bias, grouping.columns
         routing = everyone_sees_all(num_gates=1, num_experts=self.num_experts)
-        level = Level(routing, self.expert_dims, *options, gates, columns, name="level")
+        level = Level(routing, self.expert_dims, *options, bias, columns, name="level")
         # The only gate's mixture, taken where edges cancel.
         x = networks(turned(level(x, x, train), columns), 0, columns)
         x = turned_back(x, columns)

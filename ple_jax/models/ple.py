@@ -88,9 +88,8 @@ class PLE(nn.Module):
             routing = own_and_shared(
                 everyone, self.shared_experts, shared_gate=not last
             )
-            columns = not grouping.by_domain
-            gates = self.gate_use_bias, columns
-            level = Level(routing, dims, *options, *gates, name=f"level_{j}")
+            bias, columns = self.gate_use_bias, grouping.columns
+            level = Level(routing, dims, *options, bias, columns, name=f"level_{j}")
             x = level(x, x, train)  # (B, G+1, H), and (B, G, H) from the last
         return own_towers(x, domain, train, grouping, self.tower_dims, *options)
 
@@ -101,7 +100,7 @@ class PLE(nn.Module):
             (x, x) if x.ndim == 2 else (x[:, -1], grouping.own(x[:, :-1], domain))
         )
         if count:
-            experts = stack(MLP, count, one_input=True, columns=False)
+            experts = stack(MLP, count, one_input=True)
             given = experts(dims, rate, train=train, name="shared")(of_shared)
         else:
             given = jnp.zeros((x.shape[0], 0, dims[-1]), x.dtype)

@@ -94,13 +94,13 @@ class Sluice(nn.Module):
         start = as_tuples(weights(parts, self.alpha_start))
         layers, x = [], x.T
         for i in range(self.num_layers):
-            layer = stack(MLP, self.num_tasks, one_input=x.ndim == 2)(
+            layer = stack(MLP, self.num_tasks, x.ndim == 2, columns=True)(
                 (self.width,), *options, train, columns=True, name=f"layer_{i}"
             )
             x = layer(x)
             self._sow_penalty(f"layer_{i}", layer.variables["params"])
             cut = x.reshape(parts, -1, x.shape[-1])
-            x = Stitch(start, name=f"stitch_{i}")(cut).reshape(x.shape)
+            x = Stitch(start, columns=True, name=f"stitch_{i}")(cut).reshape(x.shape)
             layers.append(x)
         last = weights(self.num_layers, self.beta_start)[-1]
         skips = lambda key: jnp.tile(jnp.asarray(last), (self.num_tasks, 1))
