@@ -14,9 +14,9 @@ import pathlib
 import statistics
 
 import jax
-from seeds import fitted, summary
+from seeds import fitted
 
-from ple_jax import config, models, run, train
+from ple_jax import config, models, run, study, train
 from ple_jax.schema import Layout
 
 SIZES = {  # widths that all models have in common
@@ -48,10 +48,11 @@ def main() -> None:
 
 
 def measured(path: pathlib.Path, kind: str, seeds: int) -> dict:
-    """A model's size, and mean and deviation of its test AUC."""
+    """A model's size, and the spread of its test AUC."""
     results = [one(path, kind, seed) for seed in range(seeds)]
     with_mean = lambda auc: auc | {"mean": statistics.mean(auc.values())}
-    auc = summary([with_mean(r["auc"]) for r in results])
+    each = [with_mean(r["auc"]) for r in results]
+    auc = {place: study.spread([r[place] for r in each]) for place in each[0]}
     facts = {k: results[0][k] for k in ("groups", "parameters")}
     speed = statistics.median(r["speed"] for r in results)
     return {"model": kind, **facts, "seeds": seeds, "examples/s": speed, "auc": auc}

@@ -1,4 +1,4 @@
-"""Runs an experiment over several seeds: mean and standard deviation of every metric.
+"""Runs an experiment over several seeds: mean and spread of every metric.
 
     python experiments/seeds.py experiments/census_ple.toml --seeds 5
 
@@ -9,37 +9,36 @@ is chosen on validation, and its test split is read once, at its end.
 import argparse
 import json
 import pathlib
-import statistics
 import tempfile
+from typing import Any
 
-from ple_jax import config, flags, loop, run, writers
+from ple_jax import config, flags, loop, run, study, writers
 from ple_jax.data._store import Prepared
 
 
 def main() -> None:
-    """Trains once per seed and prints one line a metric and task."""
+    """Trains once per seed and prints one line a task and metric."""
     parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
     parser.add_argument("experiment", type=pathlib.Path)
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--json", action="store_true")
     asked, knobs = parser.parse_known_args()
     results = [one(asked.experiment, knobs, seed) for seed in range(asked.seeds)]
-    table = {split: summary([r[split] for r in results]) for split in results[0]}
+    splits = ("validation", "test")
+    table = {s: study.by_task([r[s]["tasks"] for r in results]) for s in splits}
     if asked.json:
         print(json.dumps(table, indent=2))
         return
-    for split, rows in table.items():
-        lines = [[name, f"{m:.4f}", f"{s:.4f}"] for name, (m, s) in rows.items()]
-        title = f"{split}, {asked.seeds} seeds"
-        writers.show(writers.grid(title, ["metric", "mean", "deviation"], lines))
+    for split in splits:
+        writers.show(writers.point_table(split, {asked.experiment.stem: table}))
 
 
-def one(path: pathlib.Path, knobs: list[str], seed: int) -> dict[str, dict]:
+def one(path: pathlib.Path, knobs: list[str], seed: int) -> dict[str, Any]:
     """The final table of one run."""
     knobs = [*knobs, "--train.seed", str(seed)]
     experiment, _ = flags.parse(config.load(path), knobs, "seeds.py")
     result, _ = fitted(experiment, run.prepare(experiment.data))
-    return {split: flat(result[split]) for split in ("validation", "test")}
+    return result
 
 
 def fitted(experiment: config.Experiment, data: Prepared) -> tuple[dict, list[dict]]:
@@ -49,22 +48,6 @@ def fitted(experiment: config.Experiment, data: Prepared) -> tuple[dict, list[di
         result = loop.fit(chosen)
         epochs = [json.loads(x) for x in chosen.metrics.read_text().splitlines()]
     return result, epochs
-
-
-def flat(measured: dict) -> dict[str, float]:
-    """`auc_roc/income` -> value."""
-    return {
-        f"{name}/{task}": value
-        for task, metrics in measured["tasks"].items()
-        for name, value in metrics.items()
-    }
-
-
-def summary(results: list[dict[str, float]]) -> dict[str, tuple[float, float]]:
-    """Metric -> mean and sample standard deviation."""
-    spread = lambda values: statistics.stdev(values) if len(values) > 1 else 0.0
-    columns = {k: [r[k] for r in results] for k in results[0]}
-    return {k: (statistics.mean(v), spread(v)) for k, v in columns.items()}
 
 
 if __name__ == "__main__":

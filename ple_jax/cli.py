@@ -191,13 +191,15 @@ def tree_of(asked: argparse.Namespace) -> dict:
 
 def opened(asked: argparse.Namespace, experiment):
     """The run to train: a new one, or the recorded one if it is the same."""
-    from ple_jax import run
+    from ple_jax import loop, run
 
     if asked.resume:
         recorded = run.open_run(resumed(asked))
         run.check_same(recorded, experiment)
         return recorded
-    return run.create(free(asked), experiment, run.prepare(experiment.data))
+    directory, data = free(asked), run.prepare(experiment.data)
+    loop.check(experiment, data)
+    return run.create(directory, experiment, data)
 
 
 def resumed(asked: argparse.Namespace) -> pathlib.Path:

@@ -19,7 +19,7 @@ from ple_jax.evaluate import Scorer
 from ple_jax.feed import Feed, ahead, feed_of
 from ple_jax.run import Run
 from ple_jax.state import TrainState, variables_of
-from ple_jax.train import Trainer, trainer_of
+from ple_jax.train import Trainer, parts_of, trainer_of
 from ple_jax.types import PyTree
 
 RUN_AHEAD = 2  # dispatches that may wait for the device
@@ -66,7 +66,7 @@ def fit(run: Run, resume: bool = False) -> dict[str, Any]:
     if run.experiment.train.replicas > 1:
         raise ValueError("train.replicas is above 1: study.fit trains several runs.")
     train, mesh = run.experiment.train, checked_mesh(run.experiment, run.data)
-    loader = loader_of(run)
+    loader = loader_of(run.experiment, run.data)
     trainer = trainer_of(run.experiment, run.data.layout, loader.steps_per_epoch)
     feed = feed_of(loader, trainer, train, mesh)
     scorer = Scorer(trainer.score, mesh, run.data, train.eval_batch_size)
@@ -98,6 +98,18 @@ def fit(run: Run, resume: bool = False) -> dict[str, Any]:
     return result
 
 
+def check(experiment: Experiment, data: Prepared) -> None:
+    """Traces an experiment's beginning: what cannot be trained is known before a run.
+
+    Raises:
+        ValueError: The model refuses its options, the loader a batch of this size, or
+            `checked_mesh` the devices.
+    """
+    checked_mesh(experiment, data)
+    steps = loader_of(experiment, data).steps_per_epoch
+    jax.eval_shape(parts_of(experiment, data.layout, steps).init)
+
+
 def checked_mesh(experiment: Experiment, data: Prepared) -> jax.sharding.Mesh:
     """The devices of an experiment.
 
@@ -111,11 +123,11 @@ def checked_mesh(experiment: Experiment, data: Prepared) -> jax.sharding.Mesh:
     return mesh
 
 
-def loader_of(run: Run) -> Loader:
+def loader_of(experiment: Experiment, data: Prepared) -> Loader:
     """The batches of the train split."""
-    train = run.experiment.train
+    train = experiment.train
     return Loader(
-        run.data.split("train"),
+        data.split("train"),
         train.batch_size,
         train.seed,
         sampling=train.sampling,

@@ -13,8 +13,9 @@ import numpy as np
 
 from ple_jax import loop, replicas, sharding, writers
 from ple_jax.checkpoint import Checkpoints
-from ple_jax.config import Train
+from ple_jax.config import Experiment, Train
 from ple_jax.data._loader import Loader, Loaders
+from ple_jax.data._store import Prepared
 from ple_jax.evaluate import Scorer
 from ple_jax.feed import feed_of
 from ple_jax.loop import Progress
@@ -80,7 +81,7 @@ def fit(
     """
     experiments, data = [run.experiment for run in runs], runs[0].data
     train, mesh = experiments[0].train, loop.checked_mesh(experiments[0], data)
-    loader = loader_of(runs)
+    loader = loader_of(experiments, data)
     shared = isinstance(loader, Loader)
     trainer = replicas.trainer_of(
         experiments, data.layout, loader.steps_per_epoch, shared
@@ -215,9 +216,9 @@ def keep(run: Run, variables: PyTree, standing: Standing) -> None:
             checkpoints.save_variables(standing.best_step, variables, record, score)
 
 
-def loader_of(runs: Sequence[Run]) -> Loader | Loaders:
+def loader_of(experiments: Sequence[Experiment], data: Prepared) -> Loader | Loaders:
     """All replicas' batches: one loader where they are the same for all."""
-    orders = {(r.experiment.train.seed, r.experiment.train.temperature) for r in runs}
+    orders = {(e.train.seed, e.train.temperature) for e in experiments}
     if len(orders) == 1:
-        return loop.loader_of(runs[0])
-    return Loaders([loop.loader_of(run) for run in runs])
+        return loop.loader_of(experiments[0], data)
+    return Loaders([loop.loader_of(e, data) for e in experiments])

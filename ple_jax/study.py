@@ -18,7 +18,7 @@ import jax
 import numpy as np
 from scipy import special
 
-from ple_jax import config, loop, replica_loop, replicas, run, sweep, train
+from ple_jax import config, loop, replica_loop, replicas, run, sweep
 from ple_jax.config import Experiment
 from ple_jax.data._loader import Loader
 from ple_jax.data._store import Prepared
@@ -47,8 +47,7 @@ def create(directory: pathlib.Path, asked: Sweep, data: Prepared) -> Study:
     """
     run.check_free(directory)
     for replica in {r.point: r for r in asked.replicas}.values():
-        loop.checked_mesh(replica.experiment, data)
-        jax.eval_shape(train.parts_of(replica.experiment, data.layout, 1).init)
+        loop.check(replica.experiment, data)
     directory.mkdir(parents=True, exist_ok=True)
     kept = data.copy_to(directory / DATA)
     runs = [
@@ -198,12 +197,12 @@ def summary(asked: Sweep, results: Mapping[str, Any]) -> dict[str, Any]:
             of_point.append(result)
     splits = ("validation", "test")
     return {
-        point: {s: _by_task([r[s]["tasks"] for r in of_point]) for s in splits}
+        point: {s: by_task([r[s]["tasks"] for r in of_point]) for s in splits}
         for point, of_point in points.items()
     }
 
 
-def _by_task(each: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def by_task(each: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Task -> metric -> its spread; counts, which all replicas share, are left out."""
     if not each:
         return {}

@@ -18,7 +18,7 @@ from ple_jax import (
     sharding,
     train,
 )
-from ple_jax.data._loader import Loader, Loaders
+from ple_jax.data._loader import Loader
 from ple_jax.data._prepare import prepare
 from ple_jax.feed import feed_of
 from ple_jax.layers.dropout import Dropout
@@ -69,23 +69,10 @@ def assert_close(a, b, rtol=1e-5, atol=1e-6):
             np.testing.assert_allclose(x, y, rtol=rtol, atol=atol, err_msg=name)
 
 
-def loader_of(experiment, data):
-    settings = experiment.train
-    return Loader(
-        data.split("train"),
-        settings.batch_size,
-        settings.seed,
-        sampling=settings.sampling,
-        temperature=settings.temperature,
-    )
-
-
 def check_equal(experiments, data, data_on="host", devices=1, **tolerance):
     """Some steps of all together against the first's and the last's own."""
-    loaders = [loader_of(e, data) for e in experiments]
-    orders = {(e.train.seed, e.train.temperature) for e in experiments}
-    shared = len(orders) == 1
-    together = loaders[0] if shared else Loaders(loaders)
+    together = replica_loop.loader_of(experiments, data)
+    shared = isinstance(together, Loader)
     trainer = replicas.trainer_of(experiments, data.layout, 7, shared)
     mesh = sharding.make_mesh(devices)
     settings = config.with_values(
@@ -103,7 +90,8 @@ def check_equal(experiments, data, data_on="host", devices=1, **tolerance):
     assert trainer.steps.func._cache_size() == 1
     for i in (0, len(experiments) - 1):
         lone = train.trainer_of(experiments[i], data.layout, 7)
-        wanted, _ = lone.steps(lone.init(), loaders[i].batches(0, 0, taken), taken)
+        batches = loop.loader_of(experiments[i], data).batches(0, 0, taken)
+        wanted, _ = lone.steps(lone.init(), batches, taken)
         got = jax.tree.map(lambda leaf, i=i: leaf[i], state)
         assert_close(got, wanted, **tolerance)
 

@@ -421,6 +421,7 @@ def test_prepare_models_and_datasets(here, capsys):
             "Did you mean 'click'",
         ),
         (["train", "tiny.toml", "--train.batch-size", "9999"], "at most the"),
+        (["train", "tiny.toml", "--model.expert-dims", "0"], "expert_dims"),
         (["train", "tiny.toml", "--resume"], "--resume needs --run-dir"),
         (
             ["train", "--resume", "--run-dir", "x", "--train.epochs", "3"],
@@ -435,6 +436,7 @@ def test_prepare_models_and_datasets(here, capsys):
 def test_mistakes_are_one_message(here, capsys, arguments, message):
     assert call(*arguments) == 2
     assert message in capsys.readouterr().err.replace("\n", " ")
+    assert not (here / "runs").exists()  # nor does a mistake leave a run behind
 
 
 def test_predict_names_a_missing_column(data, here, capsys):
