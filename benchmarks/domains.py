@@ -129,5 +129,23 @@ def training(
     return run
 
 
+def beside_plain(
+    num_domains: int, batch: int, queued: int, rounds: int
+) -> list[_measure.Record]:
+    """A star network's step on a mixed batch, on one of one domain, and a plain one."""
+    case = functools.partial(training, batch)
+    star = StarNetwork(num_domains, DIMS)
+    ways = {
+        "plain": case(1, plain_step),
+        "mixed": case(num_domains, functools.partial(step, star)),
+        "one domain": case(num_domains, one_domain_step, mixed=False),
+    }
+    ways = {name: _measure.queued(way, queued) for name, way in ways.items()}
+    taken = _measure.medians(_measure.in_turn(ways, rounds, warm_up=2))
+    shown = {name: 1e3 * t / queued for name, t in taken.items()}
+    ratio = {"mixed / plain": shown["mixed"] / shown["plain"]}
+    return [{"domains": num_domains, "batch": batch, **shown, **ratio}]
+
+
 if __name__ == "__main__":
     main()

@@ -1,16 +1,17 @@
-"""What one GPU makes of it all: rates, steps, tables, domains, and PyTorch beside us.
+"""What one GPU makes of it all: from rates and steps to PyTorch beside us.
 
     python benchmarks/gpu.py [--torch-python PATH] [--minutes 8] [--quick] [--json]
 
-Five questions, each with its share of the time, each printed as soon as it is measured;
-what would not fit the time that is left is skipped, and says so. Rates: products of
-large matrices, and a copy. The step: PLE and MMoE as in `peers.py`, with the shares of
-those rates that the work of `peers/count.py` reaches; it counts four bytes a float in
-every dtype. Tables: whole tables updated, or only the rows of a batch, and from how
-many rows on the latter is the faster. Domains: as in `domains.py`. PyTorch: the strong
-line of `peers.py`, compiled, its turns between ours. float32 products are of the
-default precision, TF32 where a GPU has it, in PyTorch too. Without a GPU all sizes are
-small. With --json the tables go to stderr.
+Seven questions, each with its share of the time, each printed as soon as it is
+measured; what would not fit the time that is left is skipped, and says so. Rates:
+products of large matrices, and a copy. The step: PLE and MMoE as in `peers.py`, with
+the shares of those rates that the work of `peers/count.py` reaches; it counts four
+bytes a float in every dtype. Tables: whole tables updated, or only the rows of a batch,
+and from how many rows on the latter is the faster. Domains and replicas: as in the
+scripts of these names. Input: epochs and scoring as in `input.py --part feed`. PyTorch:
+the strong line of `peers.py`, compiled, its turns between ours. float32 products are of
+the default precision, TF32 where a GPU has it, in PyTorch too. Without a GPU all sizes
+are small. With --json the tables go to stderr.
 """
 
 import argparse
@@ -18,10 +19,10 @@ import dataclasses
 import functools
 import importlib.util
 import json
-import math
 import os
 import pathlib
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from contextlib import ExitStack, closing
@@ -29,13 +30,15 @@ from contextlib import ExitStack, closing
 import _measure
 import domains
 import jax
+import replicas
+import vocabulary
 from _measure import Record, Section
-from peers import count, on_device, problem
+from input import feeding
+from peers import count, on_device
 from peers.protocol import Child
-from peers.sizes import QUICK, SIZES, Size, arrays
+from peers.sizes import QUICK, SIZES, Size
 
-from ple_jax import row_optimizers, writers
-from ple_jax.layers.star import StarNetwork
+from ple_jax import writers
 
 NO_GPU = (
     "No GPU here: these figures only show that the script runs; "
@@ -44,7 +47,8 @@ NO_GPU = (
 NO_TORCH = "PyTorch is not in this Python; --torch-python PATH names one that has it."
 MINUTES = 8
 # Of those minutes; what is not given out here is for the start.
-SECONDS = {"rates": 20, "step": 170, "tables": 110, "domains": 50, "torch": 110}
+SECONDS = {"rates": 20, "step": 150, "tables": 90, "domains": 40}
+SECONDS |= {"replicas": 30, "input": 30, "torch": 100}
 ROWS = (10**4, 3 * 10**4, 10**5, 3 * 10**5, 10**6, 3 * 10**6)
 
 
@@ -62,6 +66,8 @@ class Scale:
         rows: Of a field, of tables.
         batches: Batch sizes of tables and domains.
         domains: How many.
+        replicas: How many.
+        fed: Rows of the input.
     """
 
     side: int
@@ -73,6 +79,8 @@ class Scale:
     rows: tuple[int, ...]
     batches: tuple[int, ...]
     domains: tuple[int, ...]
+    replicas: tuple[int, ...]
+    fed: int
 
     def steps(self, batch: int) -> int:
         """In a dispatch."""
@@ -91,14 +99,15 @@ def sizes_of(batches: dict[str, tuple[int, ...]]) -> dict[str, Size]:
 def scale_of(quick: bool) -> Scale:
     """As large as the device is worth."""
     if quick:
-        return Scale(256, 2**20, 1, 128, 1, QUICK, (100,), (64,), (3,))
+        return Scale(256, 2**20, 1, 128, 1, QUICK, (100,), (64,), (3,), (2,), 9000)
     if jax.default_backend() == "cpu":
         sizes = sizes_of({"common-10k": (512,), "mtreclib": (64,)})
-        return Scale(1024, 2**24, 1, 256, 3, sizes, ROWS[:3], (512,), (1, 4, 16))
+        some = ROWS[:3], (512,), (1, 4, 16), (1, 8), 50_000
+        return Scale(1024, 2**24, 1, 256, 3, sizes, *some)
     each = {"common-100k": (4096, 65_536), "mtreclib": (2048, 65_536)}
     each |= {"common-1m": (4096, 65_536), "common-10k": (4096,)}
-    batches, numbers = (4096, 65_536), (1, 4, 16, 64)
-    return Scale(8192, 2**28, 20, 2**18, 5, sizes_of(each), ROWS, batches, numbers)
+    all_of = ROWS, (4096, 65_536), (1, 4, 16, 64), (1, 8), 400_000
+    return Scale(8192, 2**28, 20, 2**18, 5, sizes_of(each), *all_of)
 
 
 def main() -> None:
@@ -175,10 +184,15 @@ def sections_of(
         for rows in scale.rows:
             size = Size(rows, batch=batch)
             name = f"{size.fields * rows:,} rows, batch {batch}"
-            tables[name] = functools.partial(table_records, scale, size)
+            turns = scale.steps(batch), scale.rounds
+            tables[name] = functools.partial(vocabulary.updates, size, *turns)
         for n in scale.domains:
             name = f"{n} domains, batch {batch}"
-            parts[name] = functools.partial(domain_records, scale, n, batch)
+            turns = batch, scale.queued, scale.rounds
+            parts[name] = functools.partial(domains.beside_plain, n, *turns)
+    turns = replicas.BATCH, scale.rounds
+    together = functools.partial(replicas.beside_lone, scale.replicas, *turns)
+    epochs = functools.partial(fed, scale.fed, scale.rounds)
     beside = torch_cases(scale, python, end, stack) if python else {}
     without = [] if python else [NO_TORCH]
     return {
@@ -188,9 +202,15 @@ def sections_of(
         ),
         "step": Section("a step", step_cases(scale, rates)),
         "tables": Section(
-            "a fused table of so many rows in PLE, ms a step", tables, crossings
+            "a fused table of so many rows in PLE, ms a step",
+            tables,
+            vocabulary.crossings,
         ),
         "domains": Section("domains of a star network, ms a step", parts),
+        "replicas": Section(
+            "replicas of a small PLE, ms a step of all", {"small PLE": together}
+        ),
+        "input": Section("rows a second", {"feed": epochs}),
         "torch": Section(
             "a step beside PyTorch, compiled, ms", beside, lambda records: without
         ),
@@ -206,6 +226,12 @@ def step_cases(scale: Scale, rates: on_device.Rates) -> dict[str, Callable]:
         return [{"size": name} | record for record in records]
 
     return {n: functools.partial(case, n, size) for n, size in scale.sizes.items()}
+
+
+def fed(rows: int, rounds: int) -> list[Record]:
+    """Epochs and scoring of so many rows."""
+    with tempfile.TemporaryDirectory() as folder:
+        return [feeding(pathlib.Path(folder), rows, rounds)]
 
 
 def torch_cases(
@@ -226,71 +252,6 @@ def torch_cases(
         for model in count.MODELS
         for dtype in on_device.DTYPES
     }
-
-
-def table_records(scale: Scale, size: Size) -> list[Record]:
-    """PLE with whole tables updated by Adam, and with the rows of a batch."""
-    steps = scale.steps(size.batch)
-    batches = problem.batches_of(arrays(size, steps))
-    ways = {
-        update: on_device.dispatch(
-            on_device.trainer_for("ple", size, update=update), batches
-        )
-        for update in ("dense", "rows")
-    }
-    taken = _measure.medians(
-        _measure.in_turn(ways, scale.rounds, within=on_device.WITHIN)
-    )
-    shown = {update: 1e3 * seconds / steps for update, seconds in taken.items()}
-    rows = size.fields * size.rows
-    ratio = shown["dense"] / shown["rows"]
-    return [{"table": rows, "batch": size.batch, **shown, "dense / rows": ratio}]
-
-
-def crossings(records: list[Record]) -> list[str]:
-    """From how many rows on updating by rows is the faster, for each batch size."""
-    auto = row_optimizers.AUTO_ROWS
-    least = auto.get(jax.default_backend(), row_optimizers.AUTO_ROWS_ELSEWHERE)
-    return [
-        f"batch {batch}: updates by rows are the faster "
-        f"{crossing({r['table']: r['dense / rows'] for r in of_batch})}; "
-        f"`auto` takes them from {least:,} rows on."
-        for batch in dict.fromkeys(r["batch"] for r in records)
-        for of_batch in [[r for r in records if r["batch"] == batch]]
-    ]
-
-
-def crossing(ratios: dict[int, float]) -> str:
-    """From where on all ratios (rows -> dense / rows) are above one.
-
-    Between two numbers of rows the logarithm of the ratio goes straight with theirs.
-    """
-    slower = [rows for rows, ratio in ratios.items() if ratio <= 1]
-    faster = [rows for rows in ratios if rows > max(slower, default=0)]
-    if not faster:
-        return f"nowhere up to {max(ratios):,} rows"
-    if not slower:
-        return f"from {min(ratios):,} rows or fewer on"
-    before, after = max(slower), min(faster)
-    low, high = -math.log(ratios[before]), math.log(ratios[after])
-    at = before * (after / before) ** (low / (low + high))
-    return f"from about {at:,.0f} rows on"
-
-
-def domain_records(scale: Scale, num_domains: int, batch: int) -> list[Record]:
-    """A star network's step on a mixed batch, on one of one domain, and a plain one."""
-    training = functools.partial(domains.training, batch)
-    star = StarNetwork(num_domains, domains.DIMS)
-    ways = {
-        "plain": training(1, domains.plain_step),
-        "mixed": training(num_domains, functools.partial(domains.step, star)),
-        "one domain": training(num_domains, domains.one_domain_step, mixed=False),
-    }
-    ways = {name: _measure.queued(way, scale.queued) for name, way in ways.items()}
-    taken = _measure.medians(_measure.in_turn(ways, scale.rounds, warm_up=2))
-    shown = {name: 1e3 * t / scale.queued for name, t in taken.items()}
-    ratio = {"mixed / plain": shown["mixed"] / shown["plain"]}
-    return [{"domains": num_domains, "batch": batch, **shown, **ratio}]
 
 
 if __name__ == "__main__":

@@ -1,34 +1,47 @@
-"""How fast does data come in: batches from a prepared split, and preparing itself?
+"""How fast does data come in: preparing, batches from a prepared split, and epochs?
 
-    python benchmarks/input.py [--part loader|prepare] [--rows N] [--json]
+    python benchmarks/input.py [--part loader|prepare|feed] [--rows N] [--json]
 
 loader: a mapped split of 40 ids, 8 numbers and 2 labels, shuffled batches of 4096. Cold
 is after the system was asked to forget the files, warm is the pass after the next.
 prepare: a Parquet file of 10 columns, 5 of them strings, of 10 to 100,000 values, is
 prepared as a `table` in a process of its own; its peak counts the mapped files that it
-writes, too. All files are written to the temporary directory (TMPDIR).
+writes, too.
+feed: synthetic rows on their way to the default PLE, in batches of 4096 and in turn:
+batches that are only sent to the device; epochs of training on batches that a thread
+sends, and on a split that lies on the device; and scoring.
+All files are written to the temporary directory (TMPDIR).
 """
 
 import concurrent.futures
+import dataclasses
 import multiprocessing
 import os
 import pathlib
 import resource
 import tempfile
 import time
-from collections.abc import Iterable
+from collections import deque
+from collections.abc import Callable, Iterable
 
 import _measure
+import jax
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ple_jax.data import table
+from ple_jax import config, loop, sharding
+from ple_jax.data import synthetic, table
 from ple_jax.data._examples import Examples
 from ple_jax.data._loader import Loader
 from ple_jax.data._prepare import prepare
+from ple_jax.evaluate import Scorer
+from ple_jax.feed import Feed, feed_of
+from ple_jax.state import variables_of
+from ple_jax.train import Trainer, trainer_of
 
-IDS, NUMBERS, TASKS, LOADED = 40, 8, 2, 2_000_000
+PARTS = ("loader", "prepare", "feed")
+IDS, NUMBERS, TASKS, LOADED, FED = 40, 8, 2, 2_000_000, 400_000
 BATCH, STEPS, PATIENCE = 4096, 32, 20  # seconds that one pass may take
 STRINGS = {f"text_{values}": values for values in (10, 100, 1000, 10_000, 100_000)}
 CHUNK = 2**20  # rows drawn at a time
@@ -43,19 +56,18 @@ name = "like"
 
 
 def main() -> None:
-    """Prints one line for the loader, and one for preparing."""
+    """Prints one line a part."""
     parser = _measure.command(__doc__)
-    parser.add_argument("--part", choices=("loader", "prepare"))
+    parser.add_argument("--part", choices=PARTS)
     parser.add_argument("--rows", type=int, default=10_000_000, help="to prepare")
     asked = parser.parse_args()
-    loaded, rows = (20_000, 20_000) if asked.quick else (LOADED, asked.rows)
+    rows = {"loader": LOADED, "prepare": asked.rows, "feed": FED}
+    parts = {"loader": load, "prepare": preparing, "feed": feeding}
     results = []
-    with tempfile.TemporaryDirectory() as name:
-        folder = pathlib.Path(name)
-        if asked.part != "prepare":
-            results.append({"part": "loader"} | load(folder, loaded))
-        if asked.part != "loader":
-            results.append({"part": "prepare"} | preparing(folder, rows))
+    for part in [asked.part] if asked.part else PARTS:
+        with tempfile.TemporaryDirectory() as name:
+            count = 20_000 if asked.quick else rows[part]
+            results.append({"part": part} | parts[part](pathlib.Path(name), count))
     if asked.json:
         _measure.show("", results, as_json=True)
         return
@@ -176,6 +188,46 @@ def strings(rng: np.random.Generator, rows: int, values: int) -> pa.Array:
     codes = (values * rng.random(rows) ** 2).astype(np.int32)
     names = pa.array([f"value_{i:06}" for i in range(values)])
     return names.take(pa.array(codes))
+
+
+def feeding(folder: pathlib.Path, rows: int, rounds: int = 3) -> _measure.Record:
+    """Rows a second of an epoch, by where its rows lie, and of scoring."""
+    data = prepare(synthetic.build(examples=rows), folder / "prepared")
+    train = {"batch_size": BATCH, "eval_batch_size": BATCH, "devices": 1}
+    experiment = config.from_dict({"model": {"kind": "ple"}, "train": train})
+    loader, mesh = loop.loader_of(experiment, data), sharding.make_mesh(1)
+    trainer = trainer_of(experiment, data.layout, loader.steps_per_epoch)
+    scorer = Scorer(trainer.score, mesh, data, BATCH)
+    variables = variables_of(trainer.init())
+
+    def feed_on(where: str) -> Feed:
+        settings = dataclasses.replace(experiment.train, data_on=where)
+        return feed_of(loader, trainer, settings, mesh)
+
+    host, device = feed_on("host"), feed_on("device")
+    ways = {
+        "sent": lambda: deque(host.chunks(0, 0), 1),
+        "trained, sent": epochs(trainer, host),
+        "trained, on device": epochs(trainer, device),
+        "scored": lambda: scorer.of_split(variables, "train"),
+    }
+    taken = _measure.medians(_measure.in_turn(ways, rounds))
+    trained = loader.steps_per_epoch * BATCH
+    of_way = dict.fromkeys(ways, trained) | {"scored": len(data.split("train"))}
+    return {"rows": trained} | {n: round(of_way[n] / s) for n, s in taken.items()}
+
+
+def epochs(trainer: Trainer, feed: Feed) -> Callable[[], jax.Array]:
+    """A function that trains one epoch from where it stopped before."""
+    places = sharding.of_state(feed.mesh, jax.eval_shape(trainer.init))
+    state = jax.device_put(trainer.init(), places)
+
+    def run():
+        nonlocal state
+        ((state, _),) = deque(loop.steps(trainer, feed, state, loop.Progress()), 1)
+        return state.step
+
+    return run
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ as the mean over a dispatch of several.
 
 import pathlib
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import _measure
 import jax
@@ -22,7 +22,7 @@ from ple_jax.data._prepare import prepare
 from ple_jax.feed import feed_of
 from ple_jax.train import Trainer, trainer_of
 
-DISPATCH = 8  # steps
+BATCH, DISPATCH = 256, 8  # examples, steps
 
 
 def main() -> None:
@@ -30,29 +30,36 @@ def main() -> None:
     parser = _measure.command(__doc__)
     parser.add_argument("--replicas", type=int, nargs="+", default=[1, 2, 4, 8, 16])
     parser.add_argument("--turns", type=int, default=15)
-    parser.add_argument("--batch-size", type=int, default=256)
+    parser.add_argument("--batch-size", type=int, default=BATCH)
     asked = parser.parse_args()
     if asked.quick:
         asked.replicas, asked.turns = [1, 2], 2
+    results = beside_lone(asked.replicas, asked.batch_size, asked.turns)
+    title = f"ms a step of all, batch {asked.batch_size}"
+    _measure.show(title, results, asked.json)
+
+
+def beside_lone(
+    counts: Sequence[int], batch_size: int, turns: int
+) -> list[_measure.Record]:
+    """A step of so many replicas, and of as many lone runs."""
     with tempfile.TemporaryDirectory() as folder:
-        data = prepare(
-            synthetic.build(examples=20_000), pathlib.Path(folder) / "prepared"
-        )
-        ways = {0: lone(data, asked.batch_size)}
-        ways |= {r: together(data, asked.batch_size, r) for r in asked.replicas}
-        taken = _measure.medians(_measure.in_turn(ways, asked.turns, warm_up=2))
+        source = synthetic.build(examples=20_000)
+        data = prepare(source, pathlib.Path(folder) / "prepared")
+        ways = {0: lone(data, batch_size)}
+        ways |= {r: together(data, batch_size, r) for r in counts}
+        taken = _measure.medians(_measure.in_turn(ways, turns, warm_up=2))
     step = {way: 1e3 * seconds / DISPATCH for way, seconds in taken.items()}
-    results = [
+    return [
         {
             "replicas": r,
             "one program": step[r],
             "lone steps": r * step[0],
             "ratio": step[r] / (r * step[0]),
+            "times one": step[r] / step[0],
         }
-        for r in asked.replicas
+        for r in counts
     ]
-    title = f"ms a step of all, batch {asked.batch_size}"
-    _measure.show(title, results, asked.json)
 
 
 def experiment_of(batch_size: int, seed: int = 0) -> config.Experiment:

@@ -25,9 +25,9 @@ from ple_jax.types import Batch, PyTree
 ADAGRAD_START, ADAGRAD_EPS = 0.1, 1e-7  # those of optax.scale_by_rss
 ADAM_MEAN, ADAM_SQUARE, ADAM_EPS = 0.9, 0.999, 1e-8  # those of optax.scale_by_adam
 
-# From how many rows on updating by rows is the faster one, measured by
-# benchmarks/vocabulary.py for batches of 1024 to 4096 examples and 16 fields.
-AUTO_ROWS = {"cpu": 300_000}
+# On CPU an id that is looked up costs, by rows, what so many rows and so many floats of
+# a table cost that is updated whole: measured by `benchmarks/vocabulary.py --auto`.
+AUTO_ROWS_AN_ID, AUTO_FLOATS_AN_ID = 3, 40
 AUTO_ROWS_ELSEWHERE = 10_000_000  # bound by memory: not measured yet
 
 
@@ -240,15 +240,26 @@ def row_updates(
     rule = RULES[train.optimizer if same else inputs.row_optimizer]
     optimizers = {}
     for name, (_, is_frozen) in tables.fused.items():
-        if is_frozen or by_rows(tables.offsets[name][""], inputs.update, train):
+        if is_frozen or by_rows(tables, name, train):
             rests = is_frozen or not is_moved(("tables", name), train.only)
             optimizers[name] = frozen() if rests else rule(train.weight_decay)
     return RowUpdates(tables, optimizers, learning_rate)
 
 
-def by_rows(rows: int, update: str, train: Train) -> bool:
-    """Whether a table of this many rows is updated by rows."""
-    if update != "auto":
-        return update == "rows"
-    least = AUTO_ROWS.get(jax.default_backend(), AUTO_ROWS_ELSEWHERE)
-    return rows >= least and is_off(train.average_decay)
+def by_rows(tables: Tables, name: str, train: Train) -> bool:
+    """Whether a fused table is updated by rows."""
+    if tables.inputs.update != "auto":
+        return tables.inputs.update == "rows"
+    width, _ = tables.fused[name]
+    least = auto_rows(train.batch_size * tables.lookups(name), width)
+    return tables.offsets[name][""] >= least and is_off(train.average_decay)
+
+
+def auto_rows(ids: int, width: int) -> int:
+    """From how many rows on updating by rows is the faster, with so many ids a batch.
+
+    3 ids + 40 ids / W   on CPU
+    """
+    if jax.default_backend() != "cpu":
+        return AUTO_ROWS_ELSEWHERE
+    return AUTO_ROWS_AN_ID * ids + AUTO_FLOATS_AN_ID * ids // width

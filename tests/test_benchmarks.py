@@ -57,10 +57,11 @@ def experiment(tmp_path):
     return str(path)
 
 
-def test_input_loads_and_prepares(tmp_path):
-    loader, preparing = quick("input.py", tmp_path)["results"]
+def test_input_loads_prepares_and_feeds(tmp_path):
+    loader, preparing, feed = quick("input.py", tmp_path)["results"]
     assert loader["warm, rows/s"] > 0
     assert preparing["rows"] == 20_000
+    assert min(feed[k] for k in ("sent", "trained, sent", "scored")) > 0
 
 
 @pytest.mark.slow
@@ -75,12 +76,20 @@ def test_steps_are_timed(tmp_path, name):
 
 
 @pytest.mark.slow
+def test_vocabulary_times_what_auto_chooses_by(tmp_path):
+    (record,) = quick("vocabulary.py", tmp_path, "--auto")["results"]
+    assert record["rows an id"] < 3
+    assert record["auto"] == "dense"
+    assert record["dense / rows"] > 0
+
+
+@pytest.mark.slow
 def test_gpu_answers_every_question(tmp_path):
     printed = quick("gpu.py", tmp_path)
     sections = printed["sections"]
-    for name in ("rates", "step", "tables", "domains"):
+    for name in ("rates", "step", "tables", "domains", "replicas", "input"):
         figures = [v for r in sections[name]["results"] for v in r.values()]
-        assert min(v for v in figures if isinstance(v, float)) > 0
+        assert min(v for v in figures if isinstance(v, int | float)) > 0
     assert {r["model"] for r in sections["step"]["results"]} == {"ple", "mmoe"}
     assert "updates by rows are the faster" in sections["tables"]["notes"][0]
     if jax.default_backend() == "cpu":
@@ -95,7 +104,7 @@ def test_gpu_says_what_does_not_fit_its_time(tmp_path):
 
 def test_crossing_is_that_of_straight_logarithms(monkeypatch):
     monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
-    from gpu import crossing
+    from vocabulary import crossing
 
     # rows / 700 is above one from 700 on; the reading at 3 is noise below it.
     ratios = {3: 1.4, 100: 1 / 7, 1000: 10 / 7, 5000: 50 / 7}

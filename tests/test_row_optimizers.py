@@ -220,12 +220,24 @@ def test_frozen_tables_keep_their_bits_on_every_path():
 def test_auto_looks_at_the_rows(monkeypatch):
     tables, rows = parts()
     assert rows.optimizers == {}
-    monkeypatch.setitem(row_optimizers.AUTO_ROWS, jax.default_backend(), 21)
+    monkeypatch.setattr(row_optimizers, "auto_rows", lambda ids, width: 21)
     assert list(chosen(tables).optimizers) == ["dim_3"]
     # A moving average walks over whole tables anyway.
     assert chosen(tables, average_decay=0.9).optimizers == {}
-    monkeypatch.setitem(row_optimizers.AUTO_ROWS, jax.default_backend(), 22)
+    monkeypatch.setattr(row_optimizers, "auto_rows", lambda ids, width: 22)
     assert chosen(tables).optimizers == {}
+
+
+def test_auto_weighs_rows_against_ids(monkeypatch):
+    tables, _ = parts()
+    asked = []
+    monkeypatch.setattr(row_optimizers, "auto_rows", lambda *of: asked.append(of) or 22)
+    chosen(tables)
+    (lookups,) = (rows.shape[-1] for rows in tables.rows(make_batch()).values())
+    assert asked == [(config.Train().batch_size * lookups, 3)]
+    monkeypatch.undo()
+    if jax.default_backend() == "cpu":
+        assert row_optimizers.auto_rows(700, 8) == 700 * (3 + 5)
 
 
 @pytest.mark.parametrize("only", ["tables", "towers"])

@@ -14,8 +14,6 @@ import jax.numpy as jnp
 from peers import count, problem
 from peers.protocol import Child
 from peers.sizes import Size, arrays
-from ple_jax.config import Train
-from ple_jax.row_optimizers import by_rows
 from ple_jax.train import Trainer, trainer_of
 from ple_jax.types import Batch
 
@@ -81,7 +79,7 @@ def step_records(size: Size, steps: int, rounds: int, rates: Rates) -> list[Reco
         for dtype in DTYPES
     }
     taken = _measure.medians(_measure.in_turn(ways, rounds, within=WITHIN))
-    updated = by_rows(size.fields * size.rows, "auto", Train())
+    updated = bool(jax.eval_shape(trainer_for("ple", size).init).row_state)
     rows = count.rows(batches.ids[:1], size, updated)
     return [
         {"model": model, "dtype": dtype, "tables": "rows" if updated else "dense"}

@@ -31,10 +31,10 @@ class Inputs:
         embedding_scale: Standard deviation of the initial embeddings.
         embedding_dropout_rate: Chance that an embedded field is dropped while training.
         update: Whether a step updates whole tables (dense) or only the rows of its
-            batch (rows); auto is by rows where that is faster, from a number of rows
-            on that depends on the backend. All tables of one width are one. By rows,
-            Adam is lazy, weight decay is of the touched rows only, and there is no
-            moving average.
+            batch (rows); auto is by rows where that is faster: where the rows are many
+            for each id of a batch. All tables of one width are one. By rows, Adam is
+            lazy, weight decay is of the touched rows only, and there is no moving
+            average.
         row_optimizer: The update rule of tables that are updated by rows; same is
             train.optimizer, rowwise_adagrad needs the least memory.
         frozen: The tables, by name, that keep their initial values.
@@ -121,6 +121,11 @@ class Tables:
                 )
             fused[name] = rows | {"": end}
         return fused
+
+    def lookups(self, name: str) -> int:
+        """S, the rows of a fused table that one example reads, padding of bags too."""
+        bags = self._in(name, self.layout.bags)
+        return len(self._in(name, self.layout.ids)) + sum(b.length for _, b in bags)
 
     def init(self, key: jax.Array) -> dict[str, jax.Array]:  # "dim_8" -> (V, 8)
         """Normal initial values of standard deviation `embedding_scale`."""
