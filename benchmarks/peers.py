@@ -22,8 +22,9 @@ from peers import compare
 from peers.protocol import Case, Child, use_cores
 from peers.quiet import ALLOWED, Watch
 from peers.sizes import QUICK, SIZES, Size, draw
-from rich.console import Console
 from rich.table import Table
+
+from ple_jax import writers
 
 OURS = "ple-jax"
 STRONG = ("strong-torch eager", "strong-torch compile")
@@ -154,11 +155,10 @@ def summary(record: Record, size: Size) -> Record:
 
 def show(about: Record, size: Size, records: list[Record]) -> None:
     """Prints the table, and under it what could not run."""
-    console = Console()
-    console.print(table(about, size, records))
+    writers.show(table(about, size, records))
     for record in records:
         if "error" in record:
-            console.print(f"{record['library']} cannot run: {record['error']}")
+            print(f"{record['library']} cannot run: {record['error']}")
 
 
 def table(about: Record, size: Size, records: list[Record]) -> Table:

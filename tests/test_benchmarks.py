@@ -66,7 +66,7 @@ def test_input_loads_prepares_and_feeds(tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "name", ["vocabulary.py", "domains.py", "floor.py", "replicas.py"]
+    "name", ["vocabulary.py", "domains.py", "floor.py", "parts.py", "replicas.py"]
 )
 def test_steps_are_timed(tmp_path, name):
     printed = quick(name, tmp_path)
