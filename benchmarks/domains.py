@@ -39,8 +39,7 @@ def main() -> None:
     case = functools.partial(training, asked.batch_size)
     ways, all_ways = {(0, "plain"): case(1, plain_step)}, {}
     for n in asked.domains:
-        ways[n, "mixed"] = case(n, functools.partial(step, StarNetwork(n, DIMS)))
-        ways[n, "one domain"] = case(n, one_domain_step, mixed=False)
+        ways |= {(n, way): run for way, run in star(n, asked.batch_size).items()}
         every = functools.partial(step, all_domains(n))
         all_ways[n, "all, then select"] = case(n, every)
     # Apart: after gigabytes of activations, whoever is next pays for them.
@@ -55,6 +54,15 @@ def main() -> None:
     for record in results:
         record |= {k: 1e3 * v for k, v in record.items() if k != "domains"}
     _measure.show(f"ms a step, batch {asked.batch_size}", results, asked.json)
+
+
+def star(num_domains: int, batch_size: int) -> dict[str, Callable]:
+    """A star network's steps on mixed batches, and on those of one domain."""
+    mixed = functools.partial(step, StarNetwork(num_domains, DIMS))
+    return {
+        "mixed": training(batch_size, num_domains, mixed),
+        "one domain": training(batch_size, num_domains, one_domain_step, mixed=False),
+    }
 
 
 def all_domains(num_domains: int) -> types.SimpleNamespace:
@@ -133,13 +141,7 @@ def beside_plain(
     num_domains: int, batch: int, queued: int, rounds: int
 ) -> list[_measure.Record]:
     """A star network's step on a mixed batch, on one of one domain, and a plain one."""
-    case = functools.partial(training, batch)
-    star = StarNetwork(num_domains, DIMS)
-    ways = {
-        "plain": case(1, plain_step),
-        "mixed": case(num_domains, functools.partial(step, star)),
-        "one domain": case(num_domains, one_domain_step, mixed=False),
-    }
+    ways = {"plain": training(batch, 1, plain_step)} | star(num_domains, batch)
     ways = {name: _measure.queued(way, queued) for name, way in ways.items()}
     taken = _measure.medians(_measure.in_turn(ways, rounds, warm_up=2))
     shown = {name: 1e3 * t / queued for name, t in taken.items()}

@@ -19,7 +19,7 @@ from collections.abc import Iterator
 import _measure
 import jax
 from peers import count, problem
-from peers.on_device import trainer_for
+from peers.on_device import dispatch, trainer_for
 from peers.sizes import QUICK, SIZES, Size, arrays
 
 STEPS, DISPATCHES = 4, 3
@@ -47,15 +47,15 @@ def main() -> None:
 def parts(model: str, size: Size) -> list[_measure.Record]:
     """Milliseconds of a step by part, after the step's own."""
     trainer = trainer_for(model, size)
-    state = trainer.init()
-    batches = jax.device_put(trainer.prepare(problem.batches_of(arrays(size, STEPS))))
-    program = trainer.steps.lower(state, batches, STEPS).compile().as_text()
+    batches = problem.batches_of(arrays(size, STEPS))
+    ready, start = trainer.prepare(batches), jax.eval_shape(trainer.init)
+    program = trainer.steps.lower(start, ready, STEPS).compile().as_text()
     part_of = {name: part(name, path) for name, path in OPERATION.findall(program)}
-    state, done = trainer.steps(state, batches, STEPS)
-    done.block_until_ready()
+    several = _measure.queued(dispatch(trainer, batches), DISPATCHES)
+    _measure.seconds(several)  # the first call compiles
     with tempfile.TemporaryDirectory() as folder:
         with jax.profiler.trace(folder):
-            whole = _measure.seconds(several, trainer, state, batches)
+            whole = _measure.seconds(several)
         spent: Counter[str] = Counter()
         for name, seconds in events(pathlib.Path(folder)):
             if of := part_of.get(name):
@@ -63,13 +63,6 @@ def parts(model: str, size: Size) -> list[_measure.Record]:
     steps = STEPS * DISPATCHES
     shown = [{"part": "the step", "ms": 1e3 * whole / steps}]
     return shown + [{"part": p, "ms": 1e3 * s / steps} for p, s in spent.most_common()]
-
-
-def several(trainer, state, batches) -> jax.Array:
-    """Some dispatches, one after another."""
-    for _ in range(DISPATCHES):
-        state, done = trainer.steps(state, batches, STEPS)
-    return done
 
 
 def events(folder: pathlib.Path) -> Iterator[tuple[str, float]]:

@@ -76,22 +76,10 @@ def speed(size: Size, rounds: int) -> _measure.Record:
         trainer = with_tables(size, update, rule)
         if name == "rows adam":
             ways["find rows"] = functools.partial(trainer.prepare, batches)
-        ways[name] = dispatch(trainer, batches)
+        ways[name] = on_device.dispatch(trainer, batches)
     each = _measure.medians(_measure.in_turn(ways, rounds))
     shown = {name: round(1e3 * s / STEPS, 1) for name, s in each.items()}
     return {"rows a field": size.rows, "batch": size.batch, **shown}
-
-
-def dispatch(trainer: Trainer, batches: Batch):
-    """A function that takes `STEPS` steps from where it stopped before."""
-    state, ready = trainer.init(), trainer.prepare(batches)
-
-    def run():
-        nonlocal state
-        state, done = trainer.steps(state, ready, STEPS)
-        return state.trained, done
-
-    return run
 
 
 def memory(size: Size) -> _measure.Record:
@@ -135,16 +123,24 @@ def epoch_of_both(
     data: Prepared, batch_size: int, width: int, rounds: int
 ) -> _measure.Record:
     """One line of them, and what `auto` chooses there."""
-    mesh, each = sharding.make_mesh(1), {}
-    for update in ("dense", "rows", "auto"):
-        inputs = {"embedding_dim": width, "update": update}
-        train = {"batch_size": batch_size, "devices": 1}
-        experiment = config.from_dict({"inputs": inputs, "train": train})
-        loader = loop.loader_of(experiment, data)
-        trainer = trainer_of(experiment, data.layout, loader.steps_per_epoch)
-        each[update] = trainer, feed_of(loader, trainer, experiment.train, mesh)
-    auto = "rows" if each.pop("auto")[0].prepares else "dense"
-    ways = {update: epochs(*of) for update, of in each.items()}
+    train = {"batch_size": batch_size, "devices": 1}
+    of = {
+        update: config.from_dict(
+            {"inputs": {"embedding_dim": width, "update": update}, "train": train}
+        )
+        for update in ("dense", "rows", "auto")
+    }
+    loader, mesh = loop.loader_of(of["auto"], data), sharding.make_mesh(1)
+    trainers = {
+        update: trainer_of(experiment, data.layout, loader.steps_per_epoch)
+        for update, experiment in of.items()
+    }
+    by_rows = bool(jax.eval_shape(trainers.pop("auto").init).row_state)
+    auto = "rows" if by_rows else "dense"
+    ways = {
+        update: epochs(trainer, feed_of(loader, trainer, of[update].train, mesh))
+        for update, trainer in trainers.items()
+    }
     taken = _measure.medians(_measure.in_turn(ways, rounds))
     step = {name: 1e3 * s / loader.steps_per_epoch for name, s in taken.items()}
     rows, ids = sum(c.rows for c in data.layout.ids), batch_size * len(data.layout.ids)
