@@ -19,7 +19,8 @@ import jax
 import jax.numpy as jnp
 from rich.table import Table
 
-from ple_jax import process, writers
+from ple_jax.parallel import runtime
+from ple_jax.show import console, tables
 
 Name = TypeVar("Name", bound=Hashable)
 Record = dict[str, Any]
@@ -27,7 +28,7 @@ Record = dict[str, Any]
 
 def command(doc: str | None) -> argparse.ArgumentParser:
     """A parser with the options of every script, in a process set up as `ple-jax`."""
-    process.keep_memory()
+    runtime.keep_memory()
     parser = argparse.ArgumentParser(
         description=doc,
         allow_abbrev=False,
@@ -186,7 +187,7 @@ def show(title: str, results: list[Record], as_json: bool) -> None:
     if as_json:
         print(json.dumps({"results": results, "machine": machine()}, indent=2))
         return
-    writers.show(table(title, results))
+    console.show(table(title, results))
     print(", ".join(f"{name} {value}" for name, value in machine().items()))
 
 
@@ -194,7 +195,7 @@ def table(title: str, results: list[Record]) -> Table:
     """One row a record."""
     columns = list(dict.fromkeys(name for record in results for name in record))
     rows = [[cell(record.get(name)) for name in columns] for record in results]
-    return writers.grid(title, columns, rows)
+    return tables.grid(title, columns, rows)
 
 
 def cell(value: Any) -> str:

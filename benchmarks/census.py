@@ -14,8 +14,12 @@ import time
 
 import _measure
 
-from ple_jax import config, data, flags, loop, run
-from ple_jax.data._prepare import prepare
+from ple_jax import config, datasets
+from ple_jax.config import flags
+from ple_jax.config.experiment import Experiment
+from ple_jax.data.prepare import prepare
+from ple_jax.runs.directory import create_run
+from ple_jax.train import loop
 
 EXPERIMENT = pathlib.Path(__file__).parent.parent / "experiments" / "census_ple.toml"
 
@@ -36,13 +40,13 @@ def main() -> None:
     _measure.show(asked.experiment.stem, lines, as_json=False)
 
 
-def measure(experiment: config.Experiment, folder: pathlib.Path) -> _measure.Record:
+def measure(experiment: Experiment, folder: pathlib.Path) -> _measure.Record:
     """Prepares and trains once in `folder`."""
-    source = data.find(experiment.data.kind).build(**experiment.data.options)
+    source = datasets.find(experiment.data.kind).build(**experiment.data.options)
     start = time.perf_counter()
     prepared = prepare(source, folder / "prepared")
     ready = time.perf_counter()
-    chosen = run.create(folder / "run", experiment, prepared)
+    chosen = create_run(folder / "run", experiment, prepared)
     result = loop.fit(chosen)
     end = time.perf_counter()
     records = [json.loads(line) for line in chosen.metrics.read_text().splitlines()]

@@ -20,8 +20,8 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from ple_jax import domains
 from ple_jax.layers.star import StarNetwork
+from ple_jax.train import one_domain
 
 WIDTH, DIMS = 256, (256, 128, 64, 1)
 TX = optax.adam(1e-3)
@@ -110,9 +110,9 @@ def step(model, params, opt_state, x, domain, y):
 def one_domain_step(params, opt_state, x, domain, y):
     """One update of the shared part, and of one domain's."""
     state, alone = (params, opt_state), StarNetwork(1, DIMS)
-    share = domains.own(state, domain[0])
+    share = one_domain.own(state, domain[0])
     share = step(alone, *share, x, jnp.zeros_like(domain), y)
-    return domains.put(state, share, domain[0])
+    return one_domain.put(state, share, domain[0])
 
 
 def training(

@@ -20,7 +20,7 @@ import jax
 from peers import count, problem
 from peers.sizes import QUICK, SIZES, Size, arrays
 
-from ple_jax.train import Trainer, trainer_of
+from ple_jax.train.step import Trainer, trainer_of
 
 STEPS = 2  # in a dispatch
 SQUARE, COPIED = 2048, 2**26  # the large product's sides; floats of the copy

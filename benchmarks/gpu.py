@@ -38,7 +38,7 @@ from peers import count, on_device
 from peers.protocol import Child
 from peers.sizes import QUICK, SIZES, Size
 
-from ple_jax import writers
+from ple_jax.show import console
 
 NO_GPU = (
     "No GPU here: these figures only show that the script runs; "
@@ -155,10 +155,10 @@ def answers(asked: argparse.Namespace, end: float, stack: ExitStack) -> Record:
         share, rest = (x * asked.minutes / MINUTES for x in (SECONDS[name], later))
         found = _measure.answer(section, share, end - rest, end)
         # Standard output is for JSON alone, where that is wanted.
-        wide = functools.partial(writers.stderr.print, width=160)
+        wide = functools.partial(console.stderr.print, width=160)
         if found["results"]:
             table = _measure.table(section.title, found["results"])
-            wide(table) if asked.json else writers.show(table)
+            wide(table) if asked.json else console.show(table)
         said = "\n".join(found["notes"] + found["failed"]) or "done"
         to = sys.stderr if asked.json else sys.stdout
         print(f"{name}: {said}", file=to, flush=True)

@@ -30,15 +30,17 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ple_jax import config, loop, sharding
-from ple_jax.data import synthetic, table
-from ple_jax.data._examples import Examples
-from ple_jax.data._loader import Loader
-from ple_jax.data._prepare import prepare
-from ple_jax.evaluate import Scorer
-from ple_jax.feed import Feed, feed_of
-from ple_jax.state import variables_of
-from ple_jax.train import Trainer, trainer_of
+from ple_jax import config
+from ple_jax.data.examples import Examples
+from ple_jax.data.loader import Loader
+from ple_jax.data.prepare import prepare
+from ple_jax.datasets import synthetic, table
+from ple_jax.parallel.mesh import make_mesh, state_shardings
+from ple_jax.train import loop
+from ple_jax.train.evaluate import Scorer
+from ple_jax.train.feed import Feed, feed_of
+from ple_jax.train.state import variables_of
+from ple_jax.train.step import Trainer, trainer_of
 
 PARTS = ("loader", "prepare", "feed")
 IDS, NUMBERS, TASKS, LOADED, FED = 40, 8, 2, 2_000_000, 400_000
@@ -195,7 +197,7 @@ def feeding(folder: pathlib.Path, rows: int, rounds: int = 3) -> _measure.Record
     data = prepare(synthetic.build(examples=rows), folder / "prepared")
     train = {"batch_size": BATCH, "eval_batch_size": BATCH, "devices": 1}
     experiment = config.from_dict({"model": {"kind": "ple"}, "train": train})
-    loader, mesh = loop.loader_of(experiment, data), sharding.make_mesh(1)
+    loader, mesh = loop.loader_of(experiment, data), make_mesh(1)
     trainer = trainer_of(experiment, data.layout, loader.steps_per_epoch)
     scorer = Scorer(trainer.score, mesh, data, BATCH)
     variables = variables_of(trainer.init())
@@ -219,7 +221,7 @@ def feeding(folder: pathlib.Path, rows: int, rounds: int = 3) -> _measure.Record
 
 def epochs(trainer: Trainer, feed: Feed) -> Callable[[], jax.Array]:
     """A function that trains one epoch from where it stopped before."""
-    places = sharding.of_state(feed.mesh, jax.eval_shape(trainer.init))
+    places = state_shardings(feed.mesh, jax.eval_shape(trainer.init))
     state = jax.device_put(trainer.init(), places)
 
     def run():

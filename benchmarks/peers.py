@@ -24,7 +24,7 @@ from peers.quiet import ALLOWED, Watch
 from peers.sizes import QUICK, SIZES, Size, draw
 from rich.table import Table
 
-from ple_jax import writers
+from ple_jax.show import console
 
 OURS = "ple-jax"
 STRONG = ("strong-torch eager", "strong-torch compile")
@@ -155,7 +155,7 @@ def summary(record: Record, size: Size) -> Record:
 
 def show(about: Record, size: Size, records: list[Record]) -> None:
     """Prints the table, and under it what could not run."""
-    writers.show(table(about, size, records))
+    console.show(table(about, size, records))
     for record in records:
         if "error" in record:
             print(f"{record['library']} cannot run: {record['error']}")

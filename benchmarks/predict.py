@@ -20,15 +20,18 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet as pq
 
-from ple_jax import config, data, predict, process, run
-from ple_jax.checkpoint import Checkpoints
-from ple_jax.data._columns import Rows
-from ple_jax.data._loader import in_order
-from ple_jax.data._prepare import prepare
-from ple_jax.data._read import read
-from ple_jax.data._source import Source
-from ple_jax.run import Run
-from ple_jax.train import trainer_of
+from ple_jax import config, datasets
+from ple_jax.config.experiment import Experiment
+from ple_jax.data.loader import in_order
+from ple_jax.data.prepare import prepare
+from ple_jax.data.read import read
+from ple_jax.data.rows import Rows
+from ple_jax.data.source import Source
+from ple_jax.parallel import runtime
+from ple_jax.runs.directory import Run, create_run
+from ple_jax.serve import files as predict
+from ple_jax.train.checkpoint import Checkpoints
+from ple_jax.train.step import trainer_of
 
 FOLDER = pathlib.Path(__file__).parent.parent / "experiments"
 EXPERIMENTS = [FOLDER / "census_ple.toml", FOLDER / "census_ple_wide.toml"]
@@ -42,7 +45,7 @@ def main() -> None:
         "--experiments", type=pathlib.Path, nargs="+", default=EXPERIMENTS
     )
     asked = parser.parse_args()
-    process.keep_compiled()  # as the command does
+    runtime.keep_compiled()  # as the command does
     rounds, results = 1 if asked.quick else ROUNDS, []
     for path in asked.experiments:
         with tempfile.TemporaryDirectory() as folder:
@@ -53,10 +56,10 @@ def main() -> None:
 
 
 def measure(
-    experiment: config.Experiment, folder: pathlib.Path, rounds: int
+    experiment: Experiment, folder: pathlib.Path, rounds: int
 ) -> _measure.Record:
     """Rows a second of each way to score, and of its parts."""
-    source = data.find(experiment.data.kind).build(**experiment.data.options)
+    source = datasets.find(experiment.data.kind).build(**experiment.data.options)
     chosen = untrained(experiment, source, folder)
     files = {kind: folder / f"rows.{kind}" for kind in ("csv", "parquet")}
     raw = write(source, files)
@@ -67,12 +70,10 @@ def measure(
     return {"prepared rows": prepared, "raw rows": raw, **rates}
 
 
-def untrained(
-    experiment: config.Experiment, source: Source, folder: pathlib.Path
-) -> Run:
+def untrained(experiment: Experiment, source: Source, folder: pathlib.Path) -> Run:
     """A run that looks trained: a checkpoint of the initial state."""
     prepared = prepare(source, folder / "prepared")
-    chosen = run.create(folder / "run", experiment, prepared)
+    chosen = create_run(folder / "run", experiment, prepared)
     with Checkpoints(chosen.checkpoints) as checkpoints:
         checkpoints.save(trainer_of(experiment, prepared.layout).init(), {}, 0.0)
     return chosen

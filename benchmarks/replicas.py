@@ -15,12 +15,15 @@ from collections.abc import Callable, Sequence
 import _measure
 import jax
 
-from ple_jax import config, replicas, sharding
-from ple_jax.data import synthetic
-from ple_jax.data._loader import Loader, Loaders
-from ple_jax.data._prepare import prepare
-from ple_jax.feed import feed_of
-from ple_jax.train import Trainer, trainer_of
+from ple_jax import config
+from ple_jax.config.experiment import Experiment
+from ple_jax.data.loader import Loader, Loaders
+from ple_jax.data.prepare import prepare
+from ple_jax.datasets import synthetic
+from ple_jax.parallel.mesh import make_mesh, state_shardings
+from ple_jax.train import vmapped
+from ple_jax.train.feed import feed_of
+from ple_jax.train.step import Trainer, trainer_of
 
 BATCH, DISPATCH = 256, 8  # examples, steps
 
@@ -62,7 +65,7 @@ def beside_lone(
     ]
 
 
-def experiment_of(batch_size: int, seed: int = 0) -> config.Experiment:
+def experiment_of(batch_size: int, seed: int = 0) -> Experiment:
     """A small PLE."""
     return config.from_dict(
         {
@@ -90,17 +93,17 @@ def together(data, batch_size: int, count: int) -> Callable:
     experiments = [experiment_of(batch_size, seed) for seed in range(count)]
     split = data.split("train")
     loader = Loaders([Loader(split, batch_size, seed) for seed in range(count)])
-    trainer = replicas.trainer_of(experiments, data.layout)
+    trainer = vmapped.trainer_of(experiments, data.layout)
     return case(trainer, loader, experiments[0])
 
 
 def case(trainer: Trainer, loader, experiment) -> Callable:
     """A function that runs a dispatch from where the last one stopped."""
-    mesh = sharding.make_mesh(1)
+    mesh = make_mesh(1)
     feed = feed_of(loader, trainer, experiment.train, mesh)
     batches, count = next(feed.chunks(0, 0))
     several = isinstance(loader, Loaders)
-    places = sharding.of_state(mesh, jax.eval_shape(trainer.init), several)
+    places = state_shardings(mesh, jax.eval_shape(trainer.init), several)
     state = jax.device_put(trainer.init(), places)
 
     def run():

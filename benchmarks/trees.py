@@ -12,9 +12,9 @@ import numpy as np
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.metrics import roc_auc_score
 
-from ple_jax.data import census_income
-from ple_jax.data._columns import Rows
-from ple_jax.data._labels import labels
+from ple_jax.data.labels import labels
+from ple_jax.data.rows import Rows
+from ple_jax.datasets import census_income
 
 SETTINGS = [
     {"max_iter": 300, "learning_rate": 0.1},

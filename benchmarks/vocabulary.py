@@ -25,12 +25,15 @@ from input import epochs
 from peers import on_device, problem
 from peers.sizes import Size, arrays
 
-from ple_jax import config, loop, row_optimizers, sharding
-from ple_jax.data import synthetic
-from ple_jax.data._prepare import prepare
-from ple_jax.data._store import Prepared
-from ple_jax.feed import feed_of
-from ple_jax.train import Trainer, trainer_of
+from ple_jax import config
+from ple_jax.data.prepare import prepare
+from ple_jax.data.store import Prepared
+from ple_jax.datasets import synthetic
+from ple_jax.embeddings.choose import auto_rows
+from ple_jax.parallel.mesh import make_mesh
+from ple_jax.train import loop
+from ple_jax.train.feed import feed_of
+from ple_jax.train.step import Trainer, trainer_of
 from ple_jax.types import Batch
 
 STEPS = 4  # a dispatch
@@ -130,7 +133,7 @@ def epoch_of_both(
         )
         for update in ("dense", "rows", "auto")
     }
-    loader, mesh = loop.loader_of(of["auto"], data), sharding.make_mesh(1)
+    loader, mesh = loop.loader_of(of["auto"], data), make_mesh(1)
     trainers = {
         update: trainer_of(experiment, data.layout, loader.steps_per_epoch)
         for update, experiment in of.items()
@@ -184,7 +187,7 @@ def updates(size: Size, steps: int, rounds: int) -> list[_measure.Record]:
 def crossings(records: list[_measure.Record]) -> list[str]:
     """From how many rows on updating by rows is the faster, for each batch size."""
     least = {
-        batch: row_optimizers.auto_rows(batch * Size.fields, Size.width)
+        batch: auto_rows(batch * Size.fields, Size.width)
         for batch in {r["batch"] for r in records}
     }
     return [

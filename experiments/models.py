@@ -16,8 +16,12 @@ import statistics
 import jax
 from seeds import fitted
 
-from ple_jax import config, models, run, study, train
+from ple_jax import config, models
+from ple_jax.config.experiment import Experiment
+from ple_jax.metrics.spread import spread
+from ple_jax.runs.directory import prepare_data
 from ple_jax.schema import Layout
+from ple_jax.train.step import trainer_of
 
 SIZES = {  # widths that all models have in common
     "expert_dims": (64,),
@@ -52,7 +56,7 @@ def measured(path: pathlib.Path, kind: str, seeds: int) -> dict:
     results = [one(path, kind, seed) for seed in range(seeds)]
     with_mean = lambda auc: auc | {"mean": statistics.mean(auc.values())}
     each = [with_mean(r["auc"]) for r in results]
-    auc = {place: study.spread([r[place] for r in each]) for place in each[0]}
+    auc = {place: spread([r[place] for r in each]) for place in each[0]}
     facts = {k: results[0][k] for k in ("groups", "parameters")}
     speed = statistics.median(r["speed"] for r in results)
     return {"model": kind, **facts, "seeds": seeds, "examples/s": speed, "auc": auc}
@@ -61,7 +65,7 @@ def measured(path: pathlib.Path, kind: str, seeds: int) -> dict:
 def one(path: pathlib.Path, kind: str, seed: int) -> dict:
     """One run: its size, and test AUC by domain and task."""
     tree = config.load(path)
-    data = run.prepare(config.from_dict(tree).data)
+    data = prepare_data(config.from_dict(tree).data)
     known = models.describe(kind)["options"]
     options = {k: v for k, v in SIZES.items() if k in known}
     if "groups" in known and len(data.layout.domains) > 1:
@@ -82,9 +86,9 @@ def one(path: pathlib.Path, kind: str, seed: int) -> dict:
     }
 
 
-def parameters(experiment: config.Experiment, layout: Layout) -> int:
+def parameters(experiment: Experiment, layout: Layout) -> int:
     """Numbers that the model trains, beside the tables."""
-    state = jax.eval_shape(train.trainer_of(experiment, layout).init)
+    state = jax.eval_shape(trainer_of(experiment, layout).init)
     return sum(leaf.size for leaf in jax.tree.leaves(state.trained["model"]))
 
 

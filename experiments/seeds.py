@@ -12,8 +12,14 @@ import pathlib
 import tempfile
 from typing import Any
 
-from ple_jax import config, flags, loop, run, study, writers
-from ple_jax.data._store import Prepared
+from ple_jax import config
+from ple_jax.config import flags
+from ple_jax.config.experiment import Experiment
+from ple_jax.data.store import Prepared
+from ple_jax.metrics.spread import by_task
+from ple_jax.runs.directory import create_run, prepare_data
+from ple_jax.show import console, tables
+from ple_jax.train import loop
 
 
 def main() -> None:
@@ -25,26 +31,26 @@ def main() -> None:
     asked, knobs = parser.parse_known_args()
     results = [one(asked.experiment, knobs, seed) for seed in range(asked.seeds)]
     splits = ("validation", "test")
-    table = {s: study.by_task([r[s]["tasks"] for r in results]) for s in splits}
+    table = {s: by_task([r[s]["tasks"] for r in results]) for s in splits}
     if asked.json:
         print(json.dumps(table, indent=2))
         return
     for split in splits:
-        writers.show(writers.point_table(split, {asked.experiment.stem: table}))
+        console.show(tables.point_table(split, {asked.experiment.stem: table}))
 
 
 def one(path: pathlib.Path, knobs: list[str], seed: int) -> dict[str, Any]:
     """The final table of one run."""
     knobs = [*knobs, "--train.seed", str(seed)]
     experiment, _ = flags.parse(config.load(path), knobs, "seeds.py")
-    result, _ = fitted(experiment, run.prepare(experiment.data))
+    result, _ = fitted(experiment, prepare_data(experiment.data))
     return result
 
 
-def fitted(experiment: config.Experiment, data: Prepared) -> tuple[dict, list[dict]]:
+def fitted(experiment: Experiment, data: Prepared) -> tuple[dict, list[dict]]:
     """What one run measured at its end, and the records of its epochs."""
     with tempfile.TemporaryDirectory() as folder:
-        chosen = run.create(pathlib.Path(folder) / "run", experiment, data)
+        chosen = create_run(pathlib.Path(folder) / "run", experiment, data)
         result = loop.fit(chosen)
         epochs = [json.loads(x) for x in chosen.metrics.read_text().splitlines()]
     return result, epochs

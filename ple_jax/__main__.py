@@ -2,6 +2,6 @@
 
 import sys
 
-from ple_jax.cli import main
+from ple_jax.cli.main import main
 
 sys.exit(main())

@@ -4,7 +4,7 @@ import dataclasses
 from collections import Counter
 from typing import Literal
 
-from ple_jax.registry import check_known
+from ple_jax.checks import check_known
 
 FieldKind = Literal["categorical", "numeric", "multi_valued", "sequence"]
 Encoding = Literal["auto", "standard", "log", "buckets", "piecewise"]

@@ -58,3 +58,8 @@ class Picks(flax.struct.PyTreeNode):
         rows = self.rows[step]
         pick = lambda leaf: leaf.at[rows].get(mode="promise_in_bounds")
         return jax.tree.map(pick, self.split)
+
+
+def path_names(path: tuple) -> list[str]:
+    """The fields and keys that lead to a leaf."""
+    return [getattr(p, "name", str(getattr(p, "key", p))) for p in path]

@@ -13,10 +13,10 @@ os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
 
 import jax  # noqa: E402
 import pytest  # noqa: E402
-from data_helpers import built, raw, source  # noqa: E402
+from lib.tables import built, raw, source  # noqa: E402
 
-from ple_jax import data  # noqa: E402
-from ple_jax.data._prepare import prepare  # noqa: E402
+from ple_jax import datasets  # noqa: E402
+from ple_jax.data.prepare import prepare  # noqa: E402
 
 jax.config.update("jax_num_cpu_devices", 4)
 jax.config.update("jax_numpy_rank_promotion", "raise")
@@ -34,7 +34,7 @@ def prepared(tmp_path_factory):
     @functools.cache
     def made(kind, **options):
         folder = tmp_path_factory.mktemp(kind) / "prepared"
-        return prepare(built(data.find(kind), **options), folder)
+        return prepare(built(datasets.find(kind), **options), folder)
 
     return made
 

@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from helpers import assert_gradient, random_array
+from lib.arrays import assert_gradient, random_array
 
 from ple_jax import losses
 from ple_jax.schema import Task

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 from peers import count, problem
 from peers.protocol import Child
 from peers.sizes import Size, arrays
-from ple_jax.train import Trainer, trainer_of
+from ple_jax.train.step import Trainer, trainer_of
 from ple_jax.types import Batch
 
 Record = _measure.Record

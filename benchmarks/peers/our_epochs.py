@@ -11,14 +11,18 @@ from typing import Any
 import jax
 
 from peers.protocol import serve
-from ple_jax import config, flags, loop, run, sharding
-from ple_jax.config import Experiment
-from ple_jax.data._loader import Loader
-from ple_jax.data._store import Prepared
-from ple_jax.evaluate import Scorer
-from ple_jax.feed import feed_of
-from ple_jax.state import variables_of
-from ple_jax.train import trainer_of
+from ple_jax import config
+from ple_jax.config import flags
+from ple_jax.config.experiment import Experiment
+from ple_jax.data.loader import Loader
+from ple_jax.data.store import Prepared
+from ple_jax.parallel.mesh import make_mesh
+from ple_jax.runs.directory import prepare_data
+from ple_jax.train import loop
+from ple_jax.train.evaluate import Scorer
+from ple_jax.train.feed import feed_of
+from ple_jax.train.state import variables_of
+from ple_jax.train.step import trainer_of
 
 FACTS, DATA = "facts.json", "data"
 
@@ -44,7 +48,7 @@ class Training:
     """What `loop.fit` holds, but for checkpoints and the journal."""
 
     def __init__(self, experiment: Experiment, data: Prepared):
-        train, mesh = experiment.train, sharding.make_mesh(1)
+        train, mesh = experiment.train, make_mesh(1)
         self.progress = loop.Progress()
         loader = Loader(data.split("train"), train.batch_size, train.seed)
         self.trainer = trainer_of(experiment, data.layout, loader.steps_per_epoch)
@@ -83,7 +87,7 @@ def experiment_of(request: dict[str, Any]) -> Experiment:
 
 def write(folder: pathlib.Path, experiment: Experiment) -> None:
     """The prepared data set, and of it and the model what the other side must know."""
-    layout = run.prepare(experiment.data).copy_to(folder / DATA).layout
+    layout = prepare_data(experiment.data).copy_to(folder / DATA).layout
     if layout.bags or any(column.bins for column in layout.numbers):
         raise ValueError("The other side reads ids and plain numbers only.")
     facts = {

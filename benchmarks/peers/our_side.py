@@ -12,11 +12,13 @@ import numpy as np
 from peers import compare, problem
 from peers.protocol import Case, Cases, Contender, serve
 from peers.sizes import TASKS
-from ple_jax import feed, losses, models
-from ple_jax.layers.tables import Inputs, Tables
+from ple_jax import losses, models
+from ple_jax.config.experiment import Inputs
+from ple_jax.embeddings.tables import Tables
 from ple_jax.schema import Layout
-from ple_jax.state import variables_of
-from ple_jax.train import trainer_of
+from ple_jax.train import feed
+from ple_jax.train.state import variables_of
+from ple_jax.train.step import trainer_of
 from ple_jax.types import Batch
 
 

@@ -6,8 +6,7 @@ from typing import Any
 import numpy as np
 
 from peers.sizes import TASKS, Size
-from ple_jax.config import Experiment, Plugin, Train
-from ple_jax.layers.tables import Inputs
+from ple_jax.config.experiment import Experiment, Inputs, Plugin, Train
 from ple_jax.schema import IdColumn, Layout, NumberColumn, Task
 from ple_jax.types import Batch
 

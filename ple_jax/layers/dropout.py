@@ -4,7 +4,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from ple_jax.traced import is_off
+from ple_jax.checks import is_off
 
 
 class Dropout(nn.Module):

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ple_jax.layers.columns import dense, einsum, networks, turned, turned_back
+from ple_jax.layers.batch_last import dense, einsum, networks, turned, turned_back
 from ple_jax.layers.dropout import Dropout
 from ple_jax.layers.mixture import mixture
 

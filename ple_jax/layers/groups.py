@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from ple_jax.layers.experts import Level, Routing, Towers
-from ple_jax.layers.grouped import PerDomain
+from ple_jax.layers.per_domain import PerDomain
 
 Groups = Literal["tasks", "domains", "tasks_domains"]
 

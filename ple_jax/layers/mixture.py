@@ -5,7 +5,7 @@ from collections.abc import Iterable
 import jax
 import jax.numpy as jnp
 
-from ple_jax.layers.columns import einsum
+from ple_jax.layers.batch_last import einsum
 
 PART = 16  # hidden units that are added side by side
 MOST_PAIRS = 200  # of gate and expert, that are summed one by one

@@ -4,7 +4,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from ple_jax.layers.grouped import PRIVATE
+from ple_jax.layers.per_domain import PRIVATE
 from ple_jax.types import PyTree
 
 

@@ -4,9 +4,9 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from ple_jax.checks import is_off
 from ple_jax.layers.dropout import dropped
-from ple_jax.layers.grouped import PRIVATE, by_domain, dropout_key, dropout_keys
-from ple_jax.traced import is_off
+from ple_jax.layers.per_domain import PRIVATE, by_domain, dropout_key, dropout_keys
 from ple_jax.types import PyTree
 
 

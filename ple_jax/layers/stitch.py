@@ -5,7 +5,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ple_jax.layers.columns import einsum
+from ple_jax.layers.batch_last import einsum
 
 
 def near_identity(size: int, same: float) -> np.ndarray:  # (size, size)

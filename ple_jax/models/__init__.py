@@ -11,9 +11,9 @@ from typing import Any
 
 import flax.linen as nn
 
-from ple_jax import registry
+from ple_jax import checks, plugins
 
-available = partial(registry.available, __name__)
+available = partial(plugins.available, __name__)
 
 
 def build(
@@ -25,10 +25,10 @@ def build(
         ValueError: An unknown kind or option (the message names the nearest), or a
             value that makes no sense.
     """
-    make = registry.find(__name__, kind).build
-    known = registry.options_of(make)
+    make = plugins.find(__name__, kind).build
+    known = plugins.options_of(make)
     for option in options:
-        registry.check_known(option, known, f"option of model {kind!r}")
+        checks.check_known(option, known, f"option of model {kind!r}")
     if num_tasks < 1 or num_domains < 1:
         raise ValueError(
             f"A model needs at least one task and one domain, got {num_tasks} tasks "
@@ -39,8 +39,8 @@ def build(
 
 def describe(kind: str) -> dict[str, Any]:
     """What a model is, and its options with their defaults, ready for JSON."""
-    make = registry.find(__name__, kind).build
-    knobs = registry.options_of(make)
+    make = plugins.find(__name__, kind).build
+    knobs = plugins.options_of(make)
     return {
         "summary": (inspect.getdoc(make) or "").partition("\n")[0],
         "options": {

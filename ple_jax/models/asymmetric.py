@@ -7,9 +7,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ple_jax.layers.columns import turned_back
+from ple_jax import checks
+from ple_jax.layers.batch_last import turned_back
 from ple_jax.layers.experts import MLP, Towers, activated, stack
-from ple_jax.models import _checks
 
 
 class Asymmetric(nn.Module):
@@ -41,9 +41,9 @@ class Asymmetric(nn.Module):
     batch_norm: bool = False
 
     def __post_init__(self):
-        _checks.dims(expert_dims=self.expert_dims, tower_dims=self.tower_dims)
-        _checks.rate(dropout_rate=self.dropout_rate)
-        _checks.check_known(self.fusion, ["concat", "sum", "mean"], "fusion")
+        checks.dims(expert_dims=self.expert_dims, tower_dims=self.tower_dims)
+        checks.rate(dropout_rate=self.dropout_rate)
+        checks.check_known(self.fusion, ["concat", "sum", "mean"], "fusion")
         tasks = range(self.num_tasks)
         if self.reads and len(self.reads) != self.num_tasks:
             raise ValueError(

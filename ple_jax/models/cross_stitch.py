@@ -5,11 +5,12 @@ from collections.abc import Mapping
 import flax.linen as nn
 import jax
 
-from ple_jax.layers.columns import turned, turned_back
+from ple_jax import checks
+from ple_jax.layers.batch_last import turned, turned_back
 from ple_jax.layers.experts import MLP, stack
 from ple_jax.layers.groups import Grouping, Groups, own_towers
 from ple_jax.layers.stitch import Stitch, as_tuples, near_identity
-from ple_jax.models import _checks
+from ple_jax.models.common import check_groups
 
 
 class CrossStitch(nn.Module):
@@ -49,10 +50,10 @@ class CrossStitch(nn.Module):
     batch_norm: bool = False
 
     def __post_init__(self):
-        _checks.dims(expert_dims=self.expert_dims, tower_dims=self.tower_dims)
-        _checks.rate(dropout_rate=self.dropout_rate)
-        _checks.groups(self.groups, self.batch_norm)
-        _checks.at_least(0, stitch_rate=self.stitch_rate)
+        checks.dims(expert_dims=self.expert_dims, tower_dims=self.tower_dims)
+        checks.rate(dropout_rate=self.dropout_rate)
+        check_groups(self.groups, self.batch_norm)
+        checks.at_least(0, stitch_rate=self.stitch_rate)
         super().__post_init__()
 
     @property

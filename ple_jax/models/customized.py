@@ -4,9 +4,9 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from ple_jax.layers.columns import turned_back
+from ple_jax import checks
+from ple_jax.layers.batch_last import turned_back
 from ple_jax.layers.experts import MLP, Towers, stack
-from ple_jax.models import _checks
 
 
 class Customized(nn.Module):
@@ -35,8 +35,8 @@ class Customized(nn.Module):
     batch_norm: bool = False
 
     def __post_init__(self):
-        _checks.dims(expert_dims=self.expert_dims, tower_dims=self.tower_dims)
-        _checks.rate(dropout_rate=self.dropout_rate)
+        checks.dims(expert_dims=self.expert_dims, tower_dims=self.tower_dims)
+        checks.rate(dropout_rate=self.dropout_rate)
         super().__post_init__()
 
     @nn.compact

@@ -3,15 +3,10 @@
 import flax.linen as nn
 import jax
 
-from ple_jax.layers.experts import (
-    MLP,
-    Level,
-    everyone_sees_all,
-    own_and_shared,
-    stack,
-)
+from ple_jax import checks
+from ple_jax.layers.experts import MLP, Level, everyone_sees_all, own_and_shared, stack
 from ple_jax.layers.groups import Grouping, Groups, own_heads, own_towers
-from ple_jax.models import _checks
+from ple_jax.models.common import check_groups
 
 
 class MLMMoE(nn.Module):
@@ -51,10 +46,10 @@ class MLMMoE(nn.Module):
     gate_use_bias: bool = False
 
     def __post_init__(self):
-        _checks.at_least(1, num_experts=self.num_experts, num_levels=self.num_levels)
-        _checks.dims(expert_dims=self.expert_dims, tower_dims=self.tower_dims)
-        _checks.rate(dropout_rate=self.dropout_rate)
-        _checks.groups(self.groups, self.batch_norm)
+        checks.at_least(1, num_experts=self.num_experts, num_levels=self.num_levels)
+        checks.dims(expert_dims=self.expert_dims, tower_dims=self.tower_dims)
+        checks.rate(dropout_rate=self.dropout_rate)
+        check_groups(self.groups, self.batch_norm)
         super().__post_init__()
 
     @nn.compact

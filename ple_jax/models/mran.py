@@ -4,8 +4,8 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from ple_jax import checks
 from ple_jax.layers.experts import Towers
-from ple_jax.models import _checks
 
 
 class MRAN(nn.Module):
@@ -47,9 +47,9 @@ class MRAN(nn.Module):
 
     def __post_init__(self):
         sizes = {"num_features": self.num_features, "num_heads": self.num_heads}
-        _checks.at_least(1, width=self.width, **sizes)
-        _checks.dims(tower_dims=self.tower_dims)
-        _checks.rate(dropout_rate=self.dropout_rate)
+        checks.at_least(1, width=self.width, **sizes)
+        checks.dims(tower_dims=self.tower_dims)
+        checks.rate(dropout_rate=self.dropout_rate)
         if self.width % self.num_heads:
             raise ValueError(
                 f"width must be a multiple of the {self.num_heads} heads, got "

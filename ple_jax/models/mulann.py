@@ -4,8 +4,8 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from ple_jax import checks
 from ple_jax.layers.experts import MLP, Towers
-from ple_jax.models import _checks
 
 
 class MulANN(nn.Module):
@@ -43,10 +43,10 @@ class MulANN(nn.Module):
     batch_norm: bool = False
 
     def __post_init__(self):
-        _checks.dims(expert_dims=self.expert_dims, tower_dims=self.tower_dims)
-        _checks.dims(discriminator_dims=self.discriminator_dims)
-        _checks.rate(dropout_rate=self.dropout_rate)
-        _checks.at_least(0, discriminator_weight=self.discriminator_weight)
+        checks.dims(expert_dims=self.expert_dims, tower_dims=self.tower_dims)
+        checks.dims(discriminator_dims=self.discriminator_dims)
+        checks.rate(dropout_rate=self.dropout_rate)
+        checks.at_least(0, discriminator_weight=self.discriminator_weight)
         super().__post_init__()
 
     @nn.compact

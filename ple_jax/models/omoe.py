@@ -3,10 +3,11 @@
 import flax.linen as nn
 import jax
 
-from ple_jax.layers.columns import networks, turned, turned_back
+from ple_jax import checks
+from ple_jax.layers.batch_last import networks, turned, turned_back
 from ple_jax.layers.experts import Level, everyone_sees_all
 from ple_jax.layers.groups import Grouping, Groups, own_towers
-from ple_jax.models import _checks
+from ple_jax.models.common import check_groups
 
 
 class OMoE(nn.Module):
@@ -40,10 +41,10 @@ class OMoE(nn.Module):
     gate_use_bias: bool = False
 
     def __post_init__(self):
-        _checks.at_least(1, num_experts=self.num_experts)
-        _checks.dims(expert_dims=self.expert_dims, tower_dims=self.tower_dims)
-        _checks.rate(dropout_rate=self.dropout_rate)
-        _checks.groups(self.groups, self.batch_norm)
+        checks.at_least(1, num_experts=self.num_experts)
+        checks.dims(expert_dims=self.expert_dims, tower_dims=self.tower_dims)
+        checks.rate(dropout_rate=self.dropout_rate)
+        check_groups(self.groups, self.batch_norm)
         super().__post_init__()
 
     @nn.compact

@@ -4,9 +4,10 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from ple_jax import checks
 from ple_jax.layers.experts import MLP, Level, own_and_shared, stack
 from ple_jax.layers.groups import Grouping, Groups, own_heads, own_towers
-from ple_jax.models import _checks
+from ple_jax.models.common import check_groups, expert_counts
 
 
 class PLE(nn.Module):
@@ -56,12 +57,12 @@ class PLE(nn.Module):
     gate_use_bias: bool = False
 
     def __post_init__(self):
-        _checks.at_least(1, num_levels=self.num_levels)
-        _checks.at_least(0, shared_experts=self.shared_experts)
-        _checks.dims(expert_dims=self.expert_dims, level_widths=self.level_widths)
-        _checks.dims(tower_dims=self.tower_dims)
-        _checks.rate(dropout_rate=self.dropout_rate)
-        _checks.groups(self.groups, self.batch_norm)
+        checks.at_least(1, num_levels=self.num_levels)
+        checks.at_least(0, shared_experts=self.shared_experts)
+        checks.dims(expert_dims=self.expert_dims, level_widths=self.level_widths)
+        checks.dims(tower_dims=self.tower_dims)
+        checks.rate(dropout_rate=self.dropout_rate)
+        check_groups(self.groups, self.batch_norm)
         self._own_experts()
         if self.level_widths and len(self.level_widths) != self.num_levels:
             raise ValueError(
@@ -110,7 +111,7 @@ class PLE(nn.Module):
 
     def _own_experts(self) -> list[int]:
         grouping = Grouping(self.groups, self.num_tasks, self.num_domains)
-        return _checks.experts(
+        return expert_counts(
             grouping.in_domain, self.experts_per_task, self.shared_experts
         )
 

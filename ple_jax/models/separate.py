@@ -3,9 +3,9 @@
 import flax.linen as nn
 import jax
 
+from ple_jax import checks
 from ple_jax.layers.experts import MLP, Towers
-from ple_jax.layers.grouped import PerDomain
-from ple_jax.models import _checks
+from ple_jax.layers.per_domain import PerDomain
 
 
 class Separate(nn.Module):
@@ -32,8 +32,8 @@ class Separate(nn.Module):
     dropout_rate: float = 0.0
 
     def __post_init__(self):
-        _checks.dims(expert_dims=self.expert_dims, tower_dims=self.tower_dims)
-        _checks.rate(dropout_rate=self.dropout_rate)
+        checks.dims(expert_dims=self.expert_dims, tower_dims=self.tower_dims)
+        checks.rate(dropout_rate=self.dropout_rate)
         super().__post_init__()
 
     @nn.compact

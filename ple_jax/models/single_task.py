@@ -4,9 +4,10 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from ple_jax import checks
 from ple_jax.layers.experts import Level, own_and_shared
 from ple_jax.layers.groups import Grouping, Groups, own_heads, own_towers
-from ple_jax.models import _checks
+from ple_jax.models.common import check_groups
 
 
 class SingleTask(nn.Module):
@@ -36,9 +37,9 @@ class SingleTask(nn.Module):
     batch_norm: bool = False
 
     def __post_init__(self):
-        _checks.dims(expert_dims=self.expert_dims, tower_dims=self.tower_dims)
-        _checks.rate(dropout_rate=self.dropout_rate)
-        _checks.groups(self.groups, self.batch_norm)
+        checks.dims(expert_dims=self.expert_dims, tower_dims=self.tower_dims)
+        checks.rate(dropout_rate=self.dropout_rate)
+        check_groups(self.groups, self.batch_norm)
         super().__post_init__()
 
     @nn.compact

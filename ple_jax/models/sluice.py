@@ -9,10 +9,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ple_jax.layers.columns import turned_back
+from ple_jax import checks
+from ple_jax.layers.batch_last import turned_back
 from ple_jax.layers.experts import MLP, Towers, stack
 from ple_jax.layers.stitch import Stitch, as_tuples, near_identity
-from ple_jax.models import _checks
 
 Start = Literal["balanced", "imbalanced"]
 
@@ -60,15 +60,13 @@ class Sluice(nn.Module):
 
     def __post_init__(self):
         counts = {"num_layers": self.num_layers, "subspaces": self.subspaces}
-        _checks.at_least(1, width=self.width, **counts)
-        _checks.at_least(0, orthogonality=self.orthogonality)
-        _checks.at_least(0, stitch_rate=self.stitch_rate)
-        _checks.dims(tower_dims=self.tower_dims)
-        _checks.rate(dropout_rate=self.dropout_rate)
+        checks.at_least(1, width=self.width, **counts)
+        checks.at_least(0, orthogonality=self.orthogonality)
+        checks.at_least(0, stitch_rate=self.stitch_rate)
+        checks.dims(tower_dims=self.tower_dims)
+        checks.rate(dropout_rate=self.dropout_rate)
         for start in (self.alpha_start, self.beta_start):
-            _checks.check_known(
-                start, typing.get_args(Start), "start of mixing weights"
-            )
+            checks.check_known(start, typing.get_args(Start), "start of mixing weights")
         if self.width % self.subspaces:
             raise ValueError(
                 f"width must be a multiple of the {self.subspaces} subspaces, got "

@@ -4,11 +4,11 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from ple_jax import checks
 from ple_jax.layers.experts import MLP
-from ple_jax.layers.grouped import PRIVATE
 from ple_jax.layers.norms import PartitionedNorm
+from ple_jax.layers.per_domain import PRIVATE
 from ple_jax.layers.star import StarNetwork
-from ple_jax.models import _checks
 from ple_jax.types import PyTree
 
 
@@ -47,9 +47,9 @@ class STAR(nn.Module):
     momentum: float = 0.99
 
     def __post_init__(self):
-        _checks.dims(dims=self.dims, auxiliary_dims=self.auxiliary_dims)
-        _checks.at_least(1, domain_dim=self.domain_dim)
-        _checks.rate(dropout_rate=self.dropout_rate, momentum=self.momentum)
+        checks.dims(dims=self.dims, auxiliary_dims=self.auxiliary_dims)
+        checks.at_least(1, domain_dim=self.domain_dim)
+        checks.rate(dropout_rate=self.dropout_rate, momentum=self.momentum)
         super().__post_init__()
 
     @nn.compact
@@ -189,7 +189,7 @@ def with_new_domains(model: STAR, variables: PyTree, count: int) -> tuple[STAR, 
 
     Differs from the paper: which does not say how a domain is added.
     """
-    _checks.at_least(1, count=count)
+    checks.at_least(1, count=count)
     ones, zeros = ("factor", "scale", "var"), ("term", "bias", "mean", "batches")
     starts = dict.fromkeys(ones, 1.0) | dict.fromkeys(zeros, 0.0)
 

@@ -2,7 +2,7 @@
 
 import jax.numpy as jnp
 
-from ple_jax.weightings._base import Weighting, per_task
+from ple_jax.weightings import Weighting, per_task
 
 
 def build(weights: tuple[float, ...] = ()) -> Weighting:

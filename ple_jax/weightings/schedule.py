@@ -4,7 +4,7 @@ from typing import Literal
 
 import jax.numpy as jnp
 
-from ple_jax.weightings._base import Weighting, per_task
+from ple_jax.weightings import Weighting, per_task
 
 
 def build(

@@ -1,0 +1,196 @@
+"""Sweeps: values for some knobs, and the runs, called replicas, that they ask for."""
+
+import functools
+import itertools
+import re
+from collections.abc import Callable, Iterator, Mapping
+from types import MappingProxyType
+from typing import Any, NamedTuple
+
+from ple_jax import config
+from ple_jax.checks import check_known
+from ple_jax.config.experiment import Experiment, Train
+
+SEED = "train.seed"
+Lists = Mapping[str, tuple[Any, ...]]  # dotted path -> values
+# What the experiment is with other plugins: section -> kind.
+OfKinds = Callable[[Mapping[str, str]], Experiment]
+
+
+class Replica(NamedTuple):
+    """One run of a sweep."""
+
+    name: str  # "learning_rate=0.003,seed=1"
+    point: str  # "learning_rate=0.003": the same for all its seeds
+    experiment: Experiment
+
+
+class Sweep(NamedTuple):
+    """An experiment, and lists of values for some of its knobs.
+
+    The points are the products of the lists; each has `train.replicas` seeds.
+    """
+
+    base: Experiment
+    lists: Lists
+    replicas: tuple[Replica, ...]
+
+    def to_toml(self) -> str:
+        """As TOML that `config.load` and `of` read back."""
+        text = config.to_toml(self.base)
+        if not self.lists:
+            return text
+        lines = [f"{k} = {config.toml_value(v)}" for k, v in self.lists.items()]
+        return "\n".join([text, "[sweep]", *lines, ""])
+
+
+def taken(
+    tree: Mapping[str, Any], more: Mapping[str, Any] = MappingProxyType({})
+) -> tuple[dict[str, Any], Lists]:
+    """An experiment's dicts without the table `[sweep]`, and its lists by dotted path.
+
+    Args:
+        tree: Section -> knob -> value, and `sweep`.
+        more: Lists by dotted path, in the place of those of the table.
+
+    Raises:
+        ValueError: What stands there is no list, or not of a knob that can be swept.
+    """
+    rest = dict(tree)
+    table = rest.pop("sweep", {})
+    if not isinstance(table, Mapping):
+        raise ValueError(f"[sweep] must be a table, got {table!r}.")
+    lists = {**dict(_flat(table)), **more}
+    for path, values in lists.items():
+        check_values(path, values)
+    return rest, {path: tuple(values) for path, values in lists.items()}
+
+
+def _flat(table: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Dotted path -> what stands there."""
+    for section, knobs in table.items():
+        if isinstance(knobs, Mapping):
+            yield from ((f"{section}.{knob}", v) for knob, v in knobs.items())
+        else:
+            yield section, knobs
+
+
+def check_values(path: str, values: Any) -> None:
+    """Raises a ValueError where `values` are not those of a knob to sweep."""
+    section, dot, _ = path.partition(".")
+    check_known(section, [*config.PLUGINS, *config.SETTINGS], "section to sweep")
+    if not dot:
+        raise ValueError(
+            f"sweep.{section} must name a knob, as sweep.train.learning_rate does."
+        )
+    if section == "data":
+        raise ValueError(
+            f"{path} cannot be swept: all replicas read one data set. Make a run each."
+        )
+    if path == "train.replicas":
+        raise ValueError("train.replicas cannot be swept; sweep train.seed.")
+    if not isinstance(values, list | tuple):
+        raise ValueError(f"sweep.{path} must be a list of values, got {values!r}.")
+    if not values:
+        raise ValueError(f"sweep.{path} is an empty list: name a value, or leave it.")
+
+
+def of(of_kinds: OfKinds, lists: Lists) -> Sweep:
+    """The sweep of an experiment.
+
+    Args:
+        of_kinds: The experiment with these kinds in the place of its own.
+        lists: Values by dotted path, of `taken`.
+
+    Raises:
+        ValueError: An unknown knob (with the nearest), a value that it does not take,
+            or two replicas that are the same.
+    """
+    once = functools.cache(lambda kinds: of_kinds(dict(kinds)))
+    replicas: list[Replica] = []
+    for chosen, point in points(lists):
+        experiment = with_checked(lambda kinds: once(tuple(kinds.items())), chosen)
+        for seed in seeds_of(experiment.train):
+            alone = {SEED: seed, "train.replicas": 1}
+            one = config.with_values(experiment, alone)
+            replicas.append(Replica(name_of(point, seed), point, one))
+    names = [r.name for r in replicas]
+    if twice := [name for name in names if names.count(name) > 1]:
+        raise ValueError(f"The sweep asks for the same replica twice: {twice[0]}.")
+    return Sweep(once(()), lists, tuple(replicas))
+
+
+def recorded(
+    base: Experiment, lists: Lists, of_name: Callable[[str], Experiment]
+) -> Sweep:
+    """The sweep that a directory records, each replica's experiment by its name."""
+    replicas = []
+    for chosen, point in points(lists):
+        train = config.with_values(base, chosen).train
+        names = [name_of(point, seed) for seed in seeds_of(train)]
+        replicas += [Replica(name, point, of_name(name)) for name in names]
+    return Sweep(base, lists, tuple(replicas))
+
+
+def points(lists: Lists) -> Iterator[tuple[dict[str, Any], str]]:
+    """The product of the lists: dotted path -> value, and the point's name."""
+    for values in itertools.product(*lists.values()):
+        chosen = dict(zip(lists, values, strict=True))
+        yield chosen, point_of(chosen, lists)
+
+
+def seeds_of(train: Train) -> range:
+    """The seeds of a point."""
+    return range(train.seed, train.seed + train.replicas)
+
+
+def name_of(point: str, seed: int) -> str:
+    """A replica's name."""
+    return ",".join(filter(None, [point, f"seed={seed}"]))
+
+
+def point_of(chosen: Mapping[str, Any], lists: Lists) -> str:
+    """A point's name: its values, but for the seed."""
+    shown = short(lists)
+    return ",".join(f"{shown[k]}={spelled(v)}" for k, v in chosen.items() if k != SEED)
+
+
+def with_checked(of_kinds: OfKinds, chosen: Mapping[str, Any]) -> Experiment:
+    """The experiment with these values, checked as if they were its own."""
+    kinds = {}
+    for path, value in chosen.items():
+        section, _, knob = path.partition(".")
+        if knob == "kind" and section in config.PLUGINS:
+            if not isinstance(value, str):
+                raise ValueError(f"{path}: expected str, got {value!r}.")
+            kinds[section] = value
+    tree = config.to_dict(of_kinds(kinds))
+    for path, value in chosen.items():
+        section, _, knob = path.partition(".")
+        tree[section][knob] = value
+    given = {
+        s: {k: v for k, v in knobs.items() if v is not None}
+        for s, knobs in tree.items()
+    }
+    return config.from_dict(given)
+
+
+def short(lists: Lists) -> dict[str, str]:
+    """The last name of each path; all of it where two would be the same."""
+    last = {path: path.rpartition(".")[2] for path in lists}
+    often = list(last.values())
+    return {p: p if often.count(n) > 1 else n for p, n in last.items()}
+
+
+def spelled(value: Any) -> str:
+    """A value as a part of a folder's name."""
+    if isinstance(value, list | tuple):
+        return "+".join(map(spelled, value)) or "none"
+    text = value if isinstance(value, str) else config.toml_value(value)
+    return re.sub(r"[^\w.+-]", "_", text)
+
+
+def is_sweep(tree: Mapping[str, Any], lists: Lists = MappingProxyType({})) -> bool:
+    """Whether an experiment's dicts, and these lists, ask for several runs."""
+    several = tree.get("train", {}).get("replicas", 1) != 1
+    return bool(lists or several or tree.get("sweep"))

@@ -1,0 +1,125 @@
+"""Labels, sample spaces, domains, users and weights of raw rows."""
+
+import hashlib
+import operator
+import re
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from ple_jax.checks import nearest
+from ple_jax.data.rows import Rows, is_missing
+from ple_jax.schema import Schema, Task
+
+ONE_DOMAIN = "all"
+COMPARISONS = {
+    ">=": operator.ge,
+    "<=": operator.le,
+    "==": operator.eq,
+    "!=": operator.ne,
+    ">": operator.gt,
+    "<": operator.lt,
+}
+
+
+def labels(rows: Rows, schema: Schema) -> tuple[np.ndarray, np.ndarray]:
+    """Labels (B, T) float32, and whether each is observed (B, T) bool.
+
+    A label is observed where it is not missing and, for a task that is given another,
+    where that task's label is observed and 1.
+    """
+    values = np.stack([_label(rows, task) for task in schema.tasks], axis=1)
+    observed = ~np.isnan(values)
+    names = [task.name for task in schema.tasks]
+    for i, task in enumerate(schema.tasks):
+        if task.given is not None:
+            condition = names.index(task.given)
+            observed[:, i] &= observed[:, condition] & (values[:, condition] == 1)
+    return np.where(observed, values, 0).astype(np.float32), observed
+
+
+def _label(rows: Rows, task: Task) -> np.ndarray:  # (B,) float64, NaN where missing
+    column = task.label_column
+    if isinstance(task.positive, tuple):
+        codes, values = rows.text(column)
+        ones = np.isin(np.array(values.to_pylist(), object), task.positive)
+        return np.where(is_missing(values), np.nan, ones.astype(np.float64))[codes]
+    numbers = rows.numbers(column)
+    if task.positive is not None:
+        compare, threshold = comparison(task)
+        return np.where(np.isnan(numbers), np.nan, compare(numbers, threshold))
+    if task.loss == "binary":
+        bad = ~np.isnan(numbers) & (numbers != 0) & (numbers != 1)
+        if bad.any():
+            wanted = f"0 or 1 as label of task {task.name!r} (or give it a `positive`)"
+            raise rows.fail(column, bad.argmax(), wanted)
+    return numbers
+
+
+def comparison(task: Task) -> tuple[Callable[[Any, Any], Any], float]:
+    """The operator and number of a rule such as ">= 4".
+
+    Raises:
+        ValueError: It is no such rule.
+    """
+    rule = re.fullmatch(r"\s*(>=|<=|==|!=|>|<)\s*(\S+)\s*", str(task.positive))
+    sign, number = rule.groups() if rule else ("", "")
+    try:
+        return COMPARISONS[sign], float(number)
+    except (KeyError, ValueError):
+        raise ValueError(
+            f"Task {task.name!r}: positive must be a list of values or a comparison "
+            f'such as ">= 4", got {task.positive!r}.'
+        ) from None
+
+
+def domains_of(
+    rows: Rows, schema: Schema, known: tuple[str, ...]
+) -> np.ndarray:  # (B,) int32
+    """Each row's domain.
+
+    Raises:
+        ValueError: A domain that train does not have, and no `unseen_domain`.
+    """
+    if schema.domain is None:
+        return np.zeros(len(rows), np.int32)
+    codes, values = rows.text(schema.domain)
+    number: dict[str | None, int] = {name: i for i, name in enumerate(known)}
+    fallback = number.get(schema.unseen_domain, -1)
+    mapped = np.array([number.get(v, fallback) for v in values.to_pylist()], np.int32)
+    domain = mapped[codes]
+    if (domain < 0).any():
+        row = (domain < 0).argmax()
+        value = values[int(codes[row])].as_py()
+        raise rows.fail(
+            schema.domain,
+            row,
+            f"one of the domains in train ({', '.join(known)};"
+            f"{nearest(str(value), known)} `unseen_domain` names a stand-in)",
+        )
+    return domain
+
+
+def weights_of(rows: Rows, schema: Schema) -> np.ndarray:  # (B,) float32
+    """Each row's weight: 1, or the schema's column, which must not be negative."""
+    if schema.weight is None:
+        return np.ones(len(rows), np.float32)
+    weights = rows.numbers(schema.weight)
+    bad = ~(weights >= 0)  # NaN too
+    if bad.any():
+        raise rows.fail(schema.weight, bad.argmax(), "a weight of at least 0")
+    return weights.astype(np.float32)
+
+
+def users_of(rows: Rows, schema: Schema) -> np.ndarray | None:  # (B,) int64
+    """A stable code of each row's user."""
+    if schema.user is None:
+        return None
+    codes, values = rows.text(schema.user)
+    return np.array([_hash(v) for v in values.to_pylist()], np.int64)[codes]
+
+
+def _hash(value: str | None) -> int:
+    digest = hashlib.blake2b(repr(value).encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "little", signed=True)

@@ -1,0 +1,124 @@
+"""Encodings of a number: fitted on train, applied to any row."""
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+
+from ple_jax.data.counts import NumberCounts, signed_log
+from ple_jax.schema import Encoding, Field, IdColumn, NumberColumn
+
+
+@dataclasses.dataclass(frozen=True)
+class NumericFit:
+    """What a numeric field has become, fitted on train.
+
+    Attributes:
+        name: The field.
+        encodings: Which encodings it has.
+        moments: Encoding -> (mean, standard deviation), of `standard` and `log`.
+        edges: Lower bounds of all buckets but the first, ascending.
+        knots: Of the piecewise-linear encoding, ascending; there are bins + 1.
+    """
+
+    name: str
+    encodings: tuple[Encoding, ...]
+    moments: dict[str, tuple[float, float]]
+    edges: np.ndarray
+    knots: np.ndarray
+
+    def id_columns(self, dim: int | None) -> list[IdColumn]:
+        """The column of bucket ids, if there is one."""
+        if "buckets" not in self.encodings:
+            return []
+        name = f"{self.name}:bucket"
+        return [IdColumn(name, name, len(self.edges) + 2, dim)]
+
+    def number_columns(self) -> list[NumberColumn]:
+        """The columns of numbers."""
+        plain = [NumberColumn(f"{self.name}:{e}") for e in self.moments]
+        if "piecewise" in self.encodings:
+            bins = len(self.knots) - 1
+            plain.append(NumberColumn(f"{self.name}:piecewise", bins))
+        return plain
+
+    def ids(self, x: np.ndarray) -> list[np.ndarray]:
+        """Bucket of each number: 0 is missing, 1 the first."""
+        if "buckets" not in self.encodings:
+            return []
+        bucket = 1 + np.searchsorted(self.edges, x, side="right")
+        return [np.where(np.isnan(x), 0, bucket).astype(np.int32)]
+
+    def numbers(self, x: np.ndarray) -> list[np.ndarray]:
+        """Encoded numbers; a missing one is encoded as the mean is, that is 0."""
+        columns = []
+        for encoding, (mean, spread) in self.moments.items():
+            value = signed_log(x) if encoding == "log" else x
+            columns.append((value - mean) / spread)
+        if "piecewise" in self.encodings:
+            at = np.arange(len(self.knots), dtype=np.float64)
+            columns.append(np.interp(x, self.knots, at))
+        return [np.nan_to_num(c, nan=0.0).astype(np.float32) for c in columns]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, ready for JSON."""
+        plain = dataclasses.asdict(self)
+        return plain | {"edges": self.edges.tolist(), "knots": self.knots.tolist()}
+
+    @classmethod
+    def from_dict(cls, plain: dict[str, Any]) -> "NumericFit":
+        """The inverse of `to_dict`; JSON keeps every float64 exactly."""
+        return cls(
+            name=plain["name"],
+            encodings=tuple(plain["encodings"]),
+            moments={k: tuple(v) for k, v in plain["moments"].items()},
+            edges=np.array(plain["edges"], np.float64),
+            knots=np.array(plain["knots"], np.float64),
+        )
+
+
+def fit(field: Field, counts: NumberCounts) -> NumericFit:
+    """Fits a numeric field's encodings to its numbers in train."""
+    encodings = choose_encodings(field, counts)
+    knots = np.unique(
+        np.r_[
+            counts.values[:1], counts.quantiles(field.bins, False), counts.values[-1:]
+        ]
+    )
+    if len(knots) < 2:  # a constant has no pieces
+        encodings = tuple(e for e in encodings if e != "piecewise")
+    return NumericFit(
+        name=field.name,
+        encodings=encodings,
+        moments={
+            e: counts.moments(log=e == "log")
+            for e in ("standard", "log")
+            if e in encodings
+        },
+        edges=bucket_edges(counts, field.bins),
+        knots=knots,
+    )
+
+
+def choose_encodings(field: Field, counts: NumberCounts) -> tuple[Encoding, ...]:
+    """What `auto` means: an embedded bucket, and the logarithm.
+
+    Buckets let the model bend anywhere, the logarithm orders what a bucket holds.
+    """
+    if "auto" not in field.encodings:
+        return field.encodings
+    return ("buckets", "log")
+
+
+def bucket_edges(counts: NumberCounts, bins: int) -> np.ndarray:
+    """Lower bounds of the buckets but the first.
+
+    Few distinct values have a bucket each. Otherwise buckets are quantiles of the
+    numbers that are not zero, and zero, if it occurs, has a bucket of its own.
+    """
+    if len(counts.values) <= bins:
+        return counts.values[1:]
+    edges = counts.quantiles(bins, nonzero=True)
+    if (counts.values == 0).any():
+        edges = np.unique(np.r_[edges, 0.0, np.nextafter(0.0, 1.0)])
+    return edges

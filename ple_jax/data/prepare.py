@@ -1,0 +1,182 @@
+"""Raw rows to a prepared data set: one pass to count train, one to encode all."""
+
+import hashlib
+import json
+import pathlib
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+
+from ple_jax.data.encode import Counts, Encoder
+from ple_jax.data.examples import Examples
+from ple_jax.data.rows import Rows
+from ple_jax.data.schema_file import schema_to_dict
+from ple_jax.data.source import Source
+from ple_jax.data.split import assigner
+from ple_jax.data.store import FACTS, VERSION, Prepared, fingerprint
+from ple_jax.disk import cache_dir
+from ple_jax.schema import SPLITS
+
+Advance = Callable[[int], None]  # told how many rows were done
+
+
+def prepared(source: Source, progress: Advance = lambda rows: None) -> Prepared:
+    """The source's prepared data set, from the cache if it was prepared before."""
+    whole = [VERSION, schema_to_dict(source.schema), source.identity]
+    identity = json.dumps(whole, sort_keys=True)
+    key = hashlib.blake2b(identity.encode(), digest_size=12).hexdigest()
+    directory = cache_dir() / "prepared" / key
+    if directory.exists():
+        return Prepared.open(directory)
+    try:
+        return prepare(source, directory, progress)
+    except FileExistsError:  # another process was faster
+        return Prepared.open(directory)
+
+
+def prepare(
+    source: Source, directory: pathlib.Path, progress: Advance = lambda rows: None
+) -> Prepared:
+    """Writes a new prepared data set; what is interrupted leaves nothing behind.
+
+    Memory holds one chunk of rows at a time, the counts of train, and for a split by
+    time one number a row.
+
+    Raises:
+        FileExistsError: The directory exists.
+        ValueError: A row does not fit the schema, or a split or class is empty.
+    """
+    check_new(directory)
+    directory.parent.mkdir(parents=True, exist_ok=True)
+    partial = pathlib.Path(tempfile.mkdtemp(prefix=".partial-", dir=directory.parent))
+    try:
+        partial.chmod(0o755)
+        _write(source, partial, progress)
+        partial.rename(directory)
+    except OSError:
+        check_new(directory)  # by now
+        raise
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    return Prepared.open(directory)
+
+
+def check_new(directory: pathlib.Path) -> None:
+    """Raises where there is something already."""
+    if directory.exists():
+        raise FileExistsError(f"{directory} exists already; name a new directory.")
+
+
+def _write(source: Source, directory: pathlib.Path, progress: Advance) -> None:
+    assign = assigner(source)
+    counts, sizes = Counts(source.schema), np.zeros(len(SPLITS), np.int64)
+    for rows, split in _assigned(source, assign):
+        sizes += np.bincount(split, minlength=len(SPLITS))
+        counts.add(rows.where(split == 0))
+        progress(len(rows))
+    if not sizes.all():
+        raise ValueError(
+            f"Every split needs examples, but the split leaves {_sizes(sizes)}."
+        )
+    encoder = Encoder.fit(counts)
+    encoder.save(directory)
+    writers = [
+        _SplitWriter(directory / s, int(n)) for s, n in zip(SPLITS, sizes, strict=True)
+    ]
+    for rows, split in _assigned(source, assign):
+        for number, writer in enumerate(writers):
+            if (mine := split == number).any():
+                writer.add(encoder.encode(rows.where(mine)))
+        progress(len(rows))
+    facts = {s: w.facts(encoder) for s, w in zip(SPLITS, writers, strict=True)}
+    _check_classes(source, facts["train"])
+    whole = {
+        "version": VERSION,
+        "identity": source.identity,
+        "arrays": list(writers[0].arrays),
+        "splits": facts,
+        "fingerprint": fingerprint(directory),
+    }
+    (directory / FACTS).write_text(json.dumps(whole, indent=1), encoding="utf-8")
+
+
+def _assigned(source: Source, assign) -> Iterator[tuple[Rows, np.ndarray]]:
+    """Each chunk, with the split of each row."""
+    first = 0
+    for chunk in source.chunks():
+        rows = Rows(chunk, source.schema.format)
+        yield rows, assign(rows, first)
+        first += len(rows)
+
+
+def _sizes(sizes: np.ndarray) -> str:
+    return ", ".join(f"{s} {n:,}" for s, n in zip(SPLITS, sizes, strict=True))
+
+
+class _SplitWriter:
+    """Fills the arrays of one split, whose rows are known, chunk by chunk."""
+
+    def __init__(self, folder: pathlib.Path, rows: int):
+        self.folder, self.rows, self.done = folder, rows, 0
+        self.arrays: dict[str, np.ndarray] = {}
+
+    def add(self, examples: Examples) -> None:
+        """Appends encoded rows."""
+        for name, array in examples.arrays().items():
+            if name not in self.arrays:
+                self.arrays[name] = self._new(name, array)
+            self.arrays[name][self.done : self.done + len(array)] = array
+        self.done += len(examples)
+
+    def _new(self, name: str, like: np.ndarray) -> np.ndarray:
+        path = self.folder / f"{name}.npy"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        shape = (self.rows, *like.shape[1:])
+        if 0 in shape:  # nothing to map
+            np.save(path, np.zeros(shape, like.dtype))
+            return np.zeros(shape, like.dtype)
+        return np.lib.format.open_memmap(path, "w+", like.dtype, shape)
+
+    def facts(self, encoder: Encoder) -> dict[str, Any]:
+        """Rows, base rates and domain sizes; also puts the arrays on disk."""
+        for array in self.arrays.values():
+            if isinstance(array, np.memmap):
+                array.flush()
+        domain = np.bincount(self.arrays["domain"], minlength=len(encoder.domains))
+        return {
+            "rows": self.rows,
+            "base_rates": self._base_rates(encoder),
+            "domains": dict(zip(encoder.domains, domain.tolist(), strict=True)),
+        }
+
+    def _base_rates(self, encoder: Encoder) -> dict[str, float | None]:
+        """The mean label of each task over its own sample space."""
+        observed = self.arrays["observed"].sum(axis=0)
+        totals = self.arrays["labels"].sum(axis=0, dtype=np.float64)
+        return {
+            task.name: float(totals[i] / observed[i]) if observed[i] else None
+            for i, task in enumerate(encoder.schema.tasks)
+        }
+
+
+def _check_classes(source: Source, train: dict[str, Any]) -> None:
+    """Raises a ValueError for a binary task with one class in train."""
+    for task in source.schema.tasks:
+        rate = train["base_rates"][task.name]
+        if task.loss == "binary" and rate in (None, 0.0, 1.0):
+            values = ", ".join(map(repr, _some_values(source, task.label_column)))
+            raise ValueError(
+                f"Task {task.name!r} cannot be learned: its base rate in train is "
+                f"{rate}. Column {task.label_column!r} holds {values}."
+            )
+
+
+def _some_values(source: Source, column: str, most: int = 10) -> list[str | None]:
+    found: dict[str | None, None] = {}
+    for chunk in source.chunks():
+        _, values = Rows(chunk, source.schema.format).text(column)
+        found |= dict.fromkeys(values.to_pylist()[:-1])
+    return list(found)[:most]

@@ -1,0 +1,157 @@
+"""Raw columns as codes, numbers or lists; every error names file, row and value."""
+
+import copy
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from ple_jax.checks import nearest
+from ple_jax.data.source import Chunk
+from ple_jax.schema import Format
+
+
+class Rows:
+    """Some rows of a chunk, column by column; all are, until `where` picks some."""
+
+    def __init__(self, chunk: Chunk, form: Format):
+        self.table, self.origin, self.form = chunk.table, chunk.origin, form
+        self.numbers_there = chunk.first + 1 + np.arange(chunk.table.num_rows)
+
+    def __len__(self) -> int:
+        return self.table.num_rows
+
+    def where(self, mask: np.ndarray) -> "Rows":
+        """The rows where the mask is true."""
+        some = copy.copy(self)
+        some.table = self.table.filter(pa.array(mask))
+        some.numbers_there = self.numbers_there[mask]
+        return some
+
+    def _column(self, name: str) -> pa.Array:
+        if name not in self.table.column_names:
+            raise ValueError(
+                f"{self.origin}: there is no column {name!r}."
+                f"{nearest(name, self.table.column_names)}"
+            )
+        column = self.table.column(name).combine_chunks()
+        return column.combine_chunks() if hasattr(column, "num_chunks") else column
+
+    def fail(self, name: str, row: int | np.integer, expected: str) -> ValueError:
+        """The error for one bad value."""
+        value = self.table.column(name)[int(row)].as_py()
+        return ValueError(
+            f"{self.origin}, row {self.numbers_there[row]}, column {name!r}: expected "
+            f"{expected}, got {value!r}."
+        )
+
+    def text(self, name: str) -> tuple[np.ndarray, pa.Array]:  # (B,) int64, values
+        """Codes into an array of strings; a null string means missing."""
+        return coded(self._column(name), self.form)
+
+    def numbers(self, name: str) -> np.ndarray:  # (B,) float64, NaN where missing
+        """A column as numbers.
+
+        Raises:
+            ValueError: A value is neither a number nor missing, or is infinite.
+        """
+        column = self._column(name)
+        if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
+            column = self._parsed(name, column)
+        elif pa.types.is_dictionary(column.type):
+            column = self._parsed(name, pc.cast(column, pa.string()))
+        values = pc.cast(column, pa.float64(), safe=False)
+        values = values.to_numpy(zero_copy_only=False).astype(np.float64)
+        if np.isinf(values).any():
+            raise self.fail(name, np.isinf(values).argmax(), "a finite number")
+        return values
+
+    def _parsed(self, name: str, column: pa.Array) -> pa.Array:
+        column = pc.utf8_trim_whitespace(column)
+        missing = pa.array(["", *self.form.missing])
+        column = pc.if_else(
+            pc.is_in(column, missing), pa.scalar(None, pa.string()), column
+        )
+        try:
+            return pc.cast(column, pa.float64())
+        except pa.ArrowInvalid:
+            for row, value in enumerate(column.to_pylist()):
+                if value is not None and not _is_number(value):
+                    raise self.fail(name, row, "a number") from None
+            raise
+
+    def times(self, name: str) -> np.ndarray:  # (B,) float64
+        """A column of numbers or times, as numbers that keep the order."""
+        column = self._column(name)
+        if pa.types.is_temporal(column.type):
+            values = pc.cast(column, pa.timestamp("us"))
+        elif pa.types.is_string(column.type):
+            values = self._parsed_times(name, column)
+        else:
+            values = column
+        if values.null_count:
+            row = np.argmax(pc.is_null(values).to_numpy(zero_copy_only=False))
+            raise self.fail(name, row, "a time")
+        if pa.types.is_temporal(values.type):
+            values = pc.cast(values, pa.int64())
+        return values.to_numpy(zero_copy_only=False).astype(np.float64)
+
+    def _parsed_times(self, name: str, column: pa.Array) -> pa.Array:
+        column = pc.utf8_trim_whitespace(column)
+        for kind in (pa.float64(), pa.timestamp("us")):
+            try:
+                return pc.cast(column, kind)
+            except pa.ArrowInvalid:
+                continue
+        raise ValueError(
+            f"{self.origin}, column {name!r}: expected numbers or ISO 8601 times, got "
+            f"values such as {column[0].as_py()!r}."
+        )
+
+    def lists(
+        self, name: str, separator: str
+    ) -> tuple[np.ndarray, np.ndarray, pa.Array]:
+        """The items of a column of lists.
+
+        Returns:
+            The row of each item (items,), its code (items,), and the codes' values;
+            missing items are left out.
+        """
+        column = self._column(name)
+        if not pa.types.is_list(column.type):
+            column = pc.split_pattern(pc.cast(column, pa.string()), separator)
+        lengths = pc.fill_null(pc.list_value_length(column), 0).to_numpy()
+        codes, values = coded(pc.list_flatten(column), self.form)
+        rows = np.repeat(np.arange(len(column)), lengths)
+        there = ~is_missing(values)[codes]
+        return rows[there], codes[there], values
+
+
+def coded(column: pa.Array, form: Format) -> tuple[np.ndarray, pa.Array]:
+    """Codes (n,) into an array of strings, null where missing.
+
+    All that is done to strings is done once per distinct value.
+    """
+    if not pa.types.is_dictionary(column.type):
+        column = column.dictionary_encode()
+    values = pc.cast(column.dictionary, pa.string())
+    if form.strip:
+        values = pc.utf8_trim_whitespace(values)
+    missing = pc.is_in(values, pa.array(["", *form.missing]))
+    values = pc.if_else(missing, pa.scalar(None, pa.string()), values)
+    values = pa.concat_arrays([values, pa.nulls(1, pa.string())])
+    codes = pc.fill_null(column.indices, len(values) - 1)
+    return codes.to_numpy(zero_copy_only=False).astype(np.int64), values
+
+
+def is_missing(values: pa.Array) -> np.ndarray:  # (n,) bool
+    """Whether each value is null."""
+    return pc.is_null(values).to_numpy(zero_copy_only=False)
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True

@@ -1,0 +1,130 @@
+"""Which rows a batch holds: the rows at each place of an epoch's order.
+
+Every order is a pure function of (seed, epoch, place), so a run can go on from anywhere
+and processes can read their parts of one batch.
+"""
+
+import functools
+from collections.abc import Callable
+
+import numpy as np
+
+from ple_jax.data.split import mix
+
+ROUNDS = 4
+Order = Callable[[np.ndarray, int], np.ndarray]  # (places, epoch) -> rows
+
+
+def order_of(
+    sampling: str,
+    domain: np.ndarray,  # (n,)
+    batch_size: int,
+    seed: int,
+    temperature: float,
+) -> Order:
+    """The order that `train.sampling` names."""
+    if sampling == "natural":
+        size = len(domain)
+        return lambda place, epoch: permuted(place, size, (seed, epoch))
+    rows = Rows(domain, seed)
+    if sampling == "balanced":
+        return functools.partial(balanced, rows, temperature)
+    return functools.partial(
+        one_domain, rows, batch_size, sampling == "one_domain_uniform"
+    )
+
+
+class Rows:
+    """The rows of each domain, in a random order that goes on for ever."""
+
+    def __init__(self, domain: np.ndarray, seed: int):
+        self.seed = seed
+        self.sizes = np.bincount(domain)
+        self.by_domain = np.argsort(domain, kind="stable")
+        self.first = np.cumsum(self.sizes) - self.sizes
+
+    def at(self, number: int, place: np.ndarray, epoch: int) -> np.ndarray:
+        """Rows of domain `number`: pass after pass over it, each in another order."""
+        size = int(self.sizes[number])
+        rows, passes = np.empty(len(place), np.int64), place // size
+        for turn in np.unique(passes):
+            of_turn = passes == turn
+            key = (self.seed, epoch, number, int(turn))
+            inside = permuted(place[of_turn] % size, size, key)
+            rows[of_turn] = self.by_domain[self.first[number] + inside]
+        return rows
+
+
+def one_domain(
+    rows: Rows, batch_size: int, uniform: bool, place: np.ndarray, epoch: int
+) -> np.ndarray:
+    """Every batch from one domain, drawn by size, or each as likely.
+
+    Reference: Sheng et al., CIKM 2021, section 3.1.
+    """
+    drawn = _drawn(rows, batch_size, uniform, epoch)
+    batch, within = np.divmod(place, batch_size)
+    found = np.empty(len(place), np.int64)
+    for k in np.unique(batch):
+        before = int((drawn[:k] == drawn[k]).sum())
+        mine = batch == k
+        places = before * batch_size + within[mine]
+        found[mine] = rows.at(int(drawn[k]), places, epoch)
+    return found
+
+
+def _drawn(rows: Rows, batch_size: int, uniform: bool, epoch: int) -> np.ndarray:
+    """The domain of each batch of an epoch."""
+    sizes = (rows.sizes > 0) if uniform else rows.sizes
+    rng = np.random.default_rng((rows.seed, epoch, batch_size))
+    steps = rows.sizes.sum() // batch_size
+    return rng.choice(len(sizes), steps, p=sizes / sizes.sum())
+
+
+def balanced(
+    rows: Rows, temperature: float, place: np.ndarray, epoch: int
+) -> np.ndarray:
+    """A mix in which domains take part by size ** (1 / temperature).
+
+    Large domains are passed over in part, small ones several times an epoch.
+    """
+    counts = balanced_counts(rows.sizes, temperature)
+    slot = permuted(place, int(counts.sum()), (rows.seed, epoch))
+    ends = np.cumsum(counts)
+    number = np.searchsorted(ends, slot, side="right")
+    within = slot - (ends - counts)[number]
+    found = np.empty(len(place), np.int64)
+    for k in np.unique(number):
+        found[number == k] = rows.at(int(k), within[number == k], epoch)
+    return found
+
+
+def balanced_counts(sizes: np.ndarray, temperature: float) -> np.ndarray:  # (N,) int64
+    """How many examples of each domain an epoch has; as many in all as there are."""
+    share = np.where(sizes > 0, sizes.astype(np.float64) ** (1 / temperature), 0)
+    ends = np.cumsum(share) / share.sum() * sizes.sum()
+    return np.diff(np.rint(ends).astype(np.int64), prepend=0)
+
+
+def permuted(
+    place: np.ndarray, size: int, seed: tuple[int, ...]
+) -> np.ndarray:  # int64
+    """The rows at these places of a pseudo-random order of range(size).
+
+    A Feistel network permutes the next power of four; places that it sends beyond
+    `size` are sent again until they are within. Memory is that of `place`.
+    """
+    half = max(1, ((size - 1).bit_length() + 1) // 2)
+    low, shift = np.uint64((1 << half) - 1), np.uint64(half)
+    keys = np.random.SeedSequence(seed).generate_state(ROUNDS, np.uint64)
+
+    def once(x):
+        left, right = x >> shift, x & low
+        for key in keys:
+            left, right = right, left ^ (mix(right, int(key)) & low)
+        return (left << shift) | right
+
+    x = once(place.astype(np.uint64))
+    while (beyond := x >= size).any():
+        x[beyond] = once(x[beyond])
+    return x.astype(np.int64)

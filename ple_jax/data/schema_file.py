@@ -1,0 +1,100 @@
+"""A schema as a TOML file that people write, and as plain values that programs keep."""
+
+import dataclasses
+import json
+import pathlib
+import tomllib
+import typing
+from typing import Any
+
+from ple_jax.checks import check_known
+from ple_jax.config.values import convert, dataclass_from
+from ple_jax.schema import Field, Schema, Task
+
+LISTS = ("categorical", "numeric")
+
+
+def read_schema(path: str | pathlib.Path) -> Schema:
+    """The schema in a TOML file.
+
+        categorical = ["shop", "item"]      # columns by kind
+        numeric = ["price"]
+        domain = "shop"
+        user = "user"
+        ignored = ["*"]
+        [fields.tags]                       # what needs more than a kind
+        kind = "multi_valued"
+        separator = " "
+        [[tasks]]
+        name = "click"
+        [[tasks]]
+        name = "purchase"
+        given = "click"
+        [split]
+        by = "time"
+        column = "timestamp"
+
+    Raises:
+        ValueError: There is no such file, it is not TOML, or something in it is wrong.
+    """
+    path = pathlib.Path(path)
+    if not path.is_file():
+        raise ValueError(f"There is no schema file {str(path)!r}.")
+    try:
+        tree = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path} is not valid TOML: {error}.") from error
+    try:
+        return from_tree(tree)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
+
+
+def from_tree(tree: dict[str, Any]) -> Schema:
+    """A schema from the nested values of its TOML form."""
+    types = typing.get_type_hints(Schema)
+    for key in tree:
+        check_known(key, [*LISTS, *types], "key of a schema")
+    rest = [key for key in tree if key not in (*LISTS, "fields", "tasks")]
+    tasks = convert(tuple[dict, ...], tree.get("tasks", []), "tasks")
+    return Schema(
+        fields=tuple(_fields(tree)),
+        tasks=tuple(
+            dataclass_from(Task, task, f"tasks[{i}]") for i, task in enumerate(tasks)
+        ),
+        **{key: convert(types[key], tree[key], key) for key in rest},
+    )
+
+
+def _fields(tree: dict[str, Any]) -> list[Field]:
+    """Fields in the order of the lists, then those that only [fields] names."""
+    details = convert(dict, tree.get("fields", {}), "fields")
+    kinds: dict[str, str] = {}
+    for kind in LISTS:
+        for name in convert(tuple[str, ...], tree.get(kind, []), kind):
+            if name in kinds:
+                raise ValueError(
+                    f"Column {name!r} is listed twice, under {kind!r} too."
+                )
+            kinds[name] = kind
+    fields = []
+    for name in [*kinds, *(n for n in details if n not in kinds)]:
+        more = convert(dict, details.get(name, {}), f"fields.{name}")
+        if isinstance(more.get("encodings"), str):
+            more = more | {"encodings": [more["encodings"]]}
+        if name in kinds:
+            more = {"kind": kinds[name]} | more
+        elif "kind" not in more:
+            raise ValueError(f"fields.{name}: kind must be given.")
+        fields.append(dataclass_from(Field, {"name": name} | more, f"fields.{name}"))
+    return fields
+
+
+def schema_to_dict(schema: Schema) -> dict[str, Any]:
+    """Plain values, ready for JSON."""
+    return json.loads(json.dumps(dataclasses.asdict(schema)))
+
+
+def schema_from_dict(plain: dict[str, Any]) -> Schema:
+    """The inverse of `schema_to_dict`."""
+    return dataclass_from(Schema, plain, "schema")

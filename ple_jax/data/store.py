@@ -1,0 +1,125 @@
+"""The prepared data set: a directory of arrays that trains without the raw files."""
+
+import dataclasses
+import hashlib
+import json
+import os
+import pathlib
+import shutil
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from ple_jax.checks import check_known
+from ple_jax.data.encode import Encoder
+from ple_jax.data.examples import Examples
+from ple_jax.schema import SPLITS, Layout, Schema
+
+VERSION = 1
+FACTS = "dataset.json"
+
+
+@dataclasses.dataclass(frozen=True)
+class Prepared:
+    """A prepared data set, opened: arrays are mapped, not read.
+
+    dataset.json    version, rows, base rates, domain sizes, fingerprint
+    encoder.json    schema, and what was fitted on train
+    vocabularies/   value, count and id of every table, in Parquet
+    train/ ...      ids.npy, numbers.npy, labels.npy, ...: a folder a split
+    """
+
+    directory: pathlib.Path
+    facts: dict[str, Any]
+    encoder: Encoder
+
+    @classmethod
+    def open(cls, directory: pathlib.Path) -> "Prepared":
+        """Opens what `prepare` has written.
+
+        Raises:
+            ValueError: It is no prepared data set, or one of another version.
+        """
+        path = directory / FACTS
+        if not path.is_file():
+            raise ValueError(
+                f"{directory} is not a prepared data set: it has no {FACTS}. "
+                "`ple-jax prepare` makes one."
+            )
+        facts = json.loads(path.read_text(encoding="utf-8"))
+        if facts["version"] != VERSION:
+            raise ValueError(
+                f"{directory} was prepared in format {facts['version']}, and this "
+                f"ple_jax reads format {VERSION}: prepare it again."
+            )
+        return cls(directory, facts, Encoder.load(directory))
+
+    @property
+    def schema(self) -> Schema:
+        """What the raw columns mean."""
+        return self.encoder.schema
+
+    @cached_property
+    def layout(self) -> Layout:
+        """What the arrays hold."""
+        return self.encoder.layout
+
+    @property
+    def fingerprint(self) -> str:
+        """Changes whenever the schema or a byte of the arrays does."""
+        return self.facts["fingerprint"]
+
+    def split(self, name: str) -> Examples:
+        """The examples of train, validation or test.
+
+        Raises:
+            ValueError: A file is missing or does not have the recorded rows.
+        """
+        check_known(name, SPLITS, "split")
+        folder, rows = self.directory / name, self.facts["splits"][name]["rows"]
+        arrays = {}
+        for array in self.facts["arrays"]:
+            path = folder / f"{array}.npy"
+            if not path.is_file():
+                raise ValueError(f"{self.directory} is damaged: {path} is missing.")
+            arrays[array] = np.load(path, mmap_mode="r", allow_pickle=False)
+            if len(arrays[array]) != rows:
+                raise ValueError(
+                    f"{self.directory} is damaged: {path} has {len(arrays[array])} "
+                    f"rows, expected {rows}."
+                )
+        return Examples.of(arrays)
+
+    def verify(self) -> None:
+        """Raises a ValueError where a byte has changed since it was written."""
+        found = fingerprint(self.directory)
+        if found != self.fingerprint:
+            raise ValueError(
+                f"{self.directory} is damaged: its fingerprint is {found}, expected "
+                f"{self.fingerprint}. Prepare it again."
+            )
+
+    def copy_to(self, directory: pathlib.Path) -> "Prepared":
+        """The same data set in another directory, by hard links where they can be."""
+        shutil.copytree(self.directory, directory, copy_function=_link)
+        return Prepared(directory, self.facts, self.encoder)
+
+
+def _link(source: str, target: str) -> None:
+    try:
+        os.link(source, target)
+    except OSError:  # another file system, or one without links
+        shutil.copy2(source, target)
+
+
+def fingerprint(directory: pathlib.Path) -> str:
+    """A hash over the encoder, the vocabularies and every array."""
+    digest = hashlib.blake2b(digest_size=16)
+    files = sorted(p for p in directory.rglob("*") if p.is_file() and p.name != FACTS)
+    for path in files:
+        digest.update(path.relative_to(directory).as_posix().encode())
+        with path.open("rb") as file:
+            while block := file.read(1 << 22):
+                digest.update(block)
+    return digest.hexdigest()

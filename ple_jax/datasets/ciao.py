@@ -1,0 +1,148 @@
+"""Ciao: 284,086 ratings of products in 28 categories, 2000 to 2011.
+
+Categories are very uneven domains, from 68 to 39,887 ratings. A rating's `helpfulness`
+is a code from 1 to 7 that its README does not explain; the task asks for the commonest.
+
+Source: Tang et al., WSDM 2012 and KDD 2012.
+Terms: none stated, so for research only; cite the authors, and pass on no copy.
+"""
+
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from ple_jax.checks import at_least
+from ple_jax.data import files
+from ple_jax.data.source import Chunk, Chunks, Source
+from ple_jax.schema import Field, Schema, Split, Task
+
+FILE = "rating_with_timestamp.mat"
+SHA256 = "488e9aa5f60e6a52a972795b6402f922fc0d9d273152f4d124a5c5bdefb86a71"
+HOW = (
+    "It can be had from github.com/yushundong/Graph-Mining-Fairness-Data, folder "
+    "dataset/Epinion&Ciao/ciao (1.5 MB)."
+)
+TERMS = "none stated: research only; cite Tang et al., WSDM 2012 and KDD 2012"
+COLUMNS = ("user", "item", "category", "rating", "helpfulness", "time")
+TASKS = (Task("like", "rating", ">= 4"), Task("helpful", "helpfulness", "== 1"))
+SIZES = (
+    *(39_887, 21_968, 23_923, 19_237, 21_885, 20_589, 1_331, 10_332, 4_915, 30_382),
+    *(6_767, 16_751, 2_644, 6_540, 1_565, 3_879, 5_141, 5_338, 4_258, 471, 6_679),
+    *(2_619, 8_638, 14_959, 197, 68, 390, 2_733),
+)  # of categories 1 to 28
+LARGEST, LATE = "1", "25"
+ROWS = 1 << 16  # in a chunk
+
+
+def build(history: int = 20, min_count: int = 2, data_dir: str | None = None) -> Source:
+    """Ratings: liked (4 or 5 of 5), and found helpful (code 1).
+
+    The domain is the product's category. The split is by time, 8 : 1 : 1, with equal
+    times together. Category 25 only begins in March 2010, after train and validation:
+    its 197 ratings count as the largest category's, so 27 domains are learned.
+
+    Args:
+        history: The most items of the same user, rated at strictly earlier times, that
+            the sequence `history` holds, the latest last; 0 has no such field.
+        min_count: Users and items rarer than this in train are one unknown value,
+            which stands for those that train never shows: most items of test. What
+            histories hold counts too.
+        data_dir: A folder that holds rating_with_timestamp.mat.
+
+    Reference: Tang et al., WSDM 2012 and KDD 2012.
+    Differs from the paper: it predicts trust, not ratings; all tasks here are ours.
+    """
+    at_least(0, "data", history=history)
+    (path,) = files.find("ciao", [FILE], data_dir, HOW, SHA256)
+    options = {"history": history, "min_count": min_count}
+
+    def chunks() -> Chunks:
+        table = read(path, history)
+        for first in range(0, len(table), ROWS):
+            yield Chunk(table.slice(first, ROWS), str(path), first)
+
+    identity = {"kind": "ciao", **options, "sha256": SHA256}
+    return Source(schema_of(**options), chunks, identity, TERMS)
+
+
+def schema_of(history: int, min_count: int) -> Schema:
+    """What the columns mean."""
+    fields = [
+        Field("user", min_count=min_count),
+        Field("item", min_count=min_count),
+        Field("category"),
+    ]
+    if history:
+        fields.append(Field("history", "sequence", max_length=history, table="item"))
+    return Schema(
+        fields=tuple(fields),
+        tasks=TASKS,
+        split=Split(by="time", column="time"),
+        domain="category",
+        unseen_domain=LARGEST,
+        user="user",
+        ignored=("*",),
+        leaking=("rating", "helpfulness"),
+    )
+
+
+def read(path, history: int) -> pa.Table:
+    """The rows of the file, in its order, with the column `history` of lists."""
+    from scipy import io  # `ple-jax datasets` needs none of it, and it loads slowly
+
+    columns = dict(zip(COLUMNS, io.loadmat(path)["rating"].T, strict=True))
+    table = pa.table({name: np.ascontiguousarray(c) for name, c in columns.items()})
+    if not history:
+        return table
+    lists = histories(columns["user"], columns["item"], columns["time"], history)
+    return table.append_column("history", lists)
+
+
+def histories(
+    user: np.ndarray, item: np.ndarray, time: np.ndarray, most: int
+) -> pa.ListArray:
+    """Each row's last items of the same user at strictly earlier times, oldest first.
+
+    Args:
+        user: (B,) of each row.
+        item: (B,) of each row.
+        time: (B,) of each row; what happened at the same time is no history.
+        most: The longest history.
+    """
+    order = np.lexsort((time, user))  # stable: equal times stay in the file's order
+    user, item, time = user[order], item[order], time[order]
+    user_starts = np.r_[True, user[1:] != user[:-1]]
+    time_starts = user_starts | np.r_[True, time[1:] != time[:-1]]
+    end = _latest(time_starts)  # of the history: where the present time starts
+    start = np.maximum(_latest(user_starts), end - most)
+    place = np.empty_like(order)
+    place[order] = np.arange(len(order))
+    return _slices(item, start[place], end[place])
+
+
+def _latest(starts: np.ndarray) -> np.ndarray:  # (B,) bool -> (B,) int64
+    """The place of the nearest true at or before each place."""
+    return np.maximum.accumulate(np.where(starts, np.arange(len(starts)), 0))
+
+
+def _slices(values: np.ndarray, start: np.ndarray, end: np.ndarray) -> pa.ListArray:
+    """values[start[b]:end[b]] of each b."""
+    lengths = end - start
+    offsets = np.r_[0, np.cumsum(lengths)]
+    places = np.arange(offsets[-1]) + np.repeat(start - offsets[:-1], lengths)
+    return pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), values[places])
+
+
+def describe() -> dict[str, Any]:
+    """What `ple-jax datasets` shows."""
+    domains = {str(1 + i): size for i, size in enumerate(SIZES)}
+    domains[LARGEST] += domains.pop(LATE)
+    return {
+        "summary": "Ciao: product ratings by category, with histories",
+        "rows": 284_086,
+        "tasks": {"like": 0.8004, "helpful": 0.6976},
+        "domains": domains,
+        "source": f"your copy of {FILE}",
+        "terms": TERMS,
+    }

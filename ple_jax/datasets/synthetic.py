@@ -1,0 +1,151 @@
+"""Two correlated binary tasks, drawn on the spot: no file and no network."""
+
+from typing import Any, Literal
+
+import numpy as np
+import pyarrow as pa
+
+from ple_jax.checks import at_least
+from ple_jax.data.source import Chunk, Chunks, Source
+from ple_jax.schema import Field, Schema, Split, Task
+
+TASKS = ("click", "like")
+NOISE = 0.1  # standard deviation
+
+
+def build(
+    examples: int = 100_000,
+    correlation: float = 0.5,
+    base_rate: float = 0.2,
+    categorical: int = 4,
+    numeric: int = 8,
+    values: int = 50,
+    domains: int = 1,
+    labels: Literal["binary", "real"] = "binary",
+    waves: int = 5,
+    scale: float = 1.0,
+    seed: int = 0,
+) -> Source:
+    """Scores of two tasks along directions at a given angle, cut at a base rate.
+
+        s_k = w_k . x + sum_i sin(a_i w_k . x + b_i) + noise,   a, b, x standard normal
+        cos(w_1, w_2) = correlation,   |w_k| = scale
+        y_k = s_k, or 1 where s_k is among the highest `base_rate`
+
+    The model sees the first entries of x only through the category that stands for each
+    value, the others as numbers. With several domains the directions turn a little from
+    one to the next, and later domains are smaller. The PLE paper's data are
+    `labels = "real", categorical = 0, numeric = 512, waves = 10, examples = 1_400_000`.
+
+    Args:
+        examples: Rows in all.
+        correlation: Cosine of the angle between the two tasks' directions, in [-1, 1].
+        base_rate: Share of ones of each task.
+        categorical: Columns of categories.
+        numeric: Columns of numbers.
+        values: Categories in a column.
+        domains: Domains; 1 has no domain column.
+        labels: `binary` cuts the scores, `real` keeps them, for squared errors.
+        waves: Sines in a score; m of the papers.
+        scale: Length of the directions; c of the papers.
+        seed: Of everything that is drawn.
+
+    Reference: Ma et al., KDD 2018, section 3.2; Tang et al., RecSys 2020, section 5.2.
+    Differs from the paper: by default labels are cut to 0 and 1 and some inputs are
+        categories; the constants that the first paper leaves open are chosen here.
+    """
+    options = dict(locals())  # just the arguments so far
+    at_least(1, "data", examples=examples, values=values, domains=domains)
+    at_least(0, "data", categorical=categorical, numeric=numeric, waves=waves)
+    _check(correlation, base_rate, categorical + numeric)
+    schema = schema_of(categorical, numeric, domains, labels, seed)
+
+    def chunks() -> Chunks:
+        yield Chunk(draw(**options), "synthetic")
+
+    return Source(schema, chunks, {"kind": "synthetic", **options})
+
+
+def _check(correlation: float, base_rate: float, columns: int) -> None:
+    if not -1 <= correlation <= 1:
+        raise ValueError(f"data.correlation must be in [-1, 1], got {correlation}.")
+    if not 0 < base_rate < 1:
+        raise ValueError(f"data.base_rate must be in (0, 1), got {base_rate}.")
+    if columns < 2:
+        raise ValueError("Two directions need two columns, categorical and numeric.")
+
+
+def schema_of(
+    categorical: int, numeric: int, domains: int, labels: str, seed: int
+) -> Schema:
+    """What the columns mean."""
+    categories = (Field(f"category_{i}") for i in range(categorical))
+    numbers = (Field(f"number_{i}", "numeric") for i in range(numeric))
+    loss: Literal["binary", "squared"] = "binary" if labels == "binary" else "squared"
+    return Schema(
+        fields=(*categories, *numbers),
+        tasks=tuple(Task(name, loss=loss) for name in TASKS),
+        split=Split(by="random", seed=seed),
+        domain="domain" if domains > 1 else None,
+    )
+
+
+def draw(
+    examples: int,
+    correlation: float,
+    base_rate: float,
+    categorical: int,
+    numeric: int,
+    values: int,
+    domains: int,
+    labels: str,
+    waves: int,
+    scale: float,
+    seed: int,
+) -> pa.Table:
+    """The raw rows."""
+    rng = np.random.default_rng(seed)
+    meanings = rng.normal(size=(categorical, values))
+    codes = rng.integers(0, values, (examples, categorical))
+    numbers = rng.normal(size=(examples, numeric))
+    x = np.c_[meanings[np.arange(categorical), codes], numbers]
+    share = 1 / np.arange(1, domains + 1)
+    domain = rng.choice(domains, examples, p=share / share.sum())
+    columns: dict[str, list[str] | np.ndarray] = {
+        f"category_{i}": [f"v{c}" for c in codes[:, i]] for i in range(categorical)
+    }
+    columns |= {f"number_{i}": numbers[:, i] for i in range(numeric)}
+    if domains > 1:
+        columns["domain"] = [f"d{d}" for d in domain]
+    directions = scale * _directions(x.shape[1], domains, correlation, rng)
+    frequency, phase = rng.normal(size=(2, waves))
+    for name, direction in zip(TASKS, directions, strict=True):
+        along = np.einsum("bd,bd->b", x, direction[domain])
+        bent = np.sin(along[:, None] * frequency + phase).sum(axis=1)
+        score = along + bent + rng.normal(0, NOISE, examples)
+        high = (score > np.quantile(score, 1 - base_rate)).astype(np.int8)
+        columns[name] = score if labels == "real" else high
+    return pa.table(columns)
+
+
+def _directions(
+    width: int, domains: int, correlation: float, rng: np.random.Generator
+) -> np.ndarray:  # (tasks, domains, width)
+    """Two unit vectors at an angle, which each domain but the first turns a little."""
+    first, second = np.linalg.qr(rng.normal(size=(width, 2)))[0].T
+    other = correlation * first + np.sqrt(1 - correlation**2) * second
+    turns = 0.3 * rng.normal(size=(domains, width)) / np.sqrt(width)
+    turns[0] = 0
+    return np.stack([first, other])[:, None] + turns[None]
+
+
+def describe() -> dict[str, Any]:
+    """What `ple-jax datasets` shows."""
+    return {
+        "summary": "two correlated binary tasks, drawn on the spot",
+        "rows": 100_000,
+        "tasks": {name: 0.2 for name in TASKS},
+        "domains": {"all": 100_000},
+        "source": "drawn from data.seed",
+        "terms": "",
+    }

@@ -1,0 +1,1 @@
+"""Embedding tables, and how a batch becomes the input of a model."""

@@ -1,0 +1,255 @@
+"""Embedding tables, fused by width, and the input that a model reads."""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from types import ModuleType
+from typing import TypeVar
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ple_jax.checks import check_known, is_off
+from ple_jax.config.experiment import Inputs
+from ple_jax.embeddings.touched_rows import changed
+from ple_jax.schema import Bag, IdColumn, Layout
+from ple_jax.types import Array, Batch
+
+MAX_ROWS = 2**31 - 1  # ids are int32 from end to end
+Column = TypeVar("Column", IdColumn, Bag)
+BLOCK = 2**18  # rows drawn at a time
+FROZEN_KEYS = 2**20  # apart from every width, so that no two tables are drawn alike
+
+
+@dataclasses.dataclass(frozen=True)
+class Tables:
+    """All tables of a layout; those of one width are one array, read by one gather.
+
+    `lookup` and `assemble` are apart so that a step can differentiate with respect to
+    the rows that a batch touches, whose number is that of the batch, not of the tables.
+
+        x = [embedded ids; mean over each bag; numbers; piecewise-linear numbers]
+    """
+
+    layout: Layout
+    inputs: Inputs
+
+    def __post_init__(self):
+        known = {c.table for c in self._columns}
+        for table in self.inputs.frozen:
+            check_known(table, known, "table (inputs.frozen)")
+
+    @property
+    def _columns(self) -> tuple[IdColumn | Bag, ...]:
+        return (*self.layout.ids, *self.layout.bags)
+
+    @property
+    def copies(self) -> int:
+        """How often each table is there, one after another."""
+        return len(self.layout.domains) if self.inputs.per_domain else 1
+
+    def _dim(self, column: IdColumn | Bag) -> int:
+        return column.dim or self.inputs.embedding_dim
+
+    def _fused(self, column: IdColumn | Bag) -> tuple[int, bool]:
+        return self._dim(column), column.table in self.inputs.frozen
+
+    @cached_property
+    def fused(self) -> Mapping[str, tuple[int, bool]]:
+        """Fused table -> its width, and whether it is frozen; in the order of x."""
+        return {
+            f"dim_{width}" + "_frozen" * frozen: (width, frozen)
+            for width, frozen in sorted({self._fused(c) for c in self._columns})
+        }
+
+    def _in(self, name: str, columns: tuple[Column, ...]) -> list[tuple[int, Column]]:
+        key = self.fused[name]
+        return [(i, c) for i, c in enumerate(columns) if self._fused(c) == key]
+
+    @cached_property
+    def offsets(self) -> Mapping[str, Mapping[str, int]]:
+        """Fused table -> table -> its first row in the fused array; "" is the end."""
+        fused = {}
+        for name, (width, _) in self.fused.items():
+            rows, end = {}, 0
+            for c in self._columns:
+                if self._fused(c) == self.fused[name] and c.table not in rows:
+                    rows[c.table] = end
+                    end += c.rows * self.copies
+            if end > MAX_ROWS:
+                raise ValueError(
+                    f"The tables of width {width} have {end} rows together; a fused "
+                    f"table holds at most {MAX_ROWS}. Raise min_count."
+                )
+            fused[name] = rows | {"": end}
+        return fused
+
+    def lookups(self, name: str) -> int:
+        """S, the rows of a fused table that one example reads, padding of bags too."""
+        bags = self._in(name, self.layout.bags)
+        return len(self._in(name, self.layout.ids)) + sum(b.length for _, b in bags)
+
+    def init(self, key: jax.Array) -> dict[str, jax.Array]:  # "dim_8" -> (V, 8)
+        """Normal initial values of standard deviation `embedding_scale`."""
+        scale = self.inputs.embedding_scale
+
+        return {
+            name: scale * normal(self._key(key, name), self.offsets[name][""], width)
+            for name, (width, _) in self.fused.items()
+        }
+
+    def _key(self, key: jax.Array, name: str) -> jax.Array:
+        width, frozen = self.fused[name]
+        return jax.random.fold_in(key, width + FROZEN_KEYS * frozen)
+
+    def rows(self, batch: Batch) -> dict[str, Array]:  # "dim_8" -> (B, S) int32
+        """The rows of each fused table that the batch reads: S per example."""
+        return {name: self._rows(batch, name, padding=0) for name in self.fused}
+
+    def rows_or_end(
+        self, batch: Batch, name: str, xp: ModuleType = jnp
+    ) -> Array:  # (..., B, S) int32
+        """The rows of one fused table; V, which is out of range, for padding of bags.
+
+        Args:
+            batch: With any leading axes.
+            name: Of the fused table.
+            xp: What computes: jax.numpy on the device, NumPy on the host.
+        """
+        return self._rows(batch, name, padding=self.offsets[name][""], xp=xp)
+
+    def _rows(
+        self, batch: Batch, name: str, padding: int, xp: ModuleType = jnp
+    ) -> Array:
+        parts = []
+        if columns := self._in(name, self.layout.ids):
+            index = [i for i, _ in columns]
+            every = len(index) == len(self.layout.ids)
+            ids = batch.ids if every else batch.ids[..., np.array(index)]
+            parts.append(ids + self._first(batch, name, [c for _, c in columns]))
+        for _, bag in self._in(name, self.layout.bags):
+            ids = batch.bags[bag.name]
+            there = ids + self._first(batch, name, [bag])
+            parts.append(xp.where(ids < 0, padding, there))
+        return xp.concatenate(parts, axis=-1) if len(parts) > 1 else parts[0]
+
+    def _first(
+        self, batch: Batch, name: str, columns: Sequence[IdColumn | Bag]
+    ) -> Array:
+        """The first row (..., B or 1, columns) of each column's table."""
+        offsets, shape = self.offsets[name], (1,) * batch.domain.ndim + (-1,)
+        first = np.array([offsets[c.table] for c in columns], np.int32).reshape(shape)
+        if self.copies == 1:
+            return first
+        rows = np.array([c.rows for c in columns], np.int32).reshape(shape)
+        return first + batch.domain[..., None] * rows
+
+    def lookup(
+        self, tables: Mapping[str, jax.Array], batch: Batch
+    ) -> dict[str, jax.Array]:  # "dim_8" -> (B, S, 8)
+        """Each table's rows; ids are checked on the host, so none is out of range.
+
+        Where the batch has looked up a table already, a change of the rows that it
+        touches stands in its place.
+        """
+        rows, found = self.rows(batch), {}
+        for name, table in tables.items():
+            touched = batch.touched.get(name)
+            if touched is None or touched.found is None:
+                found[name] = take(table, rows[name])
+            else:
+                found[name] = changed(touched.found, table, touched.slots)
+        stop = jax.lax.stop_gradient
+        return {n: stop(e) if self.fused[n][1] else e for n, e in found.items()}
+
+    def assemble(
+        self,
+        embedded: Mapping[str, jax.Array],  # "dim_8" -> (B, S, 8)
+        batch: Batch,
+        dropout_key: jax.Array | None = None,
+    ) -> jax.Array:  # (B, D)
+        """Joins the looked-up rows and the numbers; a key turns dropout on."""
+        parts: list[Array] = []
+        for name in self.fused:
+            fields = self._pool(embedded[name], batch, name)
+            fields = self._drop(fields, dropout_key, name)
+            parts.append(fields.reshape(fields.shape[0], -1))
+        plain = np.array([c.bins == 0 for c in self.layout.numbers], bool)
+        if plain.any():
+            parts.append(batch.numbers if plain.all() else batch.numbers[:, plain])
+        parts += [
+            jnp.clip(batch.numbers[:, i, None] - np.arange(c.bins)[None], 0, 1)
+            for i, c in enumerate(self.layout.numbers)
+            if c.bins
+        ]
+        return jnp.concatenate(parts, axis=1).astype(jnp.float32)
+
+    def _pool(
+        self, embedded: jax.Array, batch: Batch, name: str
+    ) -> jax.Array:  # (B, fields, width)
+        """The mean of each bag's embeddings; zero for an empty bag."""
+        start = len(self._in(name, self.layout.ids))
+        parts = [embedded[:, :start]]
+        for _, bag in self._in(name, self.layout.bags):
+            there = (batch.bags[bag.name] >= 0).astype(embedded.dtype)[:, :, None]
+            values = embedded[:, start : start + bag.length] * there
+            count = jnp.maximum(there.sum(1, keepdims=True), 1)
+            parts.append(values.sum(1, keepdims=True) / count)
+            start += bag.length
+        return jnp.concatenate(parts, axis=1) if len(parts) > 1 else embedded
+
+    def _drop(self, fields: jax.Array, key: jax.Array | None, name: str) -> jax.Array:
+        """Whole fields dropped at random, the others scaled up to keep the mean."""
+        chance = self.inputs.embedding_dropout_rate
+        if key is None or is_off(chance):
+            return fields
+        key = self._key(key, name)
+        kept = jax.random.bernoulli(key, 1 - chance, fields.shape[:2])
+        return fields * (kept / (1 - chance))[:, :, None]
+
+    @cached_property
+    def width(self) -> int:
+        """D, the width of the assembled input."""
+        return sum(map(self._dim, self._columns)) + sum(
+            c.bins or 1 for c in self.layout.numbers
+        )
+
+
+@jax.custom_vjp
+def take(table: jax.Array, rows: Array) -> jax.Array:  # (V, W), (B, S) -> (B, S, W)
+    """Rows of a table that are known to be there.
+
+    On CPU, XLA weaves a gather with the reshape behind it, and then computes the place
+    of each number instead of copying rows: three times the time. Two gathers that are
+    joined stay gathers of rows. Their gradient is one scatter all the same.
+    """
+    halves = 2 if jax.default_backend() == "cpu" and rows.shape[1] > 1 else 1
+    parts = jnp.array_split(rows, halves, axis=1)
+    found = [table.at[part].get(mode="promise_in_bounds") for part in parts]
+    return jnp.concatenate(found, axis=1)
+
+
+def _take(table, rows):
+    return take(table, rows), (table, rows)
+
+
+def _give_back(kept, grads):
+    table, rows = kept
+    return jnp.zeros_like(table).at[rows].add(grads, mode="promise_in_bounds"), None
+
+
+take.defvjp(_take, _give_back)
+
+
+def normal(key: jax.Array, rows: int, width: int) -> jax.Array:  # (rows, width)
+    """Normal values, drawn in blocks: drawing takes three times what it makes."""
+    if rows <= BLOCK:
+        return jax.random.normal(key, (rows, width))
+
+    def draw(i, table):
+        block = jax.random.normal(jax.random.fold_in(key, i), (BLOCK, width))
+        # The last block is moved back to end where the table does.
+        return jax.lax.dynamic_update_slice(table, block, (i * BLOCK, 0))
+
+    return jax.lax.fori_loop(0, -(-rows // BLOCK), draw, jnp.empty((rows, width)))

@@ -1,0 +1,46 @@
+"""Mean and spread of a metric over several runs."""
+
+import statistics
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from scipy import special
+
+CONFIDENCE = 0.95
+
+
+def spread(values: Sequence[float | None]) -> dict[str, Any]:
+    """Mean, standard deviation, and the mean's 95 % confidence interval.
+
+        mean -+ t s / sqrt(n),   s with n - 1, t Student's quantile for n - 1
+
+    It is that of the seeds' mean on this split: the split itself is not drawn anew.
+    Undefined values are left out; one value has neither deviation nor interval.
+    """
+    known = [v for v in values if v is not None]
+    count = len(known)
+    found: dict[str, Any] = {"replicas": count, "mean": None}
+    found |= {"standard_deviation": None, "interval": None}
+    if count:
+        found["mean"] = mean = statistics.fmean(known)
+    if count > 1:
+        found["standard_deviation"] = deviation = statistics.stdev(known)
+        t = float(special.stdtrit(count - 1, (1 + CONFIDENCE) / 2))
+        half = t * deviation / np.sqrt(count)
+        found["interval"] = [float(mean - half), float(mean + half)]
+    return found
+
+
+def by_task(each: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Task -> metric -> its spread; counts, which all replicas share, are left out."""
+    if not each:
+        return {}
+    return {
+        task: {
+            name: spread([m[task][name] for m in each])
+            for name, value in metrics.items()
+            if not isinstance(value, int)
+        }
+        for task, metrics in each[0].items()
+    }

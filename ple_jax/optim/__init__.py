@@ -1,0 +1,1 @@
+"""Update rules: Optax chains for what is dense, our own for rows of tables."""

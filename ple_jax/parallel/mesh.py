@@ -1,0 +1,69 @@
+"""Where arrays live: batches and table rows split over devices, the rest copied."""
+
+import math
+
+import jax
+from jax.sharding import AxisType, Mesh, NamedSharding
+from jax.sharding import PartitionSpec as P
+
+from ple_jax.types import PyTree, path_names
+
+DATA = "data"
+
+
+def make_mesh(devices: int | None = None) -> Mesh:
+    """One axis over the first `devices` devices, or over all of them."""
+    count = devices or jax.device_count()
+    return jax.make_mesh(
+        (count,), (DATA,), axis_types=(AxisType.Auto,), devices=jax.devices()[:count]
+    )
+
+
+def replicated(mesh: Mesh) -> NamedSharding:
+    """All of an array on every device."""
+    return NamedSharding(mesh, P())
+
+
+def batch_shardings(mesh: Mesh, batches: PyTree, steps: int = 1) -> PyTree:
+    """Examples split over the devices.
+
+    Args:
+        mesh: The devices.
+        batches: What to place.
+        steps: How many axes are before that of examples: of steps, and of replicas.
+    """
+    spec = P(*[None] * steps, DATA)
+
+    def place(path, leaf):
+        # The rows that a batch touches are those of all its examples.
+        whole = path_names(path)[:1] == ["touched"] and path_names(path)[-1] == "rows"
+        return NamedSharding(mesh, P() if whole else spec)
+
+    return jax.tree_util.tree_map_with_path(place, batches)
+
+
+def state_shardings(mesh: Mesh, state: PyTree, replicas: bool = False) -> PyTree:
+    """Each array's place, by its path.
+
+    Tables, and what optimizers keep of them, by rows; all else on every device. The
+    leading axis of `replicas` is not split. One device has no other place than P():
+    a step gives that back, and another would compile it anew.
+    """
+    before = int(replicas)
+
+    def place(path, leaf):
+        of_table = {"tables", "row_state"} & set(path_names(path))
+        rows = leaf.shape[before] if leaf.ndim > before else math.inf
+        split = of_table and mesh.size > 1 and rows % mesh.size == 0
+        return NamedSharding(mesh, P(*[None] * before, DATA) if split else P())
+
+    return jax.tree_util.tree_map_with_path(place, state)
+
+
+def check_batch_size(mesh: Mesh, batch_size: int) -> None:
+    """Raises a ValueError where a batch does not split evenly over the devices."""
+    if batch_size % mesh.size:
+        raise ValueError(
+            f"train.batch_size must be a multiple of the {mesh.size} devices, "
+            f"got {batch_size}."
+        )

@@ -1,0 +1,151 @@
+"""The run directory: what it holds, how it is made, and how it is opened again."""
+
+import dataclasses
+import json
+import pathlib
+from typing import Any
+
+from ple_jax import config, datasets
+from ple_jax.config import sweep
+from ple_jax.config.experiment import Experiment, Plugin
+from ple_jax.data.prepare import prepare as data_prepare
+from ple_jax.data.prepare import prepared
+from ple_jax.data.store import Prepared
+from ple_jax.show import console
+
+EXPERIMENT, DATA, CHECKPOINTS = "experiment.toml", "data", "checkpoints"
+METRICS, RESULT = "metrics.jsonl", "result.json"
+REPLICAS = "replicas"
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """A run directory; it alone is enough to resume, evaluate and predict.
+
+    experiment.toml   the resolved experiment
+    data/             schema, vocabularies and the prepared data set
+    checkpoints/      the newest and the best
+    metrics.jsonl     one JSON object an epoch
+    result.json       the final table, on validation and test
+    """
+
+    directory: pathlib.Path
+    experiment: Experiment
+    data: Prepared
+
+    @property
+    def checkpoints(self) -> pathlib.Path:
+        """The folder of checkpoints."""
+        return self.directory / CHECKPOINTS
+
+    @property
+    def metrics(self) -> pathlib.Path:
+        """The journal of epochs."""
+        return self.directory / METRICS
+
+    @property
+    def result(self) -> dict[str, Any] | None:
+        """The final table; None before the end."""
+        path = self.directory / RESULT
+        return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
+
+    def write_result(self, result: dict[str, Any]) -> None:
+        """Replaces the final table."""
+        write_result(self.directory, result)
+
+
+def write_result(directory: pathlib.Path, result: dict[str, Any]) -> None:
+    """Replaces the final table of a directory, at once or not at all."""
+    path = directory / RESULT
+    partial = path.with_suffix(".partial")
+    partial.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+    partial.replace(path)
+
+
+def prepare_data(plugin: Plugin, out: pathlib.Path | None = None) -> Prepared:
+    """The prepared data set of a `[data]` section: in `out`, or else in the cache."""
+    source = datasets.find(plugin.kind).build(**plugin.options)
+    if isinstance(source, Prepared):
+        return source
+    if source.terms:
+        console.say(f"terms of {plugin.kind}: {source.terms}")
+    with console.bar(f"preparing {plugin.kind}") as advance:
+        if out is None:
+            return prepared(source, progress=advance)
+        return data_prepare(source, out, progress=advance)
+
+
+def check_free(directory: pathlib.Path) -> None:
+    """Raises a FileExistsError where there is something in the directory already."""
+    if directory.exists() and any(directory.iterdir()):
+        raise FileExistsError(
+            f"{directory} is not empty, and a run is never overwritten. Continue it "
+            "with --resume, or name another --run-dir."
+        )
+
+
+def create_run(directory: pathlib.Path, experiment: Experiment, data: Prepared) -> Run:
+    """A new run directory, with the data set in it (hard links where they can be).
+
+    Raises:
+        FileExistsError: There is something in the directory already.
+    """
+    check_free(directory)
+    directory.mkdir(parents=True, exist_ok=True)
+    kept = data.copy_to(directory / DATA)
+    text = config.to_toml(experiment)
+    (directory / EXPERIMENT).write_text(text, encoding="utf-8")
+    return Run(directory, experiment, kept)
+
+
+def experiment_file(directory: pathlib.Path) -> pathlib.Path:
+    """Where a run keeps its experiment.
+
+    Raises:
+        ValueError: It is no run directory.
+    """
+    path = directory / EXPERIMENT
+    if not path.is_file():
+        raise ValueError(
+            f"{directory} is not a run directory: it has no {EXPERIMENT}. "
+            "`ple-jax train` makes one."
+        )
+    return path
+
+
+def open_run(directory: pathlib.Path) -> Run:
+    """An existing run directory.
+
+    Raises:
+        ValueError: It is none, or one of several replicas, or its data set is damaged.
+    """
+    tree = config.load(experiment_file(directory))
+    if sweep.is_sweep(tree):
+        names = sorted(p.name for p in (directory / REPLICAS).iterdir())
+        raise ValueError(
+            f"{directory} holds {len(names)} replicas, each a run directory: name one "
+            f"in {directory / REPLICAS}: {', '.join(names)}."
+        )
+    experiment = config.from_dict(tree)
+    return Run(directory, experiment, Prepared.open(directory / DATA))
+
+
+def free_directory(
+    name: str, parent: pathlib.Path = pathlib.Path("runs")
+) -> pathlib.Path:
+    """runs/name, or runs/name-2, -3, ... : the first that is not taken."""
+    number, path = 1, parent / name
+    while path.exists():
+        number += 1
+        path = parent / f"{name}-{number}"
+    return path
+
+
+def check_same(recorded: Run, experiment: Experiment) -> None:
+    """Raises a ValueError that lists what differs from the recorded experiment."""
+    if changed := config.differences(recorded.experiment, experiment):
+        listing = "\n  ".join(changed)
+        raise ValueError(
+            f"{recorded.directory} cannot be resumed, because it would not be the same "
+            f"run (recorded -> asked):\n  {listing}"
+        )

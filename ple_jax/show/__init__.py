@@ -1,0 +1,1 @@
+"""What people see on the terminal; the only room that imports rich."""

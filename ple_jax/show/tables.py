@@ -1,0 +1,190 @@
+"""What a run prints: lines and tables for people."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from rich.table import Table
+from rich.text import Text
+
+
+def epoch_line(record: dict[str, Any], epochs: int) -> str:
+    """One epoch in one line: losses, the validation metric of each task, and speed."""
+    tasks = record["validation"]["tasks"]
+    scores = "  ".join(f"{name} {_headline(m)}" for name, m in tasks.items())
+    best = "  best" if record["improved"] else ""
+    return (
+        f"epoch {record['epoch'] + 1:>3}/{epochs}  loss {record['loss']:.4f}  "
+        f"validation {scores}  {record['examples_per_second']:>9,.0f} examples/s{best}"
+    )
+
+
+def replicas_line(records: list[dict[str, Any]], epochs: int) -> str:
+    """An epoch of several replicas in one line, as of one: their means."""
+    tasks = [r["validation"]["tasks"] for r in records]
+    scores = "  ".join(
+        f"{name} {headline(m)} {_number(_mean(t[name][headline(m)] for t in tasks))}"
+        for name, m in tasks[0].items()
+    )
+    return (
+        f"epoch {records[0]['epoch'] + 1:>3}/{epochs}  {len(records)} replicas  "
+        f"loss {_number(_mean(r['loss'] for r in records))}  validation {scores}  "
+        f"{sum(r['examples_per_second'] for r in records):>9,.0f} examples/s  "
+        f"best: {sum(r['improved'] for r in records)}"
+    )
+
+
+def _mean(values: Iterable[float | None]) -> float | None:
+    known = [v for v in values if v is not None]
+    return sum(known) / len(known) if known else None
+
+
+def _headline(measured: dict[str, Any]) -> str:
+    name = headline(measured)
+    return f"{name} {_number(measured[name])}"
+
+
+def headline(measured: dict[str, Any]) -> str:
+    """The one metric of a task that is shown where there is room for one."""
+    return "auc_roc" if "auc_roc" in measured else "rmse"
+
+
+def _number(value: float | int | None) -> str:
+    if value is None:
+        return "undefined"
+    return f"{value:,}" if isinstance(value, int) else f"{value:.4f}"
+
+
+def metric_table(title: str, tasks: dict[str, dict[str, Any]]) -> Table:
+    """One row a task, one column a metric."""
+    columns = list(dict.fromkeys(name for m in tasks.values() for name in m))
+    rows = [
+        [t, *(_number(m[c]) if c in m else "" for c in columns)]
+        for t, m in tasks.items()
+    ]
+    return grid(title, ["task", *columns], rows)
+
+
+def grid(title: str, columns: Iterable[str], rows: Iterable[Iterable[str]]) -> Table:
+    """A table whose first column is text and whose others are numbers."""
+    table = Table(title=title, title_justify="left")
+    for i, column in enumerate(columns):
+        table.add_column(column, justify="right" if i else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*row)
+    return table
+
+
+def replica_table(results: dict[str, dict[str, Any]]) -> Table:
+    """One row a replica: its best epoch, and each task's headline on both splits."""
+    splits = ("validation", "test")
+    measured = [r for r in results.values() if "test" in r]
+    tasks = measured[0]["test"]["tasks"] if measured else {}
+    columns = [(s, t, headline(m)) for s in splits for t, m in tasks.items()]
+    rows = [
+        [
+            name,
+            _number(r["epochs"]),
+            _number(r["step"]) if r["step"] else "none",
+            *(_number(r[s]["tasks"][t][m]) if s in r else "" for s, t, m in columns),
+            f"diverged before step {r['diverged']:,}" if "diverged" in r else "",
+        ]
+        for name, r in results.items()
+    ]
+    titles = [f"{s} {m}/{t}" for s, t, m in columns]
+    return grid("replicas", ["replica", "epochs", "best step", *titles, ""], rows)
+
+
+def point_table(split: str, points: dict[str, dict[str, Any]]) -> Table:
+    """One row a point, task and metric: mean, spread, and confidence interval."""
+    rows = [
+        [
+            point or "all",
+            task,
+            name,
+            f"{m['replicas']}",
+            _number(m["mean"]),
+            _number(m["standard_deviation"]),
+            "" if m["interval"] is None else " to ".join(map(_number, m["interval"])),
+        ]
+        for point, splits in points.items()
+        for task, metrics in splits[split].items()
+        for name, m in metrics.items()
+    ]
+    columns = ["point", "task", "metric", "n", "mean", "deviation", "95 % interval"]
+    return grid(f"{split}, over replicas", columns, rows)
+
+
+def prepared_table(prepared: Any) -> Table:
+    """Rows and base rates of each split of a prepared data set."""
+    tasks = [task.name for task in prepared.layout.tasks]
+    rows = [
+        [name, f"{facts['rows']:,}", *(_share(facts["base_rates"][t]) for t in tasks)]
+        for name, facts in prepared.facts["splits"].items()
+    ]
+    return grid(f"{prepared.directory}", ["split", "rows", *tasks], rows)
+
+
+def _share(value: float | None) -> str:
+    return "undefined" if value is None else f"{value:.2%}"
+
+
+def model_table(models: dict[str, dict[str, Any]]) -> Table:
+    """One row a model: what it is, and its options."""
+    rows = [[k, m["summary"], ", ".join(m["options"])] for k, m in models.items()]
+    return prose("models", ["kind", "what it is", "options"], rows)
+
+
+def dataset_tables(datasets: dict[str, dict[str, Any]]) -> list[Table]:
+    """A table each: rows, tasks with base rates, domains with sizes, source, terms."""
+    return [_dataset_table(name, facts) for name, facts in datasets.items()]
+
+
+def _dataset_table(name: str, facts: dict[str, Any]) -> Table:
+    unknown = "as in the files"
+    rates = {k: v if v is None else _share(v) for k, v in facts["tasks"].items()}
+    lines = {
+        "rows": unknown if facts["rows"] is None else _number(facts["rows"]),
+        "tasks": _listed(rates) or unknown,
+        "domains": _domains(facts["domains"]) or unknown,
+        "source": facts["source"],
+        "terms": facts["terms"] or "none",
+    }
+    title = Text.assemble((name, "bold"), f"  {facts['summary']}")
+    table = Table(title=title, title_justify="left", title_style="", box=None)
+    table.show_header = False
+    table.add_column()
+    table.add_column(width=80)
+    for row in lines.items():
+        table.add_row(*row)
+    table.add_row()
+    return table
+
+
+def _domains(sizes: dict[str, int | None], most: int = 5) -> str:
+    """All domains where they are few, otherwise how many, the largest and smallest."""
+    known = {k: v for k, v in sizes.items() if v is not None}
+    spelled = {k: f"({known[k]:,})" if k in known else None for k in sizes}
+    if len(sizes) <= most or not known:
+        return _listed(spelled)
+    largest, smallest = (
+        max(known, key=known.__getitem__),
+        min(known, key=known.__getitem__),
+    )
+    return (
+        f"{len(sizes)}: the largest is {largest} {spelled[largest]}, "
+        f"the smallest {smallest} {spelled[smallest]}"
+    )
+
+
+def _listed(facts: dict[str, str | None]) -> str:
+    return ", ".join(k if v is None else f"{k} {v}" for k, v in facts.items())
+
+
+def prose(title: str, columns: Iterable[str], rows: Iterable[Iterable[str]]) -> Table:
+    """A table of text."""
+    table = Table(title=title, title_justify="left")
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    for row in rows:
+        table.add_row(*row)
+    return table

@@ -1,0 +1,115 @@
+"""Batches on their way to a step: sent by the host, or picked on the device."""
+
+import dataclasses
+import math
+import os
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import jax
+import numpy as np
+
+from ple_jax.config.experiment import Train
+from ple_jax.data.examples import Examples
+from ple_jax.data.loader import Loader, Loaders, as_batch
+from ple_jax.parallel.mesh import batch_shardings, replicated
+from ple_jax.train.step import Trainer
+from ple_jax.types import Batch, Picks
+
+SHARE = 1 / 4  # of a device's memory that a split may take
+
+
+@dataclasses.dataclass(frozen=True)
+class Feed:
+    """The train split's batches, some steps at a time; the same by either way.
+
+    Attributes:
+        loader: Which rows each batch holds.
+        train: How many steps go together.
+        mesh: The devices that share a batch.
+        prepare: What the host does to the batches that it sends.
+        split: All rows, on every device; None where the host sends batches.
+    """
+
+    loader: Loader | Loaders
+    train: Train
+    mesh: jax.sharding.Mesh
+    prepare: Callable[[Batch], Batch]
+    split: Batch | None
+
+    def chunks(self, epoch: int, step: int) -> Iterator[tuple[Batch | Picks, int]]:
+        """What is left of an epoch from a step on: some batches, and how many.
+
+        The leading axis always has `steps_per_dispatch` entries, of which `count` are
+        real, so that every dispatch is the same program.
+        """
+        while step < self.loader.steps_per_epoch:
+            left = self.loader.steps_per_epoch - step
+            most = min(self.train.steps_per_dispatch, steps_to_save(step, self.train))
+            count = int(min(most, left))
+            yield self._chunk(epoch, step, count), count
+            step += count
+
+    def _chunk(self, epoch: int, step: int, count: int) -> Batch | Picks:
+        if self.split is None:
+            return self._placed(
+                self.prepare(self.loader.batches(epoch, step, count)), count
+            )
+        rows = self.loader.rows(epoch, step, count).astype(np.int32)
+        return Picks(self.split, self._placed(rows, count))
+
+    def _placed(self, batches, count):
+        most = self.train.steps_per_dispatch
+        fill = lambda leaf: np.resize(leaf, (most, *leaf.shape[1:]))
+        whole = batches if count == most else jax.tree.map(fill, batches)
+        places = batch_shardings(self.mesh, whole, self.loader.axes)
+        return jax.device_put(whole, places)
+
+
+def feed_of(
+    loader: Loader | Loaders, trainer: Trainer, train: Train, mesh: jax.sharding.Mesh
+) -> Feed:
+    """Chooses where the train split lies, and puts it there."""
+    on_device = train.data_on == "device" or (
+        train.data_on == "auto"
+        and not trainer.prepares
+        and fits(loader.examples, mesh.devices.flat[0])
+    )
+    split = whole(loader.examples, mesh) if on_device else None
+    return Feed(loader, train, mesh, trainer.prepare, split)
+
+
+def fits(examples: Examples, device: jax.Device) -> bool:
+    """Whether a split leaves a device enough memory for the training."""
+    size = sum(array.nbytes for array in examples.arrays().values())
+    return size <= SHARE * memory_of(device)
+
+
+def memory_of(device: jax.Device) -> int:
+    """Bytes of a device; of this machine, where the device has none of its own."""
+    stats = device.memory_stats()
+    if stats is not None:
+        return stats["bytes_limit"]
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+
+def whole(examples: Examples, mesh: jax.sharding.Mesh) -> Batch:
+    """All rows as one batch, on every device."""
+    rows = as_batch(examples, lambda array: array)
+    return jax.device_put(rows, replicated(mesh))
+
+
+def steps_to_save(step: int, train: Train) -> float:
+    """Steps until the next checkpoint within the epoch."""
+    every = train.checkpoint_every
+    return every - step % every if every else math.inf
+
+
+def ahead(items: Iterator[Any]) -> Iterator[Any]:
+    """The same items; the next one is made in a thread while one is in use."""
+    with ThreadPoolExecutor(1) as pool:
+        coming = pool.submit(next, items, None)
+        while (item := coming.result()) is not None:
+            coming = pool.submit(next, items, None)
+            yield item

@@ -1,0 +1,67 @@
+"""The train state: all that a step may change, and what scoring reads of it."""
+
+import flax.linen as nn
+import flax.struct
+import jax
+import jax.numpy as jnp
+
+from ple_jax.checks import is_off
+from ple_jax.embeddings.tables import Tables
+from ple_jax.metrics import streaming
+from ple_jax.train.one_domain import OfOneDomain
+from ple_jax.types import PyTree
+
+
+class TrainState(flax.struct.PyTreeNode):
+    """All that a step may change: arrays only, so it checkpoints as it is."""
+
+    step: jax.Array  # () int32, steps taken
+    trained: PyTree  # {"model", "tables", "weighting"}: what the optimizer moves
+    average: PyTree  # moving average of the model and tables; () when off
+    batch_stats: PyTree  # of the model's normalisations
+    opt_state: PyTree  # of Optax, for all that is dense
+    row_state: PyTree  # table -> state of its optimizer, where it is updated by rows
+    memory: PyTree  # of the weighting
+    stream: streaming.Stream  # metrics of the epoch so far
+    seed: jax.Array  # key data; folded with `step` to make each step's key
+
+
+def init_variables(
+    model: nn.Module | OfOneDomain,
+    tables: Tables,
+    model_key: jax.Array,
+    table_key: jax.Array,
+) -> dict[str, PyTree]:
+    """Initial model parameters, batch statistics and tables."""
+    x, domain = jnp.zeros((2, tables.width), jnp.float32), jnp.zeros((2,), jnp.int32)
+    variables = model.init(model_key, x, domain)
+    return {
+        "model": variables["params"],
+        "batch_stats": variables.get("batch_stats", {}),
+        "tables": tables.init(table_key),
+    }
+
+
+def variables_of(state: TrainState) -> dict[str, PyTree]:
+    """What scoring needs: the averaged parameters where they are kept."""
+    chosen = state.average or state.trained
+    return {
+        "model": chosen["model"],
+        "tables": chosen["tables"],
+        "batch_stats": state.batch_stats,
+    }
+
+
+def moving_average(state: TrainState, trained: PyTree, decay: float) -> PyTree:
+    """decay_t average + (1 - decay_t) trained, with decay_t = min(decay, (1+t)/(10+t)).
+
+    The lower decay at the start lets the average forget the initial values. What does
+    not move keeps its average to the bit.
+    """
+    if is_off(decay):
+        return ()
+    t = state.step.astype(jnp.float32)
+    keep = jnp.minimum(decay, (1 + t) / (10 + t))
+    current = {name: trained[name] for name in state.average}
+    # In this form the average of a frozen table is that table, bit for bit.
+    return jax.tree.map(lambda a, b: a + (1 - keep) * (b - a), state.average, current)

@@ -1,0 +1,293 @@
+"""The jitted step: one update of everything that is trained."""
+
+import dataclasses
+from collections.abc import Callable
+from typing import NamedTuple, cast
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import optax
+
+from ple_jax import losses, models, weightings
+from ple_jax.checks import is_off
+from ple_jax.config.experiment import Experiment, Train
+from ple_jax.embeddings.tables import Tables
+from ple_jax.embeddings.updates import RowUpdates, row_updates
+from ple_jax.metrics import streaming
+from ple_jax.optim.dense import check_only, clipped, learning_rate, make_optimizer
+from ple_jax.schema import Layout, Task
+from ple_jax.train import one_domain
+from ple_jax.train.state import TrainState, init_variables, moving_average
+from ple_jax.types import Batch, Picks, PyTree
+from ple_jax.weightings import Clock, Weighting
+
+
+class Trainer(NamedTuple):
+    """The pure functions of one experiment, jitted."""
+
+    init: Callable[[], TrainState]
+    # Donates the state; the second result says when the first is ready.
+    steps: Callable[[TrainState, Batch | Picks, int], tuple[TrainState, jax.Array]]
+    score: Callable[[PyTree, Batch], jax.Array]  # variables -> logits (B, T)
+    # On the host, for batches of `steps`: what is faster to find there, if anything.
+    prepare: Callable[[Batch], Batch]
+    prepares: bool
+
+
+def trainer_of(
+    experiment: Experiment, layout: Layout, steps_per_epoch: int = 1
+) -> Trainer:
+    """The pure functions of an experiment on a data set of this layout."""
+    return jitted(parts_of(experiment, layout, steps_per_epoch))
+
+
+def jitted(parts: "Parts") -> Trainer:
+    """The pure functions of a step made of these parts."""
+    return Trainer(
+        jax.jit(parts.init),
+        jax.jit(parts.steps, donate_argnums=0),
+        jax.jit(parts.score),
+        parts.rows.prepared,
+        parts.rows.on_host,
+    )
+
+
+def parts_of(experiment: Experiment, layout: Layout, steps_per_epoch: int) -> "Parts":
+    """What a step of an experiment is made of."""
+
+    def model_of(num_domains: int) -> nn.Module:
+        return models.build(
+            experiment.model.kind,
+            num_tasks=len(layout.tasks),
+            num_domains=num_domains,
+            **experiment.model.options,
+        )
+
+    weighting = weightings.build(
+        experiment.weighting.kind, **experiment.weighting.options
+    )
+    train, tables = experiment.train, Tables(layout, experiment.inputs)
+    alone = model_of(1) if is_one_domain(train) else None
+    model = model_of(len(layout.domains))
+    return make_parts(model, tables, weighting, train, steps_per_epoch, alone)
+
+
+def make_parts(
+    model: nn.Module,
+    tables: Tables,
+    weighting: Weighting,
+    train: Train,
+    steps_per_epoch: int,
+    alone: nn.Module | None = None,
+) -> "Parts":
+    """Joins a model, its input, a weighting and an optimizer.
+
+    Args:
+        model: What is trained.
+        tables: What it reads.
+        weighting: How its tasks' losses are joined.
+        train: How it is trained.
+        steps_per_epoch: For the clocks of schedules.
+        alone: Where every batch has one domain: the same model of one domain, which
+            then works on that domain's share of the parameters alone.
+    """
+    total_steps = train.epochs * steps_per_epoch
+    tx = make_optimizer(train, total_steps, getattr(model, "rate_multipliers", {}))
+    rate = learning_rate(train, total_steps)
+    rows = row_updates(tables, train, rate)
+    parts = Parts(model, tables, weighting, train, tx, rows, steps_per_epoch)
+    return parts if alone is None else parts.by_domain(alone)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Parts:
+    """What a step is made of; its methods are pure functions of their arguments."""
+
+    model: "nn.Module | one_domain.OfOneDomain"
+    tables: Tables
+    weighting: Weighting
+    train: Train
+    tx: optax.GradientTransformation
+    rows: RowUpdates
+    steps_per_epoch: int
+    alone: "Parts | None" = None  # the same, with a model of one domain
+
+    def by_domain(self, model: nn.Module) -> "Parts":
+        """With steps that move one domain's private parameters, where that can be.
+
+        It cannot where a model's domains take part in each other's scores.
+        """
+        alone = dataclasses.replace(self, model=one_domain.OfOneDomain(model))
+        share = lambda: one_domain.own(self.init(), 0)
+        if not one_domain.alike(jax.eval_shape(share), jax.eval_shape(alone.init)):
+            return self
+        return dataclasses.replace(self, alone=alone)
+
+    @property
+    def tasks(self) -> tuple[Task, ...]:
+        """The tasks, in the order of the axis T."""
+        return self.tables.layout.tasks
+
+    def init(self) -> TrainState:
+        """The state before the first step."""
+        model_key, table_key, step_key = jax.random.split(
+            jax.random.key(self.train.seed), 3
+        )
+        variables = init_variables(self.model, self.tables, model_key, table_key)
+        params, memory = self.weighting.init(len(self.tasks))
+        averaged = {"model": variables["model"], "tables": variables["tables"]}
+        trained = averaged | {"weighting": params}
+        check_only(self.train.only, trained)
+        off = is_off(self.train.average_decay)
+        average = () if off else jax.tree.map(jnp.copy, averaged)
+        return TrainState(
+            step=jnp.zeros((), jnp.int32),
+            trained=trained,
+            average=average,
+            batch_stats=variables["batch_stats"],
+            opt_state=self.tx.init(self.rows.dense(trained)),
+            row_state=self.rows.init(trained["tables"]),
+            memory=memory,
+            stream=streaming.init(len(self.tables.layout.domains), self.tasks),
+            seed=jax.random.key_data(step_key),
+        )
+
+    def steps(
+        self, state: TrainState, batches: Batch | Picks, count: int
+    ) -> tuple[TrainState, jax.Array]:
+        """`count` steps on the first of `batches`: one program for any count."""
+        body = lambda i, state: self.step(state, batches.at(i))
+        state = jax.lax.fori_loop(0, count, body, state)
+        return state, state.step
+
+    def step(self, state: TrainState, batch: Batch) -> TrainState:
+        """One update of everything that is trained, and of the metrics."""
+        if self.alone is None:
+            state, logits = self.update(state, batch)
+        else:
+            state, logits = self._update_of_one_domain(state, batch)
+        stream = streaming.update(state.stream, logits, batch, self.tasks)
+        return state.replace(stream=stream)
+
+    def _update_of_one_domain(self, state, batch):
+        """As `update`, of a batch of one domain, on that domain's share of the state.
+
+        What is private to the other domains does not move: neither parameters, nor
+        their moving averages, nor the optimizer's moments ("lazy" moments).
+        """
+        number = batch.domain[0]
+        share, logits = self.alone.update(one_domain.own(state, number), batch)
+        return one_domain.put(state, share, number), logits
+
+    def update(self, state: TrainState, batch: Batch) -> tuple[TrainState, jax.Array]:
+        """The state after a batch, and the batch's logits (B, T)."""
+        key = jax.random.fold_in(jax.random.wrap_key_data(state.seed), state.step)
+        batch = self.rows.found(batch)
+        moving, batch = self.rows.looked_up(state.trained, batch)
+        read = state.replace(trained=moving)
+        grads, memory, (logits, batch_stats) = self.gradients(read, batch, key)
+        trained, opt_state, row_state = self.optimized(state, grads, batch)
+        state = state.replace(
+            step=state.step + 1,
+            trained=trained,
+            average=moving_average(state, trained, self.train.average_decay),
+            batch_stats=batch_stats,
+            opt_state=opt_state,
+            row_state=row_state,
+            memory=memory,
+        )
+        return state, logits
+
+    def optimized(
+        self, state: TrainState, grads: PyTree, batch: Batch
+    ) -> tuple[PyTree, PyTree, PyTree]:
+        """What is trained, and the states of Optax and of the row optimizers."""
+        grads = clipped(grads, self.train.clip_norm, self.train.only)
+        dense, slopes = self.rows.dense(state.trained), self.rows.dense(grads)
+        updates, opt_state = self.tx.update(slopes, state.opt_state, dense)
+        trained = optax.apply_updates(dense, updates)
+        tables, row_state = self.rows.update(
+            state.trained["tables"], state.row_state, grads["tables"], batch, state.step
+        )
+        trained["tables"] |= tables
+        return trained, opt_state, row_state
+
+    def gradients(
+        self, state: TrainState, batch: Batch, key: jax.Array
+    ) -> tuple[PyTree, PyTree, tuple[jax.Array, PyTree]]:
+        """Of the weighted loss; the weighting's memory; logits and batch statistics."""
+        if self.weighting.merge is not None:
+            return self._merged_gradients(state, batch, key)
+        clock = Clock(state.step, state.step // self.steps_per_epoch)
+
+        def loss_of(trained):
+            (each, penalties), aux = self.losses(trained, state.batch_stats, batch, key)
+            loss, memory = self.weighting.combine(
+                trained["weighting"], state.memory, each, clock
+            )
+            return loss + sum(penalties), (memory, aux)
+
+        grads, (memory, aux) = jax.grad(loss_of, has_aux=True)(state.trained)
+        return grads, memory, aux
+
+    def _merged_gradients(self, state, batch, key):
+        """As `gradients`, by way of each task's own."""
+        (each, penalties), pull_back, aux = jax.vjp(
+            lambda trained: self.losses(trained, state.batch_stats, batch, key),
+            state.trained,
+            has_aux=True,
+        )
+        of = lambda task, penalty: pull_back((task, [penalty] * len(penalties)))[0]
+        one = jnp.ones((), each.dtype)
+        stacked = jax.vmap(lambda task: of(task, 0 * one))(jnp.eye(len(each)))
+        grads, memory = self.weighting.merge(state.memory, each, stacked)
+        if penalties:
+            grads = jax.tree.map(jnp.add, grads, of(jnp.zeros_like(each), one))
+        return grads, memory, aux
+
+    def losses(
+        self, trained: PyTree, batch_stats: PyTree, batch: Batch, key: jax.Array
+    ) -> tuple[tuple[jax.Array, list[jax.Array]], tuple[jax.Array, PyTree]]:
+        """Each task's loss (T,) in training, and the penalties that the model sows.
+
+        Logits (B, T) and the new batch statistics go with them.
+        """
+        x_key, model_key = jax.random.split(key)
+        logits, updated = self.model.apply(
+            {"params": self._cast(trained["model"]), "batch_stats": batch_stats},
+            self._cast(self._input(trained, batch, x_key)),
+            batch.domain,
+            True,
+            rngs={"dropout": model_key},
+            mutable=["batch_stats", "penalties"],
+        )
+        logits = logits.astype(jnp.float32)
+        each = losses.task_losses(
+            logits, batch.labels, batch.observed, batch.weights, self.tasks
+        )
+        penalties = jax.tree.leaves(updated.get("penalties", {}))
+        return (each, penalties), (logits, updated.get("batch_stats", {}))
+
+    def score(self, variables: PyTree, batch: Batch) -> jax.Array:  # (B, T) logits
+        """Logits outside of training."""
+        model = {
+            "params": self._cast(variables["model"]),
+            "batch_stats": variables["batch_stats"],
+        }
+        x = self._cast(self._input(variables, batch))
+        logits = self.model.apply(model, x, batch.domain)
+        return cast(jax.Array, logits).astype(jnp.float32)
+
+    def _cast(self, tree: PyTree) -> PyTree:
+        """What the model computes with."""
+        return jax.tree.map(lambda x: x.astype(self.train.compute_dtype), tree)
+
+    def _input(self, trained, batch, key=None) -> jax.Array:  # (B, D)
+        rows = self.tables.lookup(trained["tables"], batch)
+        return self.tables.assemble(rows, batch, key)
+
+
+def is_one_domain(train: Train) -> bool:
+    """Whether every batch has examples of one domain."""
+    return train.sampling.startswith("one_domain")

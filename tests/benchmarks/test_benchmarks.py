@@ -1,0 +1,165 @@
+"""Every benchmark runs in its quick form and prints JSON; figures are not judged."""
+
+import json
+import os
+import pathlib
+import subprocess
+import sys
+
+import jax
+import pytest
+
+from ple_jax.train.step import trainer_of
+
+ROOT = pathlib.Path(__file__).parents[2]
+PEERS = ("--environment", sys.prefix, "--libraries", "ple-jax")  # ours alone
+# Draws its data on the spot, so that no file is needed.
+EXPERIMENT = """
+[data]
+kind = "synthetic"
+examples = 3000
+[model]
+kind = "ple"
+num_levels = 2
+experts_per_task = 1
+shared_experts = 1
+expert_dims = [8]
+tower_dims = [4]
+[train]
+epochs = 2
+batch_size = 128
+eval_batch_size = 256
+"""
+
+
+def quick(name: str, folder: pathlib.Path, *arguments: str):
+    """What a benchmark prints; the package is that of this checkout."""
+    paths = [str(ROOT), os.environ.get("PYTHONPATH", "")]
+    settings = {"PLE_JAX_CACHE": str(folder / "cache"), "TMPDIR": str(folder)}
+    settings["JAX_DISABLE_MOST_OPTIMIZATIONS"] = (
+        "1"  # as in this process: compiles fast
+    )
+    settings["PYTHONPATH"] = os.pathsep.join(filter(None, paths))
+    ran = subprocess.run(
+        [sys.executable, ROOT / "benchmarks" / name, "--quick", "--json", *arguments],
+        env=os.environ | settings,
+        capture_output=True,
+        text=True,
+    )
+    assert ran.returncode == 0, ran.stderr
+    return json.loads(ran.stdout)
+
+
+@pytest.fixture
+def experiment(tmp_path):
+    path = tmp_path / "small.toml"
+    path.write_text(EXPERIMENT, encoding="utf-8")
+    return str(path)
+
+
+def test_input_loads_prepares_and_feeds(tmp_path):
+    loader, preparing, feed = quick("input.py", tmp_path)["results"]
+    assert loader["warm, rows/s"] > 0
+    assert preparing["rows"] == 20_000
+    assert min(feed[k] for k in ("sent", "trained, sent", "scored")) > 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "name", ["vocabulary.py", "domains.py", "floor.py", "parts.py", "replicas.py"]
+)
+def test_steps_are_timed(tmp_path, name):
+    printed = quick(name, tmp_path)
+    assert printed["machine"]["processor"]
+    figures = [v for record in printed["results"] for v in record.values()]
+    assert all(v > 0 for v in figures if isinstance(v, float))
+
+
+@pytest.mark.slow
+def test_vocabulary_times_what_auto_chooses_by(tmp_path):
+    (record,) = quick("vocabulary.py", tmp_path, "--auto")["results"]
+    assert record["rows an id"] < 3
+    assert record["auto"] == "dense"
+    assert record["dense / rows"] > 0
+
+
+@pytest.mark.slow
+def test_gpu_answers_every_question(tmp_path):
+    printed = quick("gpu.py", tmp_path)
+    sections = printed["sections"]
+    for name in ("rates", "step", "tables", "domains", "replicas", "input"):
+        figures = [v for r in sections[name]["results"] for v in r.values()]
+        assert min(v for v in figures if isinstance(v, int | float)) > 0
+    assert {r["model"] for r in sections["step"]["results"]} == {"ple", "mmoe"}
+    assert "updates by rows are the faster" in sections["tables"]["notes"][0]
+    if jax.default_backend() == "cpu":
+        assert "no GPU figure" in printed["verdict"]
+
+
+def test_gpu_says_what_does_not_fit_its_time(tmp_path):
+    sections = quick("gpu.py", tmp_path, "--minutes", "0")["sections"]
+    assert not any(section["results"] for section in sections.values())
+    assert "skipped" in sections["step"]["notes"][0]
+
+
+def test_crossing_is_that_of_straight_logarithms(monkeypatch):
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
+    from vocabulary import crossing
+
+    # rows / 700 is above one from 700 on; the reading at 3 is noise below it.
+    ratios = {3: 1.4, 100: 1 / 7, 1000: 10 / 7, 5000: 50 / 7}
+    assert crossing(ratios) == "from about 700 rows on"
+    assert crossing({100: 0.5, 900: 0.9}) == "nowhere up to 900 rows"
+    assert crossing({1100: 1.5, 9000: 3.0}) == "from 1,100 rows or fewer on"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["census.py", "start.py", "peers_census.py"])
+def test_experiments_are_timed(tmp_path, experiment, name):
+    of_peers = PEERS if name == "peers_census.py" else ()
+    (record,) = quick(name, tmp_path, "--experiment", experiment, *of_peers)["results"]
+    assert any(v > 0 for v in record.values() if isinstance(v, float))
+
+
+@pytest.mark.slow
+def test_predict_scores_prepared_and_raw_rows(tmp_path, experiment):
+    (record,) = quick("predict.py", tmp_path, "--experiments", experiment)["results"]
+    assert record["raw rows"] == 3000
+    assert min(record[k] for k in ("prepared", "csv", "parquet")) > 0
+
+
+@pytest.mark.slow
+def test_peers_times_our_step(tmp_path):
+    records = quick("peers.py", tmp_path, *PEERS)
+    assert {r["model"] for r in records} == {"ple", "mmoe"}
+    assert all(r["median"] > 0 for r in records)
+
+
+def test_work_is_counted_as_by_hand(monkeypatch):
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
+    from peers import count, problem
+    from peers.sizes import Size, arrays
+
+    size = Size(11, fields=3, width=5, numbers=2, batch=7, expert_dims=(13,))
+    # Six experts; four pairs of each task's gate; at the first level six of the shared.
+    level_0 = 17 * (6 * 13 + 14) + 14 * 13
+    level_1 = 13 * (6 * 13 + 8) + 8 * 13
+    towers = 2 * (13 * 32 + 32)
+    forward = 2 * (level_0 + level_1 + towers)
+    unneeded = 2 * 2 * (6 * 13 + 14)
+    rows = count.Rows(read=20, moved=33)
+    assert count.work("ple", size, rows).operations == 7 * (3 * forward - unneeded)
+
+    for model in count.MODELS:
+        trainer = trainer_of(
+            problem.experiment_of(model, size), problem.layout_of(size)
+        )
+        trained = trainer.init().trained
+        dense = sum(layer.parameters for layer in count.layers_of(model, size))
+        kept = sum(leaf.size for leaf in jax.tree.leaves(trained["model"]))
+        assert dense == kept
+    ids = arrays(size, 2)["ids"]
+    assert count.rows(ids, size, by_rows=False).moved == 33
+    assert count.rows(ids[:1], size, by_rows=True).moved == sum(
+        len(set(ids[0, :, f].tolist())) for f in range(3)
+    )

@@ -1,0 +1,121 @@
+"""Experiments: strict reading, typed overrides, errors that help."""
+
+import pytest
+
+from ple_jax import config
+from ple_jax.config import flags
+from ple_jax.config.experiment import Train
+from ple_jax.config.values import convert
+
+
+def test_what_is_not_written_takes_its_default():
+    experiment = config.from_dict({"data": {"kind": "synthetic"}})
+    assert experiment.model.kind == "ple"
+    assert experiment.train == Train()
+
+
+def test_toml_round_trip(tmp_path):
+    tree = {"model": {"kind": "mmoe", "expert_dims": [7, 5]}, "train": {"epochs": 3}}
+    experiment = config.from_dict(tree)
+    path = tmp_path / "experiment.toml"
+    path.write_text(config.to_toml(experiment))
+    assert config.from_dict(config.load(path)) == experiment
+
+
+@pytest.mark.parametrize(
+    ("tree", "message"),
+    [
+        ({"modle": {}}, "Did you mean 'model'"),
+        ({"model": {"kind": "pel"}}, "Did you mean 'ple'"),
+        ({"model": {"num_level": 2}}, "Did you mean 'num_levels'"),
+        (
+            {"model": {"num_levels": "two"}},
+            r"model.num_levels: expected int, got 'two'",
+        ),
+        ({"train": {"epoch": 2}}, "Did you mean 'epochs'"),
+        ({"train": {"epochs": 0}}, "train.epochs must be at least 1, got 0"),
+        ({"train": {"epochs": True}}, "expected int, got True"),
+        ({"train": {"schedule": "cosin"}}, "Did you mean 'cosine'"),
+        ({"train": 3}, r"\[train\] must be a table"),
+        ({"data": {"kind": "table"}}, "data.schema is needed"),
+        ({"inputs": {"embedding_dim": 0}}, "at least 1"),
+    ],
+)
+def test_mistakes_are_explained(tree, message):
+    with pytest.raises(ValueError, match=message):
+        config.from_dict(tree)
+
+
+def test_a_missing_file_names_the_nearest(tmp_path):
+    (tmp_path / "census_ple.toml").write_text("")
+    with pytest.raises(ValueError, match=r"Did you mean 'census_ple.toml'"):
+        config.load(tmp_path / "censsu_ple.toml")
+
+
+def test_broken_toml_is_an_error_with_its_place(tmp_path):
+    (tmp_path / "x.toml").write_text("[train\n")
+    with pytest.raises(ValueError, match="not valid TOML"):
+        config.load(tmp_path / "x.toml")
+
+
+def test_flags_are_typed_overrides():
+    tree = {"model": {"kind": "ple", "expert_dims": [8]}, "train": {"epochs": 3}}
+    arguments = (
+        "--model.num-levels 1 --model.expert-dims 7 5 --train.learning-rate 3e-3"
+    )
+    experiment, dropped = flags.parse(tree, arguments.split(), "ple-jax")
+    assert experiment.model.options["num_levels"] == 1
+    assert experiment.model.options["expert_dims"] == (7, 5)
+    assert experiment.train.learning_rate == 3e-3
+    assert experiment.train.epochs == 3
+    assert dropped == []
+
+
+def test_another_kind_keeps_the_options_that_it_shares():
+    tree = {"model": {"kind": "ple", "num_levels": 3, "tower_dims": [5]}}
+    experiment, dropped = flags.parse(tree, ["--model.kind", "mmoe"], "ple-jax")
+    assert experiment.model.kind == "mmoe"
+    assert experiment.model.options["tower_dims"] == (5,)
+    assert dropped == ["model.num_levels"]
+
+
+def test_help_shows_every_knob_with_its_value(capsys):
+    with pytest.raises(SystemExit):
+        flags.parse({"train": {"epochs": 37}}, ["--help"], "ple-jax")
+    shown = capsys.readouterr().out
+    for path in config.flat(config.from_dict({})):
+        assert f"--{path.replace('_', '-')}" in shown, path
+    assert "37" in shown
+    assert "passes over the train split" in shown
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--train.epochz", "3"], ["--train.epochs", "x"]]
+)
+def test_a_wrong_flag_stops(arguments, capsys):
+    with pytest.raises(SystemExit):
+        flags.parse({}, arguments, "ple-jax")
+    assert "epochs" in capsys.readouterr().err
+
+
+def test_differences_name_each_knob():
+    old = config.from_dict({"train": {"seed": 1}})
+    new = config.from_dict({"train": {"seed": 2}, "model": {"kind": "mmoe"}})
+    changed = config.differences(old, new)
+    assert "train.seed: 1 -> 2" in changed
+    assert "model.kind: 'ple' -> 'mmoe'" in changed
+
+
+def test_union_types_take_either():
+    wanted = int | tuple[int, ...]
+    assert convert(wanted, 3, "x") == 3
+    assert convert(wanted, [3, 5], "x") == (3, 5)
+    with pytest.raises(ValueError, match="x: expected int or a list of int, got 'a'"):
+        convert(wanted, "a", "x")
+
+
+def test_an_option_that_another_kind_takes_otherwise_is_dropped():
+    tree = {"data": {"kind": "census_income", "features": "common"}}
+    tree, dropped = config.with_kinds(tree, {"data": "hotel"})
+    assert tree["data"] == {"kind": "hotel"}
+    assert dropped == ["data.features"]

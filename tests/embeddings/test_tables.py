@@ -1,0 +1,135 @@
+"""The input of the model against loops."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from lib.arrays import random_array
+
+from ple_jax.config.experiment import Inputs
+from ple_jax.embeddings.tables import Tables
+from ple_jax.schema import Bag, IdColumn, Layout, NumberColumn, Task
+from ple_jax.types import Batch
+
+B = 11
+LAYOUT = Layout(
+    ids=(
+        IdColumn("user", "user", 13),
+        IdColumn("item", "item", 7, dim=5),
+        IdColumn("shop", "shop", 3),
+    ),
+    bags=(Bag("tags", "tags", 17, length=4), Bag("history", "item", 7, 2, dim=5)),
+    numbers=(NumberColumn("price"), NumberColumn("age", bins=3), NumberColumn("size")),
+    tasks=(Task("click"),),
+    domains=("all",),
+)
+TABLES = Tables(LAYOUT, Inputs(embedding_dim=2))
+
+
+def make_batch(seed=0):
+    rng = np.random.default_rng(seed)
+    ids = np.stack([rng.integers(0, c.rows, B) for c in LAYOUT.ids], 1)
+    bags = {}
+    for bag in LAYOUT.bags:
+        values = rng.integers(0, bag.rows, (B, bag.length))
+        length = rng.integers(0, bag.length + 1, B)
+        there = np.arange(bag.length)[None] < length[:, None]
+        bags[bag.name] = np.where(there, values, -1).astype(np.int32)
+    numbers = random_array(B, 3)
+    numbers[:, 1] = rng.uniform(0, 3, B)
+    ones = np.ones((B, 1), np.float32)
+    return Batch(
+        ids=ids.astype(np.int32),
+        bags=bags,
+        numbers=numbers,
+        domain=np.zeros(B, np.int32),
+        labels=ones,
+        observed=ones > 0,
+        weights=ones[:, 0],
+    )
+
+
+def input_of_one_example(tables, batch, b):
+    """The documented order, one field at a time."""
+    two, five = np.asarray(tables["dim_2"]), np.asarray(tables["dim_5"])
+    user, shop, tags = two[:13], two[13:16], two[16:33]
+    mean = lambda table, ids: (
+        np.mean([table[i] for i in ids if i >= 0], axis=0)
+        if (ids >= 0).any()
+        else np.zeros(table.shape[1])
+    )
+    parts = [user[batch.ids[b, 0]], shop[batch.ids[b, 2]]]
+    parts.append(mean(tags, batch.bags["tags"][b]))
+    parts += [five[batch.ids[b, 1]], mean(five, batch.bags["history"][b])]
+    parts.append([batch.numbers[b, 0], batch.numbers[b, 2]])
+    p = batch.numbers[b, 1]
+    parts.append([min(max(p - k, 0), 1) for k in range(3)])
+    return np.concatenate(parts)
+
+
+def test_the_input_holds_every_field_in_order():
+    tables, batch = TABLES.init(jax.random.key(0)), make_batch()
+    x = TABLES.assemble(TABLES.lookup(tables, batch), batch)
+    want = np.stack([input_of_one_example(tables, batch, b) for b in range(B)])
+    assert x.shape == (B, TABLES.width) == want.shape
+    np.testing.assert_allclose(x, want, rtol=1e-6, atol=1e-7)
+
+
+def test_columns_of_one_table_share_their_rows():
+    batch = make_batch()
+    grads = jax.grad(
+        lambda tables: TABLES.assemble(TABLES.lookup(tables, batch), batch).sum()
+    )(TABLES.init(jax.random.key(0)))
+    assert grads["dim_5"].shape == (7, 5)
+    touched = set(batch.ids[:, 1]) | {
+        i for i in batch.bags["history"].ravel() if i >= 0
+    }
+    np.testing.assert_array_equal(
+        np.flatnonzero(np.abs(grads["dim_5"]).sum(1)), sorted(touched)
+    )
+
+
+def test_dropout_removes_whole_fields_and_keeps_the_mean():
+    tables = Tables(LAYOUT, Inputs(embedding_dim=2, embedding_dropout_rate=0.5))
+    batch = make_batch()
+    embedded = jax.tree.map(
+        jnp.ones_like, tables.lookup(tables.init(jax.random.key(0)), batch)
+    )
+    keys = jax.random.split(jax.random.key(1), 400)
+    x = jax.vmap(lambda key: tables.assemble(embedded, batch, key)[:, :4])(keys)
+    assert set(np.unique(x)) == {0.0, 2.0}
+    np.testing.assert_array_equal(x[..., 0], x[..., 1])
+    np.testing.assert_allclose(x.mean(), 1, atol=0.05)
+
+
+def test_a_table_of_more_rows_than_int32_counts_is_refused():
+    columns = tuple(IdColumn(n, n, 2**30) for n in "abc")
+    layout = Layout(columns, (), (), (Task("click"),), ("all",))
+    with pytest.raises(ValueError, match="rows together"):
+        _ = Tables(layout, Inputs()).offsets
+
+
+@pytest.mark.parametrize("p", [0, 2])
+def test_each_domain_may_have_embeddings_of_its_own(p):
+    layout = dataclasses.replace(LAYOUT, domains=("a", "b", "c"))
+    shared = Tables(layout, Inputs(embedding_dim=2))
+    own = Tables(layout, Inputs(embedding_dim=2, per_domain=True))
+    tables, batch = own.init(jax.random.key(0)), make_batch()
+    rows = {c.table: c.rows for c in (*LAYOUT.ids, *LAYOUT.bags)}
+    of_domain = {
+        name: np.concatenate(
+            [
+                tables[name][first + p * rows[t] : first + (p + 1) * rows[t]]
+                for t, first in own.offsets[name].items()
+                if t
+            ]
+        )
+        for name in tables
+    }
+    mine = batch.replace(domain=np.full(B, p, np.int32))
+    of_domain = jax.tree.map(jnp.asarray, of_domain)
+    got = own.assemble(own.lookup(tables, mine), mine)
+    want = shared.assemble(shared.lookup(of_domain, batch), batch)
+    np.testing.assert_array_equal(got, want)

@@ -1,0 +1,154 @@
+"""Levels against the papers' equations, written as loops over one example at a time."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from lib.arrays import assert_gradient, random_array, random_params
+from lib.oracles import expert, softmax
+
+from ple_jax.layers.batch_last import turned, turned_back
+from ple_jax.layers.experts import (
+    MLP,
+    Gates,
+    Level,
+    Towers,
+    everyone_sees_all,
+    own_and_shared,
+    stack,
+)
+
+# Distinct primes: a swapped axis or a wrong count cannot go unnoticed.
+B, D, H, GROUPS = 11, 7, 5, 3
+ROUTINGS = {
+    "unequal": own_and_shared([2, 3], 1, shared_gate=True),
+    "last": own_and_shared([2, 3], 1),
+    "no shared": own_and_shared([2, 3], 0),
+    "one choice": own_and_shared([1, 2], 0),
+    "only shared": own_and_shared([0, 0], 5),
+    "everyone": everyone_sees_all(3, 5),
+    "owned": everyone_sees_all(2, 3, owned=True),
+}
+every_routing = pytest.mark.parametrize("routing", ROUTINGS.values(), ids=ROUTINGS)
+
+
+def mixture(routing, params, gate, selector):
+    """The gate's weights; its kernel's columns follow those of the gates before it."""
+    seen = routing.visible[gate]
+    if len(seen) == 1:
+        return [1.0]
+    before = sum(len(v) for v in routing.visible[:gate] if len(v) > 1)
+    columns = params["gates"]["kernel"][:, before : before + len(seen)]
+    return softmax(selector @ columns)
+
+
+def level_of_one_example(routing, params, x, selector):
+    """x and selector: (D,) for all, or (groups, D)."""
+    read = lambda values, g: values if values.ndim == 1 else values[g]
+    outputs = []
+    for gate, seen in enumerate(routing.visible):
+        weights = mixture(routing, params, gate, read(selector, gate))
+        mixed = np.zeros(H)
+        for weight, e in zip(weights, seen, strict=True):
+            mixed += weight * expert(params["experts"], e, read(x, routing.owner[e]))
+        outputs.append(mixed)
+    return np.stack(outputs)
+
+
+@every_routing
+@pytest.mark.parametrize("one_input", [True, False])
+def test_a_level_matches_the_equations(routing, one_input):
+    level = Level(routing, (13, H))
+    x = random_array(B, D) if one_input else random_array(B, GROUPS, D)
+    params = random_params(level, x, x)
+    got = jax.jit(level.apply)({"params": params}, x, x)
+    want = np.stack([level_of_one_example(routing, params, r, r) for r in x])
+    np.testing.assert_allclose(got, want, rtol=1e-5, atol=1e-5)
+
+
+@every_routing
+def test_the_gradient_of_a_level_matches_finite_differences(routing):
+    level = Level(routing, (H,))
+    x = random_array(3, GROUPS, D)
+    params = random_params(level, x, x)
+    loss = lambda p: jnp.sum(level.apply({"params": p}, x, x) ** 2)
+    value = lambda p: sum(
+        (level_of_one_example(routing, p, np.float64(r), np.float64(r)) ** 2).sum()
+        for r in x
+    )
+    assert_gradient(loss, value, params)
+
+
+@every_routing
+def test_gate_weights_sum_to_one_and_are_zero_for_the_unseen(routing):
+    gates = Gates(routing)
+    selector = random_array(B, GROUPS, D)
+    weights = (
+        gates.apply({"params": random_params(gates, selector)}, selector)
+        if (routing.weighed.any())
+        else gates.apply({}, selector)
+    )
+    np.testing.assert_allclose(weights.sum(-1), 1, rtol=1e-6)
+    assert not np.asarray(weights)[:, ~routing.mask].any()
+
+
+def test_a_gate_has_no_parameters_for_experts_that_it_does_not_see():
+    routing = own_and_shared([2, 3], 2, shared_gate=True)
+    params = random_params(Gates(routing), random_array(B, D))
+    assert params["kernel"].shape == (D, (2 + 2) + (3 + 2) + (2 + 3 + 2))
+
+
+def test_experts_start_apart_with_the_fan_in_of_one_expert():
+    level = Level(everyone_sees_all(1, 40), (64,))
+    x = random_array(1, 50)
+    params = jax.jit(level.init)(jax.random.key(0), x, x)["params"]
+    kernel = np.asarray(params["experts"]["Dense_0"]["kernel"])
+    assert kernel.shape == (40, 50, 64)
+    assert len(np.unique(kernel[:, 0, 0])) == 40
+    np.testing.assert_allclose(kernel.std(), 50**-0.5, rtol=0.02)
+
+
+def test_one_input_for_all_experts_is_never_copied():
+    level = Level(everyone_sees_all(2, 3), (H,))
+    x = random_array(B, D)
+    params = random_params(level, x, x)
+    text = str(jax.make_jaxpr(lambda x: level.apply({"params": params}, x, x))(x))
+    assert f"f32[{B},3,{D}]" not in text
+    assert f"f32[3,{B},{D}]" not in text
+    assert f"f32[3,{D},{B}]" not in text
+
+
+@pytest.mark.parametrize("columns", [False, True])
+def test_each_expert_drops_units_of_its_own(columns):
+    stacked = stack(MLP, 2, one_input=True, columns=columns)
+    experts = stacked((64,), dropout_rate=0.5, train=True, columns=columns)
+    x = turned(np.ones((1, D), np.float32), columns)
+    params = random_params(experts, x)
+    same = jax.tree.map(lambda p: np.broadcast_to(p[:1], p.shape), params)
+    hidden = experts.apply({"params": same}, x, rngs={"dropout": jax.random.key(0)})
+    dropped = np.asarray(turned_back(hidden, columns)[0] == 0)
+    assert (dropped[0] != dropped[1]).any()
+
+
+def test_batch_statistics_move_only_in_training():
+    level = Level(everyone_sees_all(1, 3), (H,), batch_norm=True)
+    x = random_array(B, D)
+    variables = level.init(jax.random.key(0), x, x)
+    apply = lambda train: level.apply(variables, x, x, train, mutable=["batch_stats"])
+    moved = apply(True)[1]["batch_stats"]
+    still = apply(False)[1]["batch_stats"]
+    before = variables["batch_stats"]
+    assert all(jax.tree.leaves(jax.tree.map(np.array_equal, before, still)))
+    assert not any(jax.tree.leaves(jax.tree.map(np.array_equal, before, moved)))
+    assert before["experts"]["BatchNorm_0"]["mean"].shape == (3, H)
+
+
+def test_towers_match_loops():
+    towers = Towers(3, (13, H))
+    x = random_array(B, 3, D)
+    params = random_params(towers, x)
+    got = towers.apply({"params": params}, x)
+    for t in range(3):
+        h = expert(params["mlp"], t, x[:, t])
+        want = h @ params["heads"]["kernel"][t] + params["heads"]["bias"][t]
+        np.testing.assert_allclose(got[:, t], want[:, 0], rtol=1e-5, atol=1e-5)

@@ -1,0 +1,104 @@
+"""Tiny runs, stopped and resumed."""
+
+import json
+import pathlib
+import signal
+
+import jax
+import numpy as np
+import pytest
+
+from ple_jax import config
+from ple_jax.cli import main as cli
+from ple_jax.data.loader import Loader
+from ple_jax.runs.directory import create_run, open_run
+from ple_jax.train import feed, loop
+from ple_jax.train.checkpoint import Checkpoints
+from ple_jax.train.step import (
+    trainer_of,
+)
+
+TINY = {
+    "data": {"kind": "synthetic", "examples": 1500},
+    "model": {"kind": "ple", "expert_dims": [7], "tower_dims": [5]},
+    "inputs": {"embedding_dim": 3},
+    "train": {
+        "epochs": 3,
+        "batch_size": 64,
+        "learning_rate": 0.01,
+        "steps_per_dispatch": 4,
+        "eval_batch_size": 128,
+        "devices": 1,
+    },
+}
+
+
+def tiny(**sections):
+    return config.from_dict(
+        {s: {**TINY.get(s, {}), **sections.get(s, {})} for s in {*TINY, *sections}}
+    )
+
+
+def new_run(data, folder, **sections):
+    return create_run(pathlib.Path(folder), tiny(**sections), data)
+
+
+def final_state(chosen):
+    """The newest checkpoint's state."""
+    loader = Loader(chosen.data.split("train"), chosen.experiment.train.batch_size, 0)
+    trainer = trainer_of(chosen.experiment, chosen.data.layout, loader.steps_per_epoch)
+    with Checkpoints(chosen.checkpoints) as checkpoints:
+        return checkpoints.restore(trainer.init())
+
+
+def assert_same(a, b):
+    assert jax.tree.structure(a) == jax.tree.structure(b)
+    for (path, x), y in zip(
+        jax.tree.leaves_with_path(a), jax.tree.leaves(b), strict=True
+    ):
+        np.testing.assert_array_equal(x, y, err_msg=jax.tree_util.keystr(path))
+
+
+class StopAfter:
+    """Asks a run to stop by a real signal after some dispatches."""
+
+    def __init__(self, monkeypatch, dispatches):
+        self.left, chunks = dispatches, feed.Feed.chunks
+        stopping = lambda self_, *place: self(chunks(self_, *place))
+        monkeypatch.setattr(feed.Feed, "chunks", stopping)
+
+    def __call__(self, chunks):
+        for item in chunks:
+            self.left -= 1
+            if self.left == 0:
+                signal.raise_signal(signal.SIGTERM)
+            yield item
+
+
+def check_resume(experiment, data, tmp_path, monkeypatch, dispatches):
+    """A run that is stopped after some dispatches ends as one that is not."""
+    whole = create_run(tmp_path / "whole", experiment, data)
+    wanted = loop.fit(whole)
+    broken = create_run(tmp_path / "broken", experiment, data)
+    with monkeypatch.context() as patch:
+        # Chunks are made in a thread, where no signal arrives: stop from the main one.
+        patch.setattr(loop, "ahead", lambda items: items)
+        StopAfter(patch, dispatches)
+        with pytest.raises(loop.Stopped, match="SIGTERM"):
+            loop.fit(broken)
+    assert final_state(broken)[0].step > 0
+    again = open_run(broken.directory)
+    assert loop.fit(again, resume=True) == wanted
+    assert_same(final_state(whole), final_state(again))
+    strip = lambda path: [
+        {k: v for k, v in json.loads(line).items() if k != "examples_per_second"}
+        for line in path.read_text().splitlines()
+    ]
+    assert strip(whole.metrics) == strip(again.metrics)
+
+
+def call(*arguments):
+    try:
+        return cli.main([str(a) for a in arguments])
+    except SystemExit as stop:
+        return stop.code

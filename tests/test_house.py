@@ -1,0 +1,150 @@
+"""The walls: rooms import downwards only, and what is heavy has one home."""
+
+import ast
+import functools
+import pathlib
+import re
+import subprocess
+import sys
+
+import pytest
+
+REPOSITORY = pathlib.Path(__file__).parents[1]
+ROOT = REPOSITORY / "ple_jax"
+# From the ground up: a room imports only what stands before it here.
+ROOMS = """
+    types checks disk schema plugins show parallel layers models losses weightings
+    config optim metrics data datasets embeddings runs train studies serve cli __main__
+""".split()
+# Rooms that must not know each other, although the order would let them.
+APART = {
+    "layers": {"disk", "schema", "plugins", "show", "parallel"},
+    "models": {"disk", "schema", "show", "parallel"},
+    "serve": {"studies"},
+}
+HOMES = {
+    "orbax": {"train/checkpoint.py"},
+    "tyro": {"config/flags.py"},
+    "argparse": {"cli"},
+    "rich": {"show"},
+    "pyarrow": {"data", "datasets", "serve"},
+}
+MOST_FLOORS = 10
+
+
+def module_of(path: pathlib.Path) -> str:
+    """A file's module below the package: "train.step"; "models" of an `__init__`."""
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" and parts[1:] else parts)
+
+
+FILES = {module_of(path): path for path in sorted(ROOT.rglob("*.py"))}
+MODULES = sorted(set(FILES) - {"__init__"})
+
+
+def room_of(module: str) -> str:
+    return module.partition(".")[0]
+
+
+def imported(path: pathlib.Path):
+    """Dotted names that a file imports; `from a import b` gives a.b."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (name.name for name in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield from (f"{node.module}.{name.name}" for name in node.names)
+
+
+@functools.cache
+def ours(module: str) -> frozenset[str]:
+    """The modules of this package that a module imports."""
+    names = [n.removeprefix("ple_jax.") for n in imported(FILES[module])]
+    found = {n if n in FILES else n.rpartition(".")[0] for n in names}
+    return frozenset((found & set(FILES)) - {module, "__init__"})
+
+
+def between_rooms() -> dict[str, set[str]]:
+    graph: dict[str, set[str]] = {room: set() for room in ROOMS}
+    for module in MODULES:
+        graph[room_of(module)] |= {room_of(m) for m in ours(module)}
+    return {room: others - {room} for room, others in graph.items()}
+
+
+def test_every_room_is_on_the_list_and_the_readme_has_the_same():
+    assert {room_of(m) for m in MODULES} == set(ROOMS)
+    block = re.search(
+        r"```\nple_jax/\n(.*?)\n\S", (REPOSITORY / "README.md").read_text(), re.DOTALL
+    )
+    told = re.findall(r"^  (\w[\w./ ]*?)(?:  |$)", block[1], re.MULTILINE)
+    names = [name for line in told for name in line.split()]
+    listed = [name.removesuffix(".py").removesuffix("/") for name in names]
+    assert listed == [room for room in ROOMS if room != "__main__"]
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_a_room_imports_only_rooms_before_it(module):
+    room = room_of(module)
+    for other in {room_of(m) for m in ours(module)} - {room}:
+        assert ROOMS.index(other) < ROOMS.index(room), (module, other)
+        assert other not in APART.get(room, ()), (module, other)
+
+
+def test_the_loop_does_not_serve():
+    loops = {"train.loop", "train.group"}
+    serving = [m for m in MODULES if room_of(m) == "serve"]
+    assert not [(m, ours(m) & loops) for m in serving if ours(m) & loops]
+
+
+def circle_from(module: str, path: tuple[str, ...] = ()) -> tuple[str, ...]:
+    """A circle of imports within a room that a walk from this file meets, or ()."""
+    if module in path:
+        return (*path[path.index(module) :], module)
+    near = [m for m in ours(module) if room_of(m) == room_of(module)]
+    circles = (circle_from(m, (*path, module)) for m in near)
+    return next(filter(None, circles), ())
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_files_of_a_room_do_not_import_in_circles(module):
+    assert not circle_from(module)
+
+
+def test_the_house_has_few_floors():
+    graph = between_rooms()
+
+    @functools.cache
+    def floor(room):
+        return 1 + max(map(floor, graph[room]), default=0)
+
+    assert max(map(floor, ROOMS)) <= MOST_FLOORS, {r: floor(r) for r in ROOMS}
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_heavy_libraries_have_one_home(module):
+    place = FILES[module].relative_to(ROOT).as_posix()
+    for name in imported(FILES[module]):
+        homes = HOMES.get(name.partition(".")[0])
+        assert homes is None or homes & {place, room_of(module)}, (module, name)
+
+
+def test_the_core_needs_neither_the_command_line_nor_pictures():
+    banned = ["tyro", "matplotlib", "sklearn", "pandas"]
+    program = (
+        "import sys; import ple_jax.train.loop, ple_jax.serve.files; "
+        f"sys.exit(' '.join(m for m in {banned} if m in sys.modules) or 0)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_help_does_not_import_jax():
+    program = (
+        "import sys; from ple_jax.cli.main import parser; parser(); "
+        "sys.exit('jax' in sys.modules)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr

@@ -1,0 +1,73 @@
+"""Plugins by file name, and their options read from the code."""
+
+import dataclasses
+
+import flax.linen as nn
+import pytest
+
+from ple_jax import plugins
+
+
+def build(first: int, *rest, second: tuple[int, ...] = (1,), **more):
+    """Something.
+
+    Args:
+        first: One
+            or another.
+        second: Two: three.
+
+    Reference: nobody.
+    """
+
+
+class Model(nn.Module):
+    """A model.
+
+    Attributes:
+        widths: Of the layers, from the input up, even where
+            note: the line is long.
+        rate: Share dropped.
+    """
+
+    widths: tuple[int, ...]
+    rate: float = 0.1
+    unexplained: str = ""
+
+
+@dataclasses.dataclass
+class Settings:
+    made: list = dataclasses.field(default_factory=lambda: [1])
+
+
+def test_options_of_a_function():
+    options = plugins.options_of(build)
+    assert list(options) == ["first", "second"]
+    first = options["first"]
+    assert (first.type, first.required, first.help) == (int, True, "One or another.")
+    assert options["second"] == (tuple[int, ...], (1,), False, "Two: three.")
+
+
+def test_options_of_a_linen_module():
+    options = plugins.options_of(Model)
+    assert list(options) == ["widths", "rate", "unexplained"]
+    widths = options["widths"]
+    assert (widths.type, widths.required) == (tuple[int, ...], True)
+    assert widths.help == (
+        "Of the layers, from the input up, even where note: the line is long."
+    )
+    assert options["rate"] == (float, 0.1, False, "Share dropped.")
+    assert options["unexplained"].help == ""
+
+
+def test_a_default_may_come_from_a_factory():
+    assert plugins.options_of(Settings)["made"] == (list, [1], False, "")
+
+
+def test_plugins_are_found_by_file_name():
+    package = "ple_jax.weightings"
+    assert {"fixed", "schedule"} <= set(plugins.available(package))
+    assert not [n for n in plugins.available(package) if n.startswith("_")]
+    fixed = plugins.find(package, "fixed")
+    assert plugins.find(package, "ple_jax.weightings.fixed") is fixed
+    with pytest.raises(ValueError, match=r"weightings plugin\. Did you mean 'fixed'"):
+        plugins.find(package, "fixd")

@@ -1,0 +1,370 @@
+"""Replicas: each is the lone run of its seed and knobs, whatever its neighbours do."""
+
+import json
+
+import jax
+import numpy as np
+import pytest
+from lib.tables import raw, source
+from lib.training import StopAfter, tiny
+
+from ple_jax import config
+from ple_jax.data.loader import Loader
+from ple_jax.data.prepare import prepare
+from ple_jax.layers.dropout import Dropout
+from ple_jax.parallel.mesh import make_mesh, state_shardings
+from ple_jax.runs.directory import create_run, open_run
+from ple_jax.serve import files
+from ple_jax.train import group, loop, vmapped
+from ple_jax.train.feed import feed_of
+from ple_jax.train.step import trainer_of
+
+R, BATCH, STEPS = 3, 32, 5
+SEEDS = [{"train.seed": s} for s in (3, 5, 2**33 + 7)]
+SIZES = {"expert_dims": [7], "tower_dims": [5], "dims": [7], "auxiliary_dims": [3]}
+STAR = {"kind": "star"}
+
+
+@pytest.fixture(scope="module")
+def data(prepared):
+    return prepared("synthetic", examples=600)
+
+
+@pytest.fixture(scope="module")
+def everything(tmp_path_factory):
+    """Every kind of field, three domains, users and sample spaces."""
+    return prepare(source(raw(397)), tmp_path_factory.mktemp("all") / "prepared")
+
+
+def small(**sections):
+    """SGD by default: Adam divides by gradients that rounding alone makes."""
+    of_train = {"batch_size": BATCH, "optimizer": "sgd", "epochs": 2}
+    model = sections.get("model", {})
+    known = config.options("model", model.get("kind", "ple"))
+    sizes = {k: v for k, v in SIZES.items() if k in known}
+    tree = {"inputs": {"embedding_dim": 3}, **sections}
+    tree |= {"model": sizes | model, "train": of_train | sections.get("train", {})}
+    return config.from_dict(tree)
+
+
+def alike(experiment, values):
+    """The experiment with each of these values, checked."""
+    return [config.with_values(experiment, v) for v in values]
+
+
+def assert_close(a, b, rtol=1e-5, atol=1e-6):
+    assert jax.tree.structure(a) == jax.tree.structure(b)
+    for (path, x), y in zip(
+        jax.tree.leaves_with_path(a), jax.tree.leaves(b), strict=True
+    ):
+        name = jax.tree_util.keystr(path)
+        x, y = np.asarray(x), np.asarray(y)
+        if "histogram" in name:  # a logit may fall on the border of two bins
+            assert np.abs(x - y).sum() <= 4, name
+        elif "carry" not in name:  # which is rounding and nothing else
+            np.testing.assert_allclose(x, y, rtol=rtol, atol=atol, err_msg=name)
+
+
+def check_equal(experiments, data, data_on="host", devices=1, **tolerance):
+    """Some steps of all together against the first's and the last's own."""
+    together = group.loader_of(experiments, data)
+    shared = isinstance(together, Loader)
+    trainer = vmapped.trainer_of(experiments, data.layout, 7, shared)
+    mesh = make_mesh(devices)
+    settings = config.with_values(
+        experiments[0], {"train.data_on": data_on, "train.steps_per_dispatch": 4}
+    ).train
+    feed = feed_of(together, trainer, settings, mesh)
+    places = state_shardings(mesh, jax.eval_shape(trainer.init), replicas=True)
+    state = jax.device_put(trainer.init(), places)
+    chunks = feed.chunks(0, 0)
+    taken = 0
+    while taken < STEPS:
+        batches, count = next(chunks)
+        state, _ = trainer.steps(state, batches, count)
+        taken += count
+    assert trainer.steps.func._cache_size() == 1
+    for i in (0, len(experiments) - 1):
+        lone = trainer_of(experiments[i], data.layout, 7)
+        batches = loop.loader_of(experiments[i], data).batches(0, 0, taken)
+        wanted, _ = lone.steps(lone.init(), batches, taken)
+        got = jax.tree.map(lambda leaf, i=i: leaf[i], state)
+        assert_close(got, wanted, **tolerance)
+
+
+KNOBS = {
+    "learning_rate": ({}, [0.01, 0.1, 0.3]),
+    "final_rate": ({"schedule": "cosine"}, [0.1, 0.5, 0.9]),
+    "weight_decay": ({}, [0.1, 0.2, 0.5]),
+    "clip_norm": ({}, [0.01, 0.1, 9.0]),
+    "average_decay": ({}, [0.5, 0.9, 0.99]),
+    "temperature": ({"sampling": "balanced"}, [1.0, 2.0, 9.0]),
+}
+
+
+@pytest.mark.parametrize("knob", KNOBS)
+def test_a_replica_is_the_lone_run_of_its_knob(knob, everything):
+    settings, values = KNOBS[knob]
+    experiment = small(train={"learning_rate": 0.1, **settings})
+    check_equal(alike(experiment, [{f"train.{knob}": v} for v in values]), everything)
+
+
+@pytest.mark.parametrize("path", ["embedding_scale", "embedding_dropout_rate"])
+def test_a_replica_is_the_lone_run_of_its_input(path, everything):
+    values = [{f"inputs.{path}": v} for v in (0.1, 0.3, 0.7)]
+    check_equal(alike(small(), values), everything)
+
+
+@pytest.mark.parametrize("data_on", ["host", "device"])
+@pytest.mark.parametrize("update", ["dense", "rows"])
+def test_a_replica_is_the_lone_run_of_its_seed(data_on, update, everything):
+    experiment = small(inputs={"embedding_dim": 3, "update": update})
+    check_equal(alike(experiment, SEEDS), everything, data_on)
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "adagrad"])
+@pytest.mark.parametrize("update", ["dense", "rows"])
+def test_moments_are_those_of_the_lone_run(optimizer, update, everything):
+    experiment = small(
+        train={"optimizer": optimizer, "weight_decay": 0.1},
+        inputs={"embedding_dim": 3, "update": update},
+    )
+    values = [{"train.seed": i, "train.weight_decay": 0.1 * (i + 1)} for i in range(R)]
+    # Adam's step is one of the rate's size, also where rounding makes the gradient.
+    check_equal(alike(experiment, values), everything, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("model", "training"),
+    [
+        ({"dropout_rate": 0.2, "batch_norm": True}, {"average_decay": 0.9}),
+        ({"kind": "mmoe", "dropout_rate": 0.2}, {}),
+        ({"kind": "sluice", "width": 6, "dropout_rate": 0.2}, {}),
+        ({"kind": "asymmetric", "dropout_rate": 0.2}, {}),
+        ({"groups": "tasks_domains", "dropout_rate": 0.2}, {}),
+        (STAR | {"dropout_rate": 0.2}, {}),
+        (STAR, {"sampling": "one_domain"}),
+    ],
+    ids=["ple", "mmoe", "sluice", "asymmetric", "groups", "star", "one_domain"],
+)
+def test_models_of_several_seeds(model, training, everything):
+    check_equal(alike(small(model=model, train=training), SEEDS), everything)
+
+
+@pytest.mark.parametrize(
+    ("model", "path", "values"),
+    [
+        ({}, "dropout_rate", (0.1, 0.3, 0.5)),
+        ({"groups": "tasks_domains"}, "dropout_rate", (0.1, 0.3, 0.5)),
+        (STAR, "dropout_rate", (0.1, 0.3, 0.5)),
+        (STAR, "momentum", (0.5, 0.9, 0.99)),
+        ({"kind": "mulann"}, "discriminator_weight", (0.1, 0.3, 0.9)),
+        ({"kind": "sluice", "width": 6}, "orthogonality", (0.1, 0.3, 0.9)),
+    ],
+    ids=["ple", "groups", "star", "momentum", "mulann", "sluice"],
+)
+def test_models_of_several_rates_and_weights(model, path, values, everything):
+    each = [{f"model.{path}": v} for v in values]
+    check_equal(alike(small(model=model), each), everything)
+
+
+def test_weightings_of_several_weights(everything):
+    schedule = {"weights": [1.0, 2.0, 0.5], "ratios": [0.9, 0.9, 0.9]}
+    experiment = small(weighting={"kind": "schedule", "clock": "step", **schedule})
+    each = [
+        {"weighting.weights": w, "weighting.ratios": r, "train.seed": i}
+        for i, (w, r) in enumerate(
+            [((1.0, 2.0, 0.5), (0.9, 0.8, 0.7)), ((0.0, 1.0, 3.0), (1.0, 0.5, 2.0))]
+        )
+    ]
+    check_equal(alike(experiment, each), everything)
+
+
+def test_four_devices_train_replicas_as_one_does(everything):
+    check_equal(alike(small(), SEEDS), everything, devices=4)
+    check_equal(alike(small(), SEEDS), everything, "device", devices=4)
+
+
+def test_replicas_start_from_the_bits_of_lone_runs(data):
+    experiments = alike(small(), SEEDS)
+    state = vmapped.trainer_of(experiments, data.layout).init()
+    for i, experiment in enumerate(experiments):
+        wanted = trainer_of(experiment, data.layout).init()
+        got = jax.tree.map(lambda leaf, i=i: leaf[i], state)
+        assert_close(got, wanted, rtol=1e-6, atol=0)
+        np.testing.assert_array_equal(got.seed, wanted.seed)
+
+
+def test_dropout_is_that_of_flax(everything):
+    import flax.linen as nn
+
+    x = np.ones((31, 37), np.float32)
+    for rate in (0.3, 0.0):
+        of = lambda layer: layer.apply({}, x, rngs={"dropout": jax.random.key(7)})
+        wanted = of(nn.Dropout(rate, deterministic=False))
+        np.testing.assert_array_equal(of(Dropout(rate)), wanted)
+    traced = jax.jit(lambda r: of(Dropout(r)))
+    np.testing.assert_array_equal(traced(0.3), of(Dropout(0.3)))
+    np.testing.assert_array_equal(of(Dropout(0.3, deterministic=True)), x)
+
+
+# The loop.
+
+
+def runs_of(data, folder, values, **sections):
+    """Tiny runs that differ in these values."""
+    experiment = tiny(**sections)
+    return [
+        create_run(folder / f"r{i}", config.with_values(experiment, v), data)
+        for i, v in enumerate(values)
+    ]
+
+
+def records(one):
+    """A journal without what the clock says."""
+    lines = map(json.loads, one.metrics.read_text().splitlines())
+    return [{k: v for k, v in r.items() if k != "examples_per_second"} for r in lines]
+
+
+def assert_near(got, wanted):
+    """Two results or records, whose areas under curves may differ by a pair of rows."""
+    if isinstance(wanted, dict):
+        assert got.keys() == wanted.keys()
+        for key in wanted:
+            assert_near(got[key], wanted[key])
+    elif isinstance(wanted, list):
+        for a, b in zip(got, wanted, strict=True):
+            assert_near(a, b)
+    elif isinstance(wanted, float):
+        assert got == pytest.approx(wanted, rel=1e-4, abs=1e-4)
+    else:
+        assert got == wanted
+
+
+@pytest.mark.parametrize("data_on", ["host", "device"])
+def test_each_ends_as_its_lone_run(data, tmp_path, data_on):
+    sections = {
+        "train": {"data_on": data_on, "optimizer": "sgd", "average_decay": 0.9},
+        "model": {"dropout_rate": 0.1},
+    }
+    values = [
+        {"train.seed": 1, "train.learning_rate": 0.5},
+        {"train.seed": 2, "train.learning_rate": 0.1},
+    ]
+    together = runs_of(data, tmp_path / "together", values, **sections)
+    results = group.fit(together, tmp_path / "checkpoints")
+    assert not (tmp_path / "checkpoints").exists()
+    for one, lone, result in zip(
+        together,
+        runs_of(data, tmp_path / "lone", values, **sections),
+        results,
+        strict=True,
+    ):
+        assert_near(result, loop.fit(lone))
+        assert_near(records(one), records(lone))
+        assert one.result == result
+        # Its directory alone is enough to score, and says what it is when resumed.
+        scorer, variables = files.load(open_run(one.directory))
+        assert_near(scorer.report(variables, "test"), result["test"])
+        with pytest.raises(ValueError, match="replicas are resumed together"):
+            loop.fit(one, resume=True)
+
+
+@pytest.mark.parametrize(
+    ("dispatches", "data_on"), [(2, "host"), (3, "device"), (5, "host")]
+)
+def test_stopped_replicas_resume_to_the_same_bits(
+    data, tmp_path, monkeypatch, dispatches, data_on
+):
+    sections = {
+        "train": {"average_decay": 0.9, "patience": 1, "data_on": data_on},
+        "model": {"dropout_rate": 0.1},
+    }
+    whole, broken = (
+        runs_of(data, tmp_path / name, SEEDS[:2], **sections) for name in ("a", "b")
+    )
+    last = {}
+    finish = group.finish
+
+    def noted(runs, scorer, held):
+        last[runs[0].directory.parent.name] = jax.device_get(held)
+        return finish(runs, scorer, held)
+
+    monkeypatch.setattr(group, "finish", noted)
+    wanted = group.fit(whole, tmp_path / "whole")
+    with monkeypatch.context() as patch:
+        patch.setattr(loop, "ahead", lambda items: items)
+        StopAfter(patch, dispatches)
+        with pytest.raises(loop.Stopped, match="SIGTERM"):
+            group.fit(broken, tmp_path / "broken")
+    again = [open_run(one.directory) for one in broken]
+    assert group.fit(again, tmp_path / "broken", resume=True) == wanted
+    for x, y in zip(*map(jax.tree.leaves, last.values()), strict=True):
+        np.testing.assert_array_equal(x, y)
+    assert [*map(records, whole)] == [*map(records, again)]
+
+
+def test_replicas_are_resumed_with_their_own_data(data, tmp_path, monkeypatch):
+    runs = runs_of(data, tmp_path / "runs", SEEDS[:2])
+    monkeypatch.setattr(loop, "ahead", lambda items: items)
+    StopAfter(monkeypatch, 2)
+    with pytest.raises(loop.Stopped):
+        group.fit(runs, tmp_path / "checkpoints")
+    with pytest.raises(ValueError, match=r"replicas: \['r0', 'r1'\] -> \['r1', 'r0'\]"):
+        group.fit(runs[::-1], tmp_path / "checkpoints", resume=True)
+
+
+def test_patience_is_each_ones_own(data, tmp_path):
+    # The first learns the training rows by heart; the second still learns at the end.
+    values = [{"train.learning_rate": r} for r in (0.3, 3e-4)]
+    settings = {"epochs": 5, "patience": 1, "metric": "log_loss"}
+    runs = runs_of(data, tmp_path / "runs", values, train=settings)
+    results = group.fit(runs, tmp_path / "checkpoints")
+    each = [records(one) for one in runs]
+    assert len(each[0]) < len(each[1]) == 5
+    for journal, result in zip(each, results, strict=True):
+        best = max(journal, key=lambda r: r["score"])
+        assert result["step"] == best["step"]
+        assert result["epochs"] == len(journal)
+        assert_near(result["validation"], best["validation"])
+    assert not each[0][-1]["improved"]
+
+
+def test_one_that_diverges_leaves_the_others_alone(data, tmp_path):
+    values = [{"train.learning_rate": r} for r in (0.1, 1e30)]
+    settings = {"optimizer": "sgd", "epochs": 2}
+    runs = runs_of(data, tmp_path / "runs", values, train=settings)
+    results = group.fit(runs, tmp_path / "checkpoints")
+    lone = create_run(tmp_path / "lone", runs[0].experiment, data)
+    assert_near(results[0], loop.fit(lone))
+    steps = len(data.split("train")) // 64
+    assert results[1] == {"step": None, "epochs": 0, "diverged": steps}
+    assert runs[1].result == results[1]
+    assert not records(runs[1])
+    with pytest.raises(ValueError, match="no checkpoint yet"):
+        files.load(runs[1])
+
+
+def test_one_that_diverges_late_keeps_its_best(data, tmp_path, monkeypatch):
+    runs = runs_of(data, tmp_path / "runs", SEEDS[:2])
+    finite, calls = vmapped.finite, []
+
+    def second_epoch(trained):
+        calls.append(1)
+        return finite(trained) & np.array([len(calls) != 2, True])
+
+    monkeypatch.setattr(vmapped, "finite", second_epoch)
+    results = group.fit(runs, tmp_path / "checkpoints")
+    of_epoch = len(data.split("train")) // 64
+    assert results[0]["diverged"] == 2 * of_epoch
+    assert results[0]["step"] == of_epoch
+    assert len(records(runs[0])) == 1
+    assert len(records(runs[1])) == 3
+    assert_near(results[0]["validation"], records(runs[0])[0]["validation"])
+    files.load(runs[0])
+
+
+def test_a_lone_run_does_not_train_replicas(data, tmp_path):
+    one = create_run(tmp_path / "run", tiny(train={"replicas": 2}), data)
+    with pytest.raises(ValueError, match="study"):
+        loop.fit(one)
