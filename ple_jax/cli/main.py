@@ -87,10 +87,10 @@ usage: ple-jax train EXPERIMENT.toml [--run-dir DIR] [--resume] [--data-dir DIR]
 Trains an experiment and writes a run directory: DIR, or else the first of
 runs/EXPERIMENT, runs/EXPERIMENT-2, ... that is free. With --resume, DIR is continued
 where it stopped (and EXPERIMENT.toml may be left out).
---train.replicas 5 trains five seeds, --sweep.train.learning-rate 1e-3 3e-3 each of the
+--train.seeds 5 trains five seeds, --sweep.train.learning-rate 1e-3 3e-3 each of the
 values (in the file: lists in a table [sweep]), and the result has mean and spread. What
-keeps the shapes trains as one program, the rest one after another; each replica has a
-run directory of its own in DIR/replicas.
+keeps the shapes trains as one program, the rest one after another; each trial has a run
+directory of its own in DIR/trials.
 The knobs, with their values in {name}:
 """
 
@@ -176,9 +176,9 @@ def several(asked: argparse.Namespace, wanted=None) -> int:
         directory = free(asked)
         chosen = study.create(directory, wanted, prepare_data(wanted.base.data))
     asked.run_dir = chosen.directory
-    console.say(f"run directory: {chosen.directory}, {len(chosen.runs)} replicas")
+    console.say(f"run directory: {chosen.directory}, {len(chosen.runs)} trials")
     result = study.fit(chosen, asked.resume)
-    console.show(tables.replica_table(result["replicas"]))
+    console.show(tables.trial_table(result["trials"]))
     for split in ("validation", "test"):
         console.show(tables.point_table(split, result["points"]))
     return 0

@@ -9,7 +9,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from ple_jax import checks, plugins
-from ple_jax.config.experiment import Experiment, Inputs, Plugin, Train
+from ple_jax.config.experiment import (
+    Experiment,
+    Inputs,
+    Plugin,
+    Train,
+    with_new_names,
+)
 from ple_jax.config.values import convert, dataclass_from
 
 # By name, so that this room stands below those of the plugins.
@@ -109,7 +115,7 @@ def load(path: str | pathlib.Path) -> dict[str, Any]:
         hint = checks.nearest(path.name, beside)
         raise ValueError(f"There is no experiment file {str(path)!r}.{hint}")
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        return with_new_names(tomllib.loads(path.read_text(encoding="utf-8")))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ValueError(f"{path} is not valid TOML: {error}.") from error
 

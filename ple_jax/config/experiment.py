@@ -6,6 +6,8 @@ from typing import Any, Literal
 
 from ple_jax.checks import at_least, rate
 
+OLD_NAMES = {"train": {"replicas": "seeds"}}  # section -> old name -> today's
+
 
 @dataclasses.dataclass(frozen=True)
 class Inputs:
@@ -82,7 +84,7 @@ class Train:
             parameters, statistics, tables and losses are float32 in any case.
         devices: How many devices share a batch; 0 is all.
         seed: Of the initial parameters, the order of examples, and dropout.
-        replicas: How many runs to train together, with seeds from `seed` on; the table
+        seeds: How many trials to train together, with seeds from `seed` on; the table
             has their mean, standard deviation and confidence interval.
     """
 
@@ -110,12 +112,12 @@ class Train:
     compute_dtype: Literal["float32", "bfloat16"] = "float32"
     devices: int = 0
     seed: int = 0
-    replicas: int = 1
+    seeds: int = 1
 
     def __post_init__(self):
         of = lambda *names: {name: getattr(self, name) for name in names}
         sizes = of("epochs", "batch_size", "steps_per_dispatch", "eval_batch_size")
-        factors = of("temperature", "replicas")
+        factors = of("temperature", "seeds")
         amounts = of("warmup_steps", "weight_decay", "clip_norm", "patience")
         counts = of("checkpoint_every", "devices", "seed")
         at_least(1, "train", **sizes, **factors)
@@ -125,6 +127,16 @@ class Train:
             raise ValueError(
                 f"train.learning_rate must be above 0, got {self.learning_rate}."
             )
+
+
+def with_new_names(tree: Mapping[str, Any]) -> dict[str, Any]:
+    """An experiment's nested dicts, with the names that older files use replaced."""
+    new = dict(tree)
+    for section, names in OLD_NAMES.items():
+        knobs = new.get(section)
+        if isinstance(knobs, Mapping):
+            new[section] = {names.get(k, k): v for k, v in knobs.items()}
+    return new
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Mean and spread of a metric over several runs."""
+"""Mean and spread of a metric over several trials."""
 
 import statistics
 from collections.abc import Mapping, Sequence
@@ -20,7 +20,7 @@ def spread(values: Sequence[float | None]) -> dict[str, Any]:
     """
     known = [v for v in values if v is not None]
     count = len(known)
-    found: dict[str, Any] = {"replicas": count, "mean": None}
+    found: dict[str, Any] = {"trials": count, "mean": None}
     found |= {"standard_deviation": None, "interval": None}
     if count:
         found["mean"] = mean = statistics.fmean(known)
@@ -33,7 +33,7 @@ def spread(values: Sequence[float | None]) -> dict[str, Any]:
 
 
 def by_task(each: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Task -> metric -> its spread; counts, which all replicas share, are left out."""
+    """Task -> metric -> its spread; leaves out counts, which all trials share."""
     if not each:
         return {}
     return {

@@ -30,7 +30,7 @@ def batch_shardings(mesh: Mesh, batches: PyTree, steps: int = 1) -> PyTree:
     Args:
         mesh: The devices.
         batches: What to place.
-        steps: How many axes are before that of examples: of steps, and of replicas.
+        steps: How many axes come before that of examples: of steps, and of trials.
     """
     spec = P(*[None] * steps, DATA)
 
@@ -42,14 +42,14 @@ def batch_shardings(mesh: Mesh, batches: PyTree, steps: int = 1) -> PyTree:
     return jax.tree_util.tree_map_with_path(place, batches)
 
 
-def state_shardings(mesh: Mesh, state: PyTree, replicas: bool = False) -> PyTree:
+def state_shardings(mesh: Mesh, state: PyTree, vmapped: bool = False) -> PyTree:
     """Each array's place, by its path.
 
-    Tables, and what optimizers keep of them, by rows; all else on every device. The
-    leading axis of `replicas` is not split. One device has no other place than P():
-    a step gives that back, and another would compile it anew.
+    Tables and what optimizers keep of them are split by rows; all else lies on every
+    device. The leading axis of `vmapped` trials is not split. On one device every place
+    is P(): steps return that, and would compile anew for another.
     """
-    before = int(replicas)
+    before = int(vmapped)
 
     def place(path, leaf):
         of_table = {"tables", "row_state"} & set(path_names(path))

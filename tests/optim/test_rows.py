@@ -28,7 +28,7 @@ from ple_jax.parallel.mesh import batch_shardings, make_mesh, state_shardings
 from ple_jax.runs.directory import open_run
 from ple_jax.schema import Bag, IdColumn, Layout, Task
 from ple_jax.train import loop
-from ple_jax.train.step import jitted, make_parts, trainer_of
+from ple_jax.train.step import jitted, make_step, trainer_of
 from ple_jax.types import Batch
 
 V, W, STEPS, RATE = 23, 3, 6, 0.1
@@ -264,7 +264,7 @@ class Faster(SharedBottom):
 def test_a_table_has_a_rate_of_its_own_only_where_it_is_dense(data, update):
     tables = Tables(data.layout, Inputs(embedding_dim=3, update=update))
     weighting = weightings.build("fixed")
-    trainer = jitted(make_parts(Faster(2), tables, weighting, Train(), 1))
+    trainer = jitted(make_step(Faster(2), tables, weighting, Train(), 1))
     if update == "dense":
         trainer.init()
     else:

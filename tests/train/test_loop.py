@@ -26,15 +26,16 @@ from ple_jax.data.prepare import prepare
 from ple_jax.datasets import synthetic
 from ple_jax.embeddings.tables import Tables
 from ple_jax.optim import dense
-from ple_jax.parallel.mesh import batch_shardings, make_mesh, state_shardings
+from ple_jax.parallel.mesh import batch_shardings, make_mesh
 from ple_jax.runs.directory import check_same, free_directory, open_run
 from ple_jax.schema import Field, Schema, Task
 from ple_jax.serve import files
 from ple_jax.train import loop
 from ple_jax.train.checkpoint import Checkpoints
+from ple_jax.train.setup import placed
 from ple_jax.train.step import (
     jitted,
-    make_parts,
+    make_step,
     trainer_of,
 )
 from ple_jax.weightings import Weighting
@@ -181,7 +182,7 @@ def one_step(data, weighting, batch_size=64, **sections):
     loader = Loader(data.split("train"), batch_size, 0)
     model = models.build("ple", num_tasks=2, expert_dims=(7,), tower_dims=(5,))
     tables = Tables(data.layout, experiment.inputs)
-    trainer = jitted(make_parts(model, tables, weighting, experiment.train, 10))
+    trainer = jitted(make_step(model, tables, weighting, experiment.train, 10))
     return trainer, trainer.steps(trainer.init(), loader.batches(0, 0, 3), 3)[0]
 
 
@@ -216,9 +217,7 @@ def test_four_devices_take_the_same_step_as_one(data):
     fixed = weightings.build("fixed")
     trainer, wanted = one_step(data, fixed)
     mesh = make_mesh(4)
-    state = jax.device_put(
-        trainer.init(), state_shardings(mesh, jax.eval_shape(trainer.init))
-    )
+    state = placed(trainer, mesh)
     batches = Loader(data.split("train"), 64, 0).batches(0, 0, 3)
     batches = jax.device_put(batches, batch_shardings(mesh, batches))
     got, _ = trainer.steps(state, batches, 3)

@@ -16,7 +16,7 @@ from ple_jax.embeddings.updates import row_updates
 from ple_jax.optim import dense
 from ple_jax.runs.directory import Run
 from ple_jax.train import loop, one_domain
-from ple_jax.train.step import Parts, trainer_of
+from ple_jax.train.step import Step, trainer_of
 from ple_jax.weightings import Weighting
 
 T, N, B = 2, 3, 24
@@ -68,7 +68,7 @@ def parts_of(data, kind, options, weighting=None, **training):
     weighting = weighting or weightings.build("fixed", weights=(1.0, 2.0))
     rate = dense.learning_rate(settings, 10)
     rows = row_updates(tables, settings, rate)
-    return Parts(model, tables, weighting, settings, tx, rows, 10)
+    return Step(model, tables, weighting, settings, tx, rows, 10)
 
 
 def by_domain(parts):

@@ -1,0 +1,111 @@
+"""How far trials have come, and how a checkpoint records it."""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from ple_jax.config.experiment import Train
+from ple_jax.train.state import TrainState
+
+
+@dataclasses.dataclass(frozen=True)
+class Place:
+    """The next step of trials that train together."""
+
+    epoch: int = 0
+    step_in_epoch: int = 0
+
+
+@dataclasses.dataclass(frozen=True)
+class Standing:
+    """How one trial is doing.
+
+    Attributes:
+        epochs: How many it has been measured after.
+        best: The score of its best epoch; higher is better.
+        best_step: The step at the end of that epoch; 0 before the first.
+        epochs_since_best: What patience counts.
+        diverged: The step before which it did.
+        fault: What was not finite then.
+    """
+
+    epochs: int = 0
+    best: float | None = None
+    best_step: int = 0
+    epochs_since_best: int = 0
+    diverged: int | None = None
+    fault: str = ""
+
+    def is_finished(self, train: Train) -> bool:
+        """Whether all epochs are done, patience is spent, or it diverged."""
+        impatient = train.patience and self.epochs_since_best >= train.patience
+        done = self.epochs >= train.epochs or bool(impatient)
+        return done or self.diverged is not None
+
+    def after_epoch(self, score: float, step: int) -> "Standing":
+        """The standing at the end of an epoch, at this step and with this score."""
+        if self.best is None or score > self.best:
+            return Standing(self.epochs + 1, score, step)
+        return dataclasses.replace(
+            self, epochs=self.epochs + 1, epochs_since_best=self.epochs_since_best + 1
+        )
+
+
+class Held(NamedTuple):
+    """All that training moves, of one trial or of several that train together."""
+
+    state: TrainState
+    place: Place
+    standings: tuple[Standing, ...]
+
+    @property
+    def step(self) -> int:
+        """Steps that each trial has taken."""
+        return int(self.state.step.max())
+
+    def is_finished(self, train: Train) -> bool:
+        """Whether every trial is."""
+        return all(standing.is_finished(train) for standing in self.standings)
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether every trial diverged."""
+        return all(standing.diverged is not None for standing in self.standings)
+
+
+def to_record(place: Place, standings: Sequence[Standing]) -> dict[str, Any]:
+    """What a checkpoint records, ready for JSON."""
+    return {
+        "progress": dataclasses.asdict(place),
+        "standings": [dataclasses.asdict(standing) for standing in standings],
+    }
+
+
+def from_record(
+    record: Mapping[str, Any], best_step: int
+) -> tuple[Place, tuple[Standing, ...]]:
+    """The inverse of `to_record`; also reads records made before there were trials.
+
+    Args:
+        record: Of a checkpoint.
+        best_step: The step of the best checkpoint, which a lone run did not record.
+    """
+    progress = record["progress"]
+    place = Place(progress["epoch"], progress["step_in_epoch"])
+    of_lone = {"progress": progress, "best_step": best_step}
+    each = record.get("standings", [of_lone])
+    return place, tuple(map(_standing, each))
+
+
+def _standing(record: Mapping[str, Any]) -> Standing:
+    """Older records hold the epochs and the best score under `progress`."""
+    if "progress" not in record:
+        return Standing(**record)
+    progress = record["progress"]
+    return Standing(
+        epochs=progress["epoch"],
+        best=progress["best"],
+        best_step=0 if progress["best"] is None else record["best_step"],
+        epochs_since_best=progress["epochs_since_best"],
+        diverged=record.get("diverged"),
+    )
