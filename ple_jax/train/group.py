@@ -1,4 +1,4 @@
-"""Trials that train together: how one is told from several."""
+"""Trials that train together: what tells one from several."""
 
 import dataclasses
 import pathlib
@@ -6,11 +6,13 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from typing import Any
 
+import numpy as np
+
 from ple_jax.runs.directory import Run
 from ple_jax.train import progress, vmapped
 from ple_jax.train.checkpoint import Checkpoints
 from ple_jax.train.progress import Held, Place, Standing
-from ple_jax.train.setup import Setup
+from ple_jax.train.setup import Setup, placed
 from ple_jax.train.state import variables_of
 from ple_jax.types import PyTree
 
@@ -19,12 +21,12 @@ from ple_jax.types import PyTree
 class Group:
     """A lone run, or several trials as one vmapped program.
 
-    A lone run's checkpoints are its own and hold its state. Several trials have the
-    state of all in one folder, and each has the variables of its best epoch in its own.
+    The checkpoints of a lone run are its own, and hold its state. Several trials keep
+    the state of all in one folder, and the variables of its best epoch each in its own.
 
     Attributes:
         runs: The run directory of each trial.
-        folder: Where checkpoints of the state lie.
+        folder: Where the checkpoints of the state lie.
         setup: What trains and scores them.
     """
 
@@ -32,49 +34,30 @@ class Group:
     folder: pathlib.Path
     setup: Setup
 
-    @classmethod
-    def alone(cls, run: Run) -> "Group":
-        """The group of a lone run."""
-        return cls([run], run.checkpoints, Setup([run.experiment], run.data))
-
-    @classmethod
-    def together(cls, runs: Sequence[Run], folder: pathlib.Path) -> "Group":
-        """Runs as one vmapped program."""
-        experiments = [run.experiment for run in runs]
-        return cls(runs, folder, Setup(experiments, runs[0].data, vmapped=True))
-
-    def trial(self, tree: PyTree, i: int) -> PyTree:
-        """Trial `i` of a tree."""
-        return vmapped.trial(tree, i) if self.setup.vmapped else tree
-
-    def with_trial(self, tree: PyTree, i: int, new: PyTree) -> PyTree:
-        """The tree with `new` as its trial `i`; donates the tree."""
-        return vmapped.with_trial(tree, i, new) if self.setup.vmapped else new
-
     def start(self, checkpoints: Checkpoints, resume: bool) -> Held:
         """The initial state, or that of the newest checkpoint.
 
         Raises:
-            ValueError: The checkpoint is of other data or other trials.
+            ValueError: The checkpoint is of other data or of other trials.
         """
-        state = self.setup.start()
+        setup = self.setup
+        state = placed(setup.trainer, setup.mesh, setup.vmapped)
         if not resume or checkpoints.latest is None:
             return Held(state, Place(), (Standing(),) * len(self.runs))
         state, record = checkpoints.restore(state)
         check_identity(self.runs, record)
-        place, standings = progress.from_record(record, checkpoints.best or 0)
-        held = Held(state, place, standings)
-        # Groups once had their best variables in the checkpoint of all.
-        if old := checkpoints.restore_item("best", variables_of(state)):
-            self.keep_bests(old, held, [bool(s.best_step) for s in standings])
+        held = Held(state, *progress.from_record(record, checkpoints.best))
+        # Older groups have the best of all trials in their own checkpoint.
+        if best := checkpoints.restore_item("best", variables_of(state)):
+            self.keep_bests(best, held, [bool(s.best_step) for s in held.standings])
         return held
 
     def save(
         self, checkpoints: Checkpoints, held: Held, improved: Sequence[bool] = ()
     ) -> None:
-        """Writes the state, after the best variables of each trial that improved.
+        """Writes the state, and first the best of each trial that improved.
 
-        Training resumes from the state, so a best that it speaks of must be there.
+        So whatever state a run resumes from, the bests that it speaks of are there.
         """
         score = None
         if self.setup.vmapped:
@@ -85,33 +68,38 @@ class Group:
         checkpoints.save(held.state, record, score)
 
     def keep_bests(self, variables: PyTree, held: Held, chosen: Sequence[bool]) -> None:
-        """Writes these trials' variables as their best ones, side by side."""
+        """Writes the variables of some trials as their bests, side by side."""
         with ExitStack() as stack:
-            for i in (i for i, keep in enumerate(chosen) if keep):
+            for i in np.flatnonzero(chosen).tolist():
                 run, standing = self.runs[i], held.standings[i]
-                checkpoints = stack.enter_context(Checkpoints(run.checkpoints))
-                checkpoints.save_variables(
+                stack.enter_context(Checkpoints(run.checkpoints)).save_variables(
                     standing.best_step,
-                    self.trial(variables, i),
+                    vmapped.trial(variables, i),
                     record_of([run], held.place, [standing]),
                     standing.best,
                 )
 
-    def best(self, held: Held) -> PyTree:
-        """Each trial's best variables, read from its checkpoints; donates the state.
+    def bests(self, held: Held) -> PyTree:
+        """Each trial's best variables, out of its checkpoints; donates the state.
 
         A trial that has none keeps those of the state.
         """
-        variables = variables_of(held.state)
-        for i, (run, standing) in enumerate(
-            zip(self.runs, held.standings, strict=True)
-        ):
-            if standing.best_step:
+        variables, several = variables_of(held.state), self.setup.vmapped
+        for i, run in enumerate(self.runs):
+            if held.standings[i].best_step:
                 with Checkpoints(run.checkpoints) as checkpoints:
-                    like = self.trial(variables, i)
-                    best = checkpoints.restore_variables(like)
-                variables = self.with_trial(variables, i, best)
+                    best = checkpoints.restore_variables(self.trial(variables, i))
+                variables = vmapped.with_trial(variables, i, best) if several else best
         return variables
+
+    def trial(self, tree: PyTree, i: int) -> PyTree:
+        """Trial `i` of a tree."""
+        return vmapped.trial(tree, i) if self.setup.vmapped else tree
+
+    def logits(self, variables: PyTree, split: str) -> np.ndarray:  # (rows, R, T)
+        """Logits of a whole split for each trial."""
+        logits = self.setup.scorer.of_split(variables, split)
+        return logits if self.setup.vmapped else logits[:, None]
 
 
 def identity(runs: Sequence[Run]) -> dict[str, Any]:
@@ -136,9 +124,9 @@ def record_of(
 
 
 def check_identity(runs: Sequence[Run], record: dict[str, Any]) -> None:
-    """Raises a ValueError if a checkpoint is of other data or other trials."""
+    """Raises a ValueError if a checkpoint is of other data or of other trials."""
     asked = identity(runs)
-    found = {"trials": record.get("replicas")} | record  # its name in older ones
+    found = {"trials": record.get("replicas")} | record  # the name in older ones
     # Older checkpoints do not tell all.
     if changed := [k for k in asked if found.get(k, asked[k]) != asked[k]]:
         listing = ", ".join(f"{k}: {found[k]!r} -> {asked[k]!r}" for k in changed)

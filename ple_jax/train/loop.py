@@ -53,7 +53,7 @@ def fit(run: Run, resume: bool = False) -> dict[str, Any]:
     """
     if run.experiment.train.seeds > 1:
         raise ValueError("train.seeds is above 1: study.fit trains several trials.")
-    group = Group.alone(run)
+    group = Group([run], run.checkpoints, Setup([run.experiment], run.data))
     held = run_epochs(group, resume)
     (standing,) = held.standings
     if standing.diverged is not None:
@@ -78,9 +78,10 @@ def fit_group(
     Raises:
         Stopped: A signal came; the trials can be resumed where they stopped.
     """
-    # A single trial with such a folder is of an older version, which vmapped it.
+    # Older studies vmapped single trials too: such a folder is theirs.
     several = len(runs) > 1 or folder.exists()
-    group = Group.together(runs, folder) if several else Group.alone(runs[0])
+    setup = Setup([run.experiment for run in runs], runs[0].data, vmapped=several)
+    group = Group(runs, folder if several else runs[0].checkpoints, setup)
     results = finish(group, run_epochs(group, resume))
     if several:
         shutil.rmtree(folder)
@@ -91,12 +92,10 @@ def check(experiment: Experiment, data: Prepared) -> None:
     """Traces the beginning of an experiment, to find mistakes before there is a run.
 
     Raises:
-        ValueError: The model refuses its options, the loader or the devices a batch of
-            this size, or there is no such metric.
+        ValueError: `Setup.check` finds a mistake, or the model refuses its options.
     """
     setup = Setup([experiment], data)
     setup.check()
-    _ = setup.loader
     jax.eval_shape(setup.trainer.init)
 
 
@@ -111,15 +110,15 @@ def run_epochs(group: Group, resume: bool) -> Held:
         held = group.start(checkpoints, resume)
         journals = [Journal(run.metrics, held.step) for run in group.runs]
         save = partial(group.save, checkpoints)
-        while not held.is_finished(train):
+        while not all(one.is_finished(train) for one in held.standings):
             held, speed = epoch(group, held, save, asked)
             held, records = measure(group, held, speed)
             for journal, record in zip(journals, records, strict=True):
                 if record:
                     journal.write(record)
-            if held.is_lost:
+            if all(one.diverged is not None for one in held.standings):
                 break
-            say_epoch([record for record in records if record], train.epochs)
+            say_epoch(list(filter(None, records)), train.epochs)
             save(held, [bool(record and record["improved"]) for record in records])
             stop_if(asked)
     return held
@@ -152,15 +151,13 @@ def steps(
 ) -> Iterator[tuple[TrainState, Place]]:
     """Trains to the end of an epoch; yields after each dispatch, the last one finished.
 
-    The host runs ahead of the device by a bounded number of dispatches: it waits for
-    nothing but the dispatch before the last.
+    The host runs ahead of the device by `RUN_AHEAD` dispatches, and waits for no other.
     """
     waiting: deque[jax.Array] = deque()
     of_epoch = feed.loader.steps_per_epoch
     chunks = feed.chunks(place.epoch, place.step_in_epoch)
-    with console.bar(
-        f"epoch {place.epoch + 1}", of_epoch - place.step_in_epoch
-    ) as advance:
+    left = of_epoch - place.step_in_epoch
+    with console.bar(f"epoch {place.epoch + 1}", left) as advance:
         for batches, count in ahead(chunks):
             state, done = trainer.steps(state, batches, count)
             waiting.append(done)
@@ -181,7 +178,7 @@ def measure(group: Group, held: Held, speed: float) -> tuple[Held, list[Record |
         is finished or diverged.
     """
     setup = group.setup
-    logits = setup.logits(variables_of(held.state), "validation")
+    logits = group.logits(variables_of(held.state), "validation")
     faults = divergence.not_finite(held.state.trained, setup.vmapped)
     standings, records = list(held.standings), list[Record | None]()
     for i, (run, standing) in enumerate(zip(group.runs, held.standings, strict=True)):
@@ -230,24 +227,23 @@ def record_of_epoch(
 
 
 def say_epoch(records: list[Record], epochs: int) -> None:
-    """Prints an epoch as one line: means over the trials that took part."""
-    console.say(
-        tables.epoch_line(
+    """Prints an epoch as one line: means over the trials that took part, if any did."""
+    if records:
+        line = tables.epoch_line(
             f"{records[0]['epoch'] + 1:>3}/{epochs}",
             spread([r["loss"] for r in records])["mean"],
             by_task([r["validation"]["tasks"] for r in records]),
             sum(r["examples_per_second"] for r in records),
             [r["improved"] for r in records],
         )
-    )
+        console.say(line)
 
 
 def finish(group: Group, held: Held) -> list[dict[str, Any]]:
     """Measures each trial's best checkpoint; returns and writes the final tables."""
-    setup, best, logits = group.setup, group.best(held), {}
+    bests, logits, results = group.bests(held), {}, []
     if any(standing.best_step for standing in held.standings):
-        logits = {split: setup.logits(best, split) for split in ("validation", "test")}
-    results = []
+        logits = {split: group.logits(bests, split) for split in ("validation", "test")}
     for i, (run, standing) in enumerate(zip(group.runs, held.standings, strict=True)):
         result: dict[str, Any] = {
             "step": standing.best_step or None,
@@ -257,7 +253,7 @@ def finish(group: Group, held: Held) -> list[dict[str, Any]]:
             result["diverged"] = standing.diverged
         if standing.best_step:
             for split, of_all in logits.items():
-                result[split] = setup.scorer.measured(of_all[:, i], split)
+                result[split] = group.setup.scorer.measured(of_all[:, i], split)
         run.write_result(result)
         results.append(result)
     return results

@@ -63,15 +63,6 @@ class Held(NamedTuple):
         """Steps that each trial has taken."""
         return int(self.state.step.max())
 
-    def is_finished(self, train: Train) -> bool:
-        """Whether every trial is."""
-        return all(standing.is_finished(train) for standing in self.standings)
-
-    @property
-    def is_lost(self) -> bool:
-        """Whether every trial diverged."""
-        return all(standing.diverged is not None for standing in self.standings)
-
 
 def to_record(place: Place, standings: Sequence[Standing]) -> dict[str, Any]:
     """What a checkpoint records, ready for JSON."""
@@ -82,30 +73,22 @@ def to_record(place: Place, standings: Sequence[Standing]) -> dict[str, Any]:
 
 
 def from_record(
-    record: Mapping[str, Any], best_step: int
+    record: Mapping[str, Any], best_step: int | None
 ) -> tuple[Place, tuple[Standing, ...]]:
     """The inverse of `to_record`; also reads records made before there were trials.
 
-    Args:
-        record: Of a checkpoint.
-        best_step: The step of the best checkpoint, which a lone run did not record.
+    Those of several held epochs and best score under `progress`. Those of a lone run
+    held no `standings` and no step: theirs is `best_step`, of the best checkpoint.
     """
-    progress = record["progress"]
-    place = Place(progress["epoch"], progress["step_in_epoch"])
-    of_lone = {"progress": progress, "best_step": best_step}
-    each = record.get("standings", [of_lone])
-    return place, tuple(map(_standing, each))
+    place = record["progress"]
+    best_step = None if place.get("best") is None else best_step
+    of_lone = {"progress": place, "best_step": best_step or 0}
+    names = [field.name for field in dataclasses.fields(Standing)]
 
+    def standing(record: Mapping[str, Any]) -> Standing:
+        old = record.get("progress", {})
+        facts = {"epochs": old.get("epoch"), **old, **record}
+        return Standing(**{name: facts[name] for name in names if name in facts})
 
-def _standing(record: Mapping[str, Any]) -> Standing:
-    """Older records hold the epochs and the best score under `progress`."""
-    if "progress" not in record:
-        return Standing(**record)
-    progress = record["progress"]
-    return Standing(
-        epochs=progress["epoch"],
-        best=progress["best"],
-        best_step=0 if progress["best"] is None else record["best_step"],
-        epochs_since_best=progress["epochs_since_best"],
-        diverged=record.get("diverged"),
-    )
+    standings = map(standing, record.get("standings", [of_lone]))
+    return Place(place["epoch"], place["step_in_epoch"]), tuple(standings)

@@ -9,12 +9,12 @@ import time
 
 import numpy as np
 import pytest
-from lib.training import TINY, assert_near, call
+from lib.training import TINY, assert_near, assert_same, call, final_state, records
 
 from ple_jax import config
 from ple_jax.config import flags, sweep
 from ple_jax.metrics.spread import spread
-from ple_jax.runs.directory import create_run
+from ple_jax.runs.directory import create_run, open_run
 from ple_jax.studies import study
 from ple_jax.train import loop
 
@@ -232,11 +232,51 @@ def test_points_of_different_shapes_run_one_after_another(data, tmp_path, monkey
     assert groups == []
 
 
+def test_a_lone_point_is_its_lone_run_to_the_bit(data, tmp_path):
+    lists = {"model.kind": ["ple", "mmoe"]}
+    settings = {"average_decay": 0.9, "epochs": 2}
+    made = study.create(tmp_path / "s", of(lists, train=settings), data)
+    result = study.fit(made)
+    for run in made.runs:
+        name = run.directory.name
+        lone = create_run(tmp_path / name, run.experiment, data)
+        assert result["trials"][name] == loop.fit(lone)
+        assert records(run) == records(lone)
+        (state, record), (wanted, of_lone) = map(final_state, (run, lone))
+        assert_same(state, wanted)
+        assert record == of_lone
+
+
+def test_a_lone_point_that_diverges_does_not_stop_the_others(data, tmp_path):
+    lists = {"train.clip_norm": [0.0, 1e-30]}  # the second hardly moves
+    settings = {"epochs": 1, "optimizer": "sgd", "learning_rate": 1e30}
+    made = study.create(tmp_path / "s", of(lists, train=settings), data)
+    one, two = study.fit(made)["trials"].values()
+    assert one == {"step": None, "epochs": 0, "diverged": two["step"]}
+    assert two["epochs"] == 1
+
+
 def test_all_that_diverge_stop_the_study(data, tmp_path):
     settings = {"epochs": 1, "seeds": 2, "optimizer": "sgd", "learning_rate": 1e30}
     made = study.create(tmp_path / "s", of({}, train=settings), data)
     with pytest.raises(FloatingPointError, match="all trials"):
         study.fit(made)
+
+
+def test_the_old_names_still_work(data, tmp_path):
+    """`train.replicas` and a folder `replicas`, as directories of before have them."""
+    made = study.create(tmp_path / "s", of({}, train={"seeds": 2, "epochs": 1}), data)
+    folder = made.directory
+    (folder / "trials").rename(folder / "replicas")
+    for path in (folder, *(folder / "replicas").iterdir()):
+        file = path / "experiment.toml"
+        file.write_text(file.read_text().replace("seeds = ", "replicas = "))
+    with pytest.raises(ValueError, match=r"holds 2 trials.* in .*/replicas: seed=0"):
+        open_run(folder)
+    again = study.open_study(folder, study.recorded(folder))
+    assert again.sweep.base.train.seeds == 2
+    assert list(study.fit(again, resume=True)["trials"]) == ["seed=0", "seed=1"]
+    assert not (folder / "trials").exists()
 
 
 def test_other_trials_or_knobs_are_not_resumed(data, tmp_path):

@@ -14,8 +14,9 @@ from ple_jax.parallel.mesh import make_mesh
 from ple_jax.runs.directory import create_run, open_run
 from ple_jax.serve import files
 from ple_jax.train import divergence, loop, vmapped
+from ple_jax.train.checkpoint import Checkpoints
 from ple_jax.train.feed import feed_of
-from ple_jax.train.setup import loader_of, placed
+from ple_jax.train.setup import Setup, placed
 from ple_jax.train.step import trainer_of
 
 R, BATCH, STEPS = 3, 32, 5
@@ -66,7 +67,7 @@ def assert_close(a, b, rtol=1e-5, atol=1e-6):
 
 def check_equal(experiments, data, data_on="host", devices=1, **tolerance):
     """Some steps of all together against the first's and the last's own."""
-    together = loader_of(experiments, data)
+    together = Setup(experiments, data, vmapped=True).loader
     shared = isinstance(together, Loader)
     trainer = vmapped.trainer_of(experiments, data.layout, 7, shared)
     mesh = make_mesh(devices)
@@ -84,7 +85,7 @@ def check_equal(experiments, data, data_on="host", devices=1, **tolerance):
     assert trainer.steps.func._cache_size() == 1
     for i in (0, len(experiments) - 1):
         lone = trainer_of(experiments[i], data.layout, 7)
-        batches = loader_of(experiments[i : i + 1], data).batches(0, 0, taken)
+        batches = Setup([experiments[i]], data).loader.batches(0, 0, taken)
         wanted, _ = lone.steps(lone.init(), batches, taken)
         got = jax.tree.map(lambda leaf, i=i: leaf[i], state)
         assert_close(got, wanted, **tolerance)
@@ -281,6 +282,30 @@ def test_stopped_trials_resume_to_the_same_bits(
     assert [*map(records, whole)] == [*map(records, again)]
 
 
+def test_trials_keep_their_best_as_they_train(data, tmp_path, monkeypatch):
+    settings = {"checkpoint_every": 2, "learning_rate": 0.003}
+    runs = runs_of(data, tmp_path / "runs", SEEDS[:2], train=settings)
+    monkeypatch.setattr(loop, "ahead", lambda items: items)
+    with monkeypatch.context() as patch:
+        StopAfter(patch, 2 * (len(data.split("train")) // 64 // 2) + 2)
+        with pytest.raises(loop.Stopped):
+            loop.fit_group(runs, tmp_path / "checkpoints")
+    for one in runs:
+        (*_, best) = (record for record in records(one) if record["improved"])
+        with Checkpoints(one.checkpoints) as checkpoints:
+            assert checkpoints.latest == checkpoints.best == best["step"]
+        scorer, variables = files.load(open_run(one.directory))
+        assert_near(scorer.report(variables, "validation"), best["validation"])
+    for one, result in zip(
+        runs, loop.fit_group(runs, tmp_path / "checkpoints", resume=True), strict=True
+    ):
+        best = max(records(one), key=lambda r: r["score"])
+        assert result["step"] == best["step"]
+        assert result["validation"] == best["validation"]  # to the bit
+        with Checkpoints(one.checkpoints) as checkpoints:
+            assert checkpoints.latest == checkpoints.best == best["step"]
+
+
 def test_trials_are_resumed_with_their_own_data(data, tmp_path, monkeypatch):
     runs = runs_of(data, tmp_path / "runs", SEEDS[:2])
     monkeypatch.setattr(loop, "ahead", lambda items: items)
@@ -320,6 +345,25 @@ def test_one_that_diverges_leaves_the_others_alone(data, tmp_path):
     assert not records(runs[1])
     with pytest.raises(ValueError, match="no checkpoint yet"):
         files.load(runs[1])
+
+
+def test_when_all_diverge_the_state_is_not_saved(data, tmp_path, monkeypatch):
+    settings = {"optimizer": "sgd", "epochs": 5}
+    values = [{"train.learning_rate": rate} for rate in (1e30, 1e31)]
+    runs = runs_of(data, tmp_path / "runs", values, train=settings)
+    saved, save = [], Checkpoints.save
+    noted = lambda self, *rest: saved.append(rest) or save(self, *rest)
+    monkeypatch.setattr(Checkpoints, "save", noted)
+    steps = len(data.split("train")) // 64
+    wanted = {"step": None, "epochs": 0, "diverged": steps}
+    assert loop.fit_group(runs, tmp_path / "checkpoints") == [wanted] * 2
+    lone = create_run(tmp_path / "lone", runs[0].experiment, data)
+    with pytest.raises(
+        FloatingPointError, match=r"model.* is not finite\. Lower train"
+    ):
+        loop.fit(lone)
+    assert lone.result is None
+    assert not saved
 
 
 def test_one_that_diverges_late_keeps_its_best(data, tmp_path, monkeypatch):
