@@ -35,12 +35,12 @@ from ple_jax.data.examples import Examples
 from ple_jax.data.loader import Loader
 from ple_jax.data.prepare import prepare
 from ple_jax.datasets import synthetic, table
-from ple_jax.parallel.mesh import make_mesh, state_shardings
 from ple_jax.train import loop
-from ple_jax.train.evaluate import Scorer
 from ple_jax.train.feed import Feed, feed_of
+from ple_jax.train.progress import Place
+from ple_jax.train.setup import Setup, placed
 from ple_jax.train.state import variables_of
-from ple_jax.train.step import Trainer, trainer_of
+from ple_jax.train.step import Trainer
 
 PARTS = ("loader", "prepare", "feed")
 IDS, NUMBERS, TASKS, LOADED, FED = 40, 8, 2, 2_000_000, 400_000
@@ -197,14 +197,13 @@ def feeding(folder: pathlib.Path, rows: int, rounds: int = 3) -> _measure.Record
     data = prepare(synthetic.build(examples=rows), folder / "prepared")
     train = {"batch_size": BATCH, "eval_batch_size": BATCH, "devices": 1}
     experiment = config.from_dict({"model": {"kind": "ple"}, "train": train})
-    loader, mesh = loop.loader_of(experiment, data), make_mesh(1)
-    trainer = trainer_of(experiment, data.layout, loader.steps_per_epoch)
-    scorer = Scorer(trainer.score, mesh, data, BATCH)
+    setup = Setup([experiment], data)
+    loader, trainer, scorer = setup.loader, setup.trainer, setup.scorer
     variables = variables_of(trainer.init())
 
     def feed_on(where: str) -> Feed:
         settings = dataclasses.replace(experiment.train, data_on=where)
-        return feed_of(loader, trainer, settings, mesh)
+        return feed_of(loader, trainer, settings, setup.mesh)
 
     host, device = feed_on("host"), feed_on("device")
     ways = {
@@ -221,12 +220,11 @@ def feeding(folder: pathlib.Path, rows: int, rounds: int = 3) -> _measure.Record
 
 def epochs(trainer: Trainer, feed: Feed) -> Callable[[], jax.Array]:
     """A function that trains one epoch from where it stopped before."""
-    places = state_shardings(feed.mesh, jax.eval_shape(trainer.init))
-    state = jax.device_put(trainer.init(), places)
+    state = placed(trainer, feed.mesh)
 
     def run():
         nonlocal state
-        ((state, _),) = deque(loop.steps(trainer, feed, state, loop.Progress()), 1)
+        ((state, _),) = deque(loop.steps(trainer, feed, state, Place()), 1)
         return state.step
 
     return run

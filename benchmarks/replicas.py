@@ -13,16 +13,16 @@ import tempfile
 from collections.abc import Callable, Sequence
 
 import _measure
-import jax
 
 from ple_jax import config
 from ple_jax.config.experiment import Experiment
 from ple_jax.data.loader import Loader, Loaders
 from ple_jax.data.prepare import prepare
 from ple_jax.datasets import synthetic
-from ple_jax.parallel.mesh import make_mesh, state_shardings
+from ple_jax.parallel.mesh import make_mesh
 from ple_jax.train import vmapped
 from ple_jax.train.feed import feed_of
+from ple_jax.train.setup import placed
 from ple_jax.train.step import Trainer, trainer_of
 
 BATCH, DISPATCH = 256, 8  # examples, steps
@@ -103,8 +103,7 @@ def case(trainer: Trainer, loader, experiment) -> Callable:
     feed = feed_of(loader, trainer, experiment.train, mesh)
     batches, count = next(feed.chunks(0, 0))
     several = isinstance(loader, Loaders)
-    places = state_shardings(mesh, jax.eval_shape(trainer.init), several)
-    state = jax.device_put(trainer.init(), places)
+    state = placed(trainer, mesh, vmapped=several)
 
     def run():
         nonlocal state

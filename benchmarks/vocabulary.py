@@ -31,8 +31,8 @@ from ple_jax.data.store import Prepared
 from ple_jax.datasets import synthetic
 from ple_jax.embeddings.choose import auto_rows
 from ple_jax.parallel.mesh import make_mesh
-from ple_jax.train import loop
 from ple_jax.train.feed import feed_of
+from ple_jax.train.setup import Setup
 from ple_jax.train.step import Trainer, trainer_of
 from ple_jax.types import Batch
 
@@ -133,7 +133,7 @@ def epoch_of_both(
         )
         for update in ("dense", "rows", "auto")
     }
-    loader, mesh = loop.loader_of(of["auto"], data), make_mesh(1)
+    loader, mesh = Setup([of["auto"]], data).loader, make_mesh(1)
     trainers = {
         update: trainer_of(experiment, data.layout, loader.steps_per_epoch)
         for update, experiment in of.items()

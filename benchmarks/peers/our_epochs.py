@@ -14,15 +14,12 @@ from peers.protocol import serve
 from ple_jax import config
 from ple_jax.config import flags
 from ple_jax.config.experiment import Experiment
-from ple_jax.data.loader import Loader
 from ple_jax.data.store import Prepared
-from ple_jax.parallel.mesh import make_mesh
 from ple_jax.runs.directory import prepare_data
 from ple_jax.train import loop
-from ple_jax.train.evaluate import Scorer
-from ple_jax.train.feed import feed_of
+from ple_jax.train.progress import Place
+from ple_jax.train.setup import Setup
 from ple_jax.train.state import variables_of
-from ple_jax.train.step import trainer_of
 
 FACTS, DATA = "facts.json", "data"
 
@@ -48,29 +45,26 @@ class Training:
     """What `loop.fit` holds, but for checkpoints and the journal."""
 
     def __init__(self, experiment: Experiment, data: Prepared):
-        train, mesh = experiment.train, make_mesh(1)
-        self.progress = loop.Progress()
-        loader = Loader(data.split("train"), train.batch_size, train.seed)
-        self.trainer = trainer_of(experiment, data.layout, loader.steps_per_epoch)
-        self.feed = feed_of(loader, self.trainer, train, mesh)
-        self.scorer = Scorer(self.trainer.score, mesh, data, train.eval_batch_size)
-        self.state = self.trainer.init()
+        one_device = {"train.devices": 1}
+        self.setup = Setup([config.with_values(experiment, one_device)], data)
+        self.place, self.state = Place(), self.setup.trainer.init()
 
     def epoch(self) -> dict[str, Any]:
         """One epoch in the loop's own way, and validation."""
         start = time.perf_counter()
-        for step in loop.steps(self.trainer, self.feed, self.state, self.progress):
+        trainer, feed = self.setup.trainer, self.setup.feed
+        for step in loop.steps(trainer, feed, self.state, self.place):
             self.state = step[0]
         jax.block_until_ready(self.state)
         trained = time.perf_counter()
-        report = self.scorer.report(variables_of(self.state), "validation")
+        report = self.setup.scorer.report(variables_of(self.state), "validation")
         end = time.perf_counter()
         auc = next(iter(report["tasks"].values()))["auc_roc"]
-        self.progress = self.progress.after_epoch(auc)
+        self.place = Place(self.place.epoch + 1)
         return {
             "train": trained - start,
             "evaluate": end - trained,
-            "examples": self.feed.loader.steps_per_epoch * self.feed.train.batch_size,
+            "examples": feed.loader.steps_per_epoch * feed.train.batch_size,
             "auc": auc,
             "parameters": sum(x.size for x in jax.tree.leaves(self.state.trained)),
         }
