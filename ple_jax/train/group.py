@@ -4,7 +4,6 @@ import dataclasses
 import pathlib
 from collections.abc import Sequence
 from contextlib import ExitStack
-from typing import Any
 
 import numpy as np
 
@@ -45,7 +44,7 @@ class Group:
         if not resume or checkpoints.latest is None:
             return Held(state, Place(), (Standing(),) * len(self.runs))
         state, record = checkpoints.restore(state)
-        check_identity(self.runs, record)
+        progress.check_identity(self.runs, record)
         held = Held(state, *progress.from_record(record, checkpoints.best))
         # Older groups have the best of all trials in their own checkpoint.
         if best := checkpoints.restore_item("best", variables_of(state)):
@@ -64,7 +63,7 @@ class Group:
             self.keep_bests(variables_of(held.state), held, improved)
         elif any(improved):
             score = held.standings[0].best
-        record = record_of(self.runs, held.place, held.standings)
+        record = progress.to_record(self.runs, held.place, held.standings)
         checkpoints.save(held.state, record, score)
 
     def keep_bests(self, variables: PyTree, held: Held, chosen: Sequence[bool]) -> None:
@@ -75,7 +74,7 @@ class Group:
                 stack.enter_context(Checkpoints(run.checkpoints)).save_variables(
                     standing.best_step,
                     vmapped.trial(variables, i),
-                    record_of([run], held.place, [standing]),
+                    progress.to_record([run], held.place, [standing]),
                     standing.best,
                 )
 
@@ -100,37 +99,3 @@ class Group:
         """Logits of a whole split for each trial."""
         logits = self.setup.scorer.of_split(variables, split)
         return logits if self.setup.vmapped else logits[:, None]
-
-
-def identity(runs: Sequence[Run]) -> dict[str, Any]:
-    """What decides the order of examples; a resumed run must find it unchanged."""
-    train = runs[0].experiment.train
-    names = [run.directory.name for run in runs]
-    return {
-        "data set": runs[0].data.fingerprint,
-        "batch size": train.batch_size,
-        "seed": train.seed,
-        "sampling": train.sampling,
-        "temperature": train.temperature,
-        **({"trials": names} if len(runs) > 1 else {}),
-    }
-
-
-def record_of(
-    runs: Sequence[Run], place: Place, standings: Sequence[Standing]
-) -> dict[str, Any]:
-    """What a checkpoint says beside its arrays, ready for JSON."""
-    return identity(runs) | progress.to_record(place, standings)
-
-
-def check_identity(runs: Sequence[Run], record: dict[str, Any]) -> None:
-    """Raises a ValueError if a checkpoint is of other data or of other trials."""
-    asked = identity(runs)
-    found = {"trials": record.get("replicas")} | record  # the name in older ones
-    # Older checkpoints do not tell all.
-    if changed := [k for k in asked if found.get(k, asked[k]) != asked[k]]:
-        listing = ", ".join(f"{k}: {found[k]!r} -> {asked[k]!r}" for k in changed)
-        raise ValueError(
-            f"{runs[0].directory} cannot be resumed on other data (recorded -> found): "
-            f"{listing}."
-        )

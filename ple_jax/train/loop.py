@@ -191,9 +191,7 @@ def measure(group: Group, held: Held, speed: float) -> tuple[Held, list[Record |
             standing = dataclasses.replace(standing, diverged=held.step, fault=fault)
             console.say(f"{run.directory.name} diverged before step {held.step}")
         else:
-            stream = group.trial(held.state.stream, i)
-            validation = setup.scorer.measured(logits[:, i], "validation")
-            record = record_of_epoch(run, held, speed, stream, validation)
+            record = record_of_epoch(group, held, i, logits[:, i], speed)
             standing = standing.after_epoch(record["score"], held.step)
             record["improved"] = standing.epochs_since_best == 0
         standings[i] = standing
@@ -204,15 +202,13 @@ def measure(group: Group, held: Held, speed: float) -> tuple[Held, list[Record |
 
 
 def record_of_epoch(
-    run: Run,
-    held: Held,
-    speed: float,
-    stream: streaming.Stream,
-    validation: dict[str, Any],
+    group: Group, held: Held, i: int, logits: np.ndarray, speed: float
 ) -> Record:
-    """A record of the journal: the epoch in training and on validation."""
-    layout, metric = run.data.layout, run.experiment.train.metric
+    """Trial `i`'s record in the journal: the epoch in training and on validation."""
+    layout, metric = group.setup.data.layout, group.setup.train.metric
+    stream = group.trial(held.state.stream, i)
     training = streaming.compute(stream, layout.tasks, layout.domains)
+    validation = group.setup.scorer.measured(logits, "validation")
     value = evaluate.chosen_metric(validation, metric)
     return {
         "step": held.step,

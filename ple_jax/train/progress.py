@@ -1,10 +1,11 @@
-"""How far trials have come, and how a checkpoint records it."""
+"""How far trials have come, and what a checkpoint records of it."""
 
 import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from ple_jax.config.experiment import Train
+from ple_jax.runs.directory import Run
 from ple_jax.train.state import TrainState
 
 
@@ -64,9 +65,12 @@ class Held(NamedTuple):
         return int(self.state.step.max())
 
 
-def to_record(place: Place, standings: Sequence[Standing]) -> dict[str, Any]:
-    """What a checkpoint records, ready for JSON."""
+def to_record(
+    runs: Sequence[Run], place: Place, standings: Sequence[Standing]
+) -> dict[str, Any]:
+    """What the checkpoint of some trials says beside its arrays, ready for JSON."""
     return {
+        **identity(runs),
         "progress": dataclasses.asdict(place),
         "standings": [dataclasses.asdict(standing) for standing in standings],
     }
@@ -92,3 +96,30 @@ def from_record(
 
     standings = map(standing, record.get("standings", [of_lone]))
     return Place(place["epoch"], place["step_in_epoch"]), tuple(standings)
+
+
+def identity(runs: Sequence[Run]) -> dict[str, Any]:
+    """What decides the order of examples; a resumed run must find it unchanged."""
+    train = runs[0].experiment.train
+    names = [run.directory.name for run in runs]
+    return {
+        "data set": runs[0].data.fingerprint,
+        "batch size": train.batch_size,
+        "seed": train.seed,
+        "sampling": train.sampling,
+        "temperature": train.temperature,
+        **({"trials": names} if len(runs) > 1 else {}),
+    }
+
+
+def check_identity(runs: Sequence[Run], record: Mapping[str, Any]) -> None:
+    """Raises a ValueError if a checkpoint is of other data or of other trials."""
+    asked = identity(runs)
+    found = {"trials": record.get("replicas"), **record}  # the name in older records
+    # Older records do not tell all.
+    if changed := [k for k in asked if found.get(k, asked[k]) != asked[k]]:
+        listing = ", ".join(f"{k}: {found[k]!r} -> {asked[k]!r}" for k in changed)
+        raise ValueError(
+            f"{runs[0].directory} cannot be resumed on other data (recorded -> found): "
+            f"{listing}."
+        )

@@ -57,19 +57,13 @@ class Setup:
     @cached_property
     def loader(self) -> Loader | Loaders:
         """The batches of the train split: one loader if all trials read the same."""
-        batch_size, sampling = self.train.batch_size, self.train.sampling
+        split, size = self.data.split("train"), self.train.batch_size
+        mix = self.train.sampling
         orders = [(e.train.seed, e.train.temperature) for e in self.experiments]
         if len(set(orders)) == 1:
             orders = orders[:1]
         each = [
-            Loader(
-                self.data.split("train"),
-                batch_size,
-                seed,
-                sampling=sampling,
-                temperature=temperature,
-            )
-            for seed, temperature in orders
+            Loader(split, size, seed, sampling=mix, temperature=t) for seed, t in orders
         ]
         return Loaders(each) if len(each) > 1 else each[0]
 
@@ -99,14 +93,12 @@ def placed(
     trainer: Trainer, mesh: jax.sharding.Mesh, vmapped: bool = False
 ) -> TrainState:
     """The initial state, placed on the devices of a mesh."""
-    places = jax.tree.map(lambda x: x.sharding, shapes(trainer, mesh, vmapped))
+    places = state_shardings(mesh, jax.eval_shape(trainer.init), vmapped)
     return jax.device_put(trainer.init(), places)
 
 
-def shapes(
-    trainer: Trainer, mesh: jax.sharding.Mesh, vmapped: bool = False
-) -> TrainState:
-    """The shapes and places of a state, without its arrays."""
+def shapes(trainer: Trainer, mesh: jax.sharding.Mesh) -> TrainState:
+    """The shapes and places of a lone state, without its arrays."""
     abstract = jax.eval_shape(trainer.init)
-    places = state_shardings(mesh, abstract, vmapped)
+    places = state_shardings(mesh, abstract)
     return jax.tree.map(lambda x, place: x.update(sharding=place), abstract, places)

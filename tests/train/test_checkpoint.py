@@ -1,12 +1,13 @@
 """Checkpoints: every field of a state comes back, and older records are read."""
 
 import dataclasses
+import json
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from lib.training import assert_same, tiny
+from lib.training import assert_same, new_run, tiny
 
 from ple_jax.train import checkpoint, divergence, progress
 from ple_jax.train.checkpoint import Checkpoints
@@ -89,10 +90,14 @@ def test_variables_are_written_once_a_step(data, tmp_path):
 # Records.
 
 
-def test_a_record_reads_back():
+def test_a_record_reads_back(data, tmp_path):
     place = Place(3, 7)
     standings = (Standing(3, 0.5, 22, 1), Standing(1, None, 0, 0, 11, "kernel"))
-    record = progress.to_record(place, standings)
+    runs = [new_run(data, tmp_path / name) for name in "ab"]
+    record = progress.to_record(runs, place, standings)
+    assert record["trials"] == ["a", "b"]
+    assert record == json.loads(json.dumps(record))
+    progress.check_identity(runs, record)
     assert progress.from_record(record, 5) == (place, standings)
 
 
