@@ -16,7 +16,7 @@ from ple_jax import config
 from ple_jax.config import flags
 from ple_jax.config.experiment import Experiment
 from ple_jax.data.store import Prepared
-from ple_jax.metrics.spread import by_task
+from ple_jax.metrics.spread import spread_by_task
 from ple_jax.runs.directory import create_run, prepare_data
 from ple_jax.show import console, tables
 from ple_jax.train import loop
@@ -31,7 +31,7 @@ def main() -> None:
     asked, knobs = parser.parse_known_args()
     results = [one(asked.experiment, knobs, seed) for seed in range(asked.seeds)]
     splits = ("validation", "test")
-    table = {s: by_task([r[s]["tasks"] for r in results]) for s in splits}
+    table = {s: spread_by_task([r[s]["tasks"] for r in results]) for s in splits}
     if asked.json:
         print(json.dumps(table, indent=2))
         return

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from ple_jax.data import files as _files
+from ple_jax.data.files import file_identity, find_files
 from ple_jax.data.read import read
 from ple_jax.data.source import Chunks, Source
 from ple_jax.schema import SPLITS, Field, Schema, Split, Task
@@ -51,7 +51,7 @@ def build(
     Differs from the paper: fields of many values hold one; the rarest values go, as in
         AITM (Xi et al., KDD 2021).
     """
-    paths = _files.find("ali_ccp", [train, validation, test], data_dir, HOW)
+    paths = find_files("ali_ccp", [train, validation, test], data_dir, HOW)
     schema = Schema(
         fields=(
             *(Field(name, min_count=min_count) for name in CATEGORICAL),
@@ -70,7 +70,7 @@ def build(
                 names = pa.array(np.full(len(chunk.table), split))
                 yield chunk._replace(table=chunk.table.append_column("split", names))
 
-    files = [_files.identity(path) for path in paths]
+    files = [file_identity(path) for path in paths]
     return Source(schema, chunks, {"kind": "ali_ccp", "files": files}, TERMS)
 
 

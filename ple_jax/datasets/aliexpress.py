@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ple_jax.checks import check_known
-from ple_jax.data import files as _files
+from ple_jax.data.files import file_identity, find_files
 from ple_jax.data.read import read
 from ple_jax.data.rows import Rows
 from ple_jax.data.source import Chunk, Chunks, Source
@@ -72,7 +72,7 @@ def build(
         raise ValueError(f"data.validation must be in (0, 1), got {validation}.")
     files = [(c, part) for c in countries for part in PARTS]
     names = [f"AliExpress_{country}/{part}.csv" for country, part in files]
-    paths = _files.find("aliexpress", names, data_dir, HOW)
+    paths = find_files("aliexpress", names, data_dir, HOW)
 
     def chunks() -> Chunks:
         raw = Schema((*FIELDS, Field("search_id")), TASKS, ignored=("*",))
@@ -83,7 +83,7 @@ def build(
                 yield _with_origin(chunk, country, _splits(chunk, part, share, seed))
 
     identity = {"kind": "aliexpress", "validation": validation, "seed": seed}
-    identity["files"] = [_files.identity(path) for path in paths]
+    identity["files"] = [file_identity(path) for path in paths]
     return Source(SCHEMA, chunks, identity, TERMS)
 
 
@@ -95,7 +95,7 @@ def _with_labels(chunk: Chunk) -> Chunk:
     label = rows.numbers("label")
     bad = ~np.isin(label, [0, 1, 2])
     if bad.any():
-        raise rows.fail("label", bad.argmax(), "0, 1 or 2")
+        raise rows.error("label", bad.argmax(), "0, 1 or 2")
     table = chunk.table.append_column("click", pa.array(np.int8(label >= 1)))
     bought = pa.array(np.int8(label == 2))
     return chunk._replace(table=table.append_column("conversion", bought))

@@ -13,7 +13,7 @@ from typing import Any, Literal
 import numpy as np
 import pyarrow as pa
 
-from ple_jax.data.fetch import Member, Package, find
+from ple_jax.data.fetch import Member, Package, find_package
 from ple_jax.data.read import read
 from ple_jax.data.source import Chunks, Source
 from ple_jax.schema import Field, Format, Schema, Split, Task
@@ -99,8 +99,8 @@ def build(
     Differs from the paper: its "at least college" is read as an associate's degree or
         more, whose correlation with never married is the one that the paper gives.
     """
-    paths = find(PACKAGE, data_dir)
-    schema = schema_of(group, features, domain)
+    paths = find_package(PACKAGE, data_dir)
+    schema = make_schema(group, features, domain)
     raw = Schema(schema.fields, schema.tasks, format=FORMAT, ignored=("*",))
 
     def chunks() -> Chunks:
@@ -121,7 +121,7 @@ def build(
     return Source(schema, chunks, identity)
 
 
-def schema_of(group: str, features: str, domain: str) -> Schema:
+def make_schema(group: str, features: str, domain: str) -> Schema:
     """What the columns mean."""
     tasks = [TASKS[name] for name in GROUPS[group]]
     left_out = {"instance_weight", "income_50k", *(t.label_column for t in tasks)}

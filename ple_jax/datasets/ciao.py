@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 
 from ple_jax.checks import at_least
-from ple_jax.data import files
+from ple_jax.data.files import find_files
 from ple_jax.data.source import Chunk, Chunks, Source
 from ple_jax.schema import Field, Schema, Split, Task
 
@@ -54,19 +54,19 @@ def build(history: int = 20, min_count: int = 2, data_dir: str | None = None) ->
     Differs from the paper: it predicts trust, not ratings; all tasks here are ours.
     """
     at_least(0, "data", history=history)
-    (path,) = files.find("ciao", [FILE], data_dir, HOW, SHA256)
+    (path,) = find_files("ciao", [FILE], data_dir, HOW, SHA256)
     options = {"history": history, "min_count": min_count}
 
     def chunks() -> Chunks:
-        table = read(path, history)
+        table = read_ratings(path, history)
         for first in range(0, len(table), ROWS):
             yield Chunk(table.slice(first, ROWS), str(path), first)
 
     identity = {"kind": "ciao", **options, "sha256": SHA256}
-    return Source(schema_of(**options), chunks, identity, TERMS)
+    return Source(make_schema(**options), chunks, identity, TERMS)
 
 
-def schema_of(history: int, min_count: int) -> Schema:
+def make_schema(history: int, min_count: int) -> Schema:
     """What the columns mean."""
     fields = [
         Field("user", min_count=min_count),
@@ -87,7 +87,7 @@ def schema_of(history: int, min_count: int) -> Schema:
     )
 
 
-def read(path, history: int) -> pa.Table:
+def read_ratings(path, history: int) -> pa.Table:
     """The rows of the file, in its order, with the column `history` of lists."""
     from scipy import io  # `ple-jax datasets` needs none of it, and it loads slowly
 

@@ -13,8 +13,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ple_jax.data.fetch import Member, Package, find
-from ple_jax.data.read import csv_tables, numbered
+from ple_jax.data.fetch import Member, Package, find_package
+from ple_jax.data.read import csv_tables, number_rows
 from ple_jax.data.source import Chunks, Source
 from ple_jax.schema import Field, Format, Schema, Split, Task
 
@@ -80,16 +80,16 @@ def build(data_dir: str | None = None) -> Source:
     Args:
         data_dir: A folder that holds flights.csv.
     """
-    path = find(PACKAGE, data_dir)["flights"]
+    path = find_package(PACKAGE, data_dir)["flights"]
 
     def chunks() -> Chunks:
-        for chunk in numbered(csv_tables(path, FORMAT), path):
-            yield chunk._replace(table=_derived(chunk.table))
+        for chunk in number_rows(csv_tables(path, FORMAT), path):
+            yield chunk._replace(table=_derive_columns(chunk.table))
 
     return Source(SCHEMA, chunks, {"kind": "flights", "files": PACKAGE.digests})
 
 
-def _derived(table: pa.Table) -> pa.Table:
+def _derive_columns(table: pa.Table) -> pa.Table:
     """The table with the columns that are not in the file."""
     departed = pc.not_equal(table["dep_time"], "NA")
     table = table.append_column("departed", pc.cast(departed, pa.int8()))

@@ -16,10 +16,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ple_jax.checks import check_known
-from ple_jax.data import files
+from ple_jax.data.files import find_files
 from ple_jax.data.read import read
 from ple_jax.data.source import Chunks, Source
-from ple_jax.data.split import names_by_start
+from ple_jax.data.split import split_names
 from ple_jax.schema import Field, Format, Schema, Split, Task
 
 FILE = "hotel_bookings.csv"
@@ -75,19 +75,19 @@ def build(features: tuple[str, ...] = (), data_dir: str | None = None) -> Source
     Reference: Antonio, de Almeida & Nunes, Data in Brief 22 (2019), 41-49.
     Differs from the paper: two bookings of an undefined market segment are left out.
     """
-    schema = schema_of(features)
-    (path,) = files.find("hotel", [FILE], data_dir, HOW, SHA256)
+    schema = make_schema(features)
+    (path,) = find_files("hotel", [FILE], data_dir, HOW, SHA256)
     raw = Schema(schema.fields, TASKS[:2], format=FORMAT, ignored=("*",))
 
     def chunks() -> Chunks:
         for chunk in read([path], raw):
-            yield chunk._replace(table=_derived(chunk.table))
+            yield chunk._replace(table=_derive_columns(chunk.table))
 
     identity = {"kind": "hotel", "features": list(features), "sha256": SHA256}
     return Source(schema, chunks, identity, TERMS)
 
 
-def schema_of(features: tuple[str, ...]) -> Schema:
+def make_schema(features: tuple[str, ...]) -> Schema:
     """What the columns mean."""
     known = [*NUMERIC, *CATEGORICAL]
     for name in features:
@@ -106,12 +106,12 @@ def schema_of(features: tuple[str, ...]) -> Schema:
     )
 
 
-def _derived(table: pa.Table) -> pa.Table:
+def _derive_columns(table: pa.Table) -> pa.Table:
     """The rows of the seven market segments, with split and room_change."""
     table = table.filter(pc.not_equal(table["market_segment"], "Undefined"))
     month = pc.index_in(table["arrival_date_month"], pa.array(MONTHS)).to_numpy()
     year = pc.cast(table["arrival_date_year"], pa.int32()).to_numpy()
-    split = names_by_start(year * 100 + month + 1, [VALIDATION, TEST])
+    split = split_names(year * 100 + month + 1, [VALIDATION, TEST])
     changed = pc.not_equal(table["assigned_room_type"], table["reserved_room_type"])
     table = table.append_column("split", split)
     return table.append_column("room_change", pc.cast(changed, pa.int8()))

@@ -15,11 +15,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ple_jax.checks import check_known
-from ple_jax.data import files as _files
+from ple_jax.data.files import file_identity, find_files
 from ple_jax.data.read import read
 from ple_jax.data.rows import Rows
 from ple_jax.data.source import Chunk, Chunks, Source
-from ple_jax.data.split import names_by_start
+from ple_jax.data.split import split_names
 from ple_jax.schema import Field, Format, Schema, Split, Task
 
 HOW = "It can be had from kuairand.com, or zenodo.org/records/10439422."
@@ -72,9 +72,9 @@ def build(
     """
     for task in tasks:
         check_known(task, FEEDBACK, "feedback of KuaiRand")
-    paths = _files.find("kuairand", files, data_dir, HOW)
+    paths = find_files("kuairand", files, data_dir, HOW)
     by = Split(by="column", column="split") if split == "date" else Split()
-    schema = schema_of(_fields_of(paths[0], min_count), tasks, by)
+    schema = make_schema(_fields_in(paths[0], min_count), tasks, by)
     raw = dataclasses.replace(schema, split=Split())  # its column is not in the files
     starts = [validation_from, test_from]
 
@@ -87,11 +87,11 @@ def build(
                 yield chunk._replace(table=table, origin=f"{chunk.origin} (tabs kept)")
 
     identity = {"kind": "kuairand", "tabs": list(tabs), "starts": starts}
-    identity["files"] = [_files.identity(path) for path in paths]
+    identity["files"] = [file_identity(path) for path in paths]
     return Source(schema, chunks, identity, TERMS)
 
 
-def schema_of(
+def make_schema(
     fields: tuple[Field, ...], tasks: tuple[str, ...], split: Split
 ) -> Schema:
     """What the columns mean."""
@@ -106,7 +106,7 @@ def schema_of(
     )
 
 
-def _fields_of(path, min_count: int) -> tuple[Field, ...]:
+def _fields_in(path, min_count: int) -> tuple[Field, ...]:
     """The features among the columns of a file."""
     least = Schema((Field("user_id"),), (Task("is_click"),), ignored=("*",))
     columns = next(read([path], least)).table.column_names
@@ -123,7 +123,7 @@ def _with_split(chunk: Chunk, starts: list[int]) -> Chunk:
             "data.split = 'random' does not."
         )
     date = Rows(chunk, Format()).times("date")
-    table = chunk.table.append_column("split", names_by_start(date, starts))
+    table = chunk.table.append_column("split", split_names(date, starts))
     return chunk._replace(table=table)
 
 

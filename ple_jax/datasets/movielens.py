@@ -13,8 +13,8 @@ from typing import Any, Literal
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ple_jax.data.fetch import Member, Package, find
-from ple_jax.data.read import csv_tables, numbered
+from ple_jax.data.fetch import Member, Package, find_package
+from ple_jax.data.read import csv_tables, number_rows
 from ple_jax.data.source import Chunks, Source
 from ple_jax.schema import Field, Format, Schema, Split, Task
 
@@ -92,20 +92,20 @@ def build(
         the release year are features too, and the random split is our own. M3oE splits
         by place in the file.
     """
-    paths = find(PACKAGE, data_dir)
+    paths = find_package(PACKAGE, data_dir)
 
     def chunks() -> Chunks:
-        users = _users(_whole(paths["users"]))
-        movies = _movies(_whole(paths["movies"]))
+        users = _users(_read_whole(paths["users"]))
+        movies = _movies(_read_whole(paths["movies"]))
         ratings = csv_tables(paths["ratings"], FORMAT)
-        for chunk in numbered(ratings, paths["ratings"]):
-            yield chunk._replace(table=_joined(chunk.table, users, movies))
+        for chunk in number_rows(ratings, paths["ratings"]):
+            yield chunk._replace(table=_join(chunk.table, users, movies))
 
     identity = {"kind": "movielens", "files": PACKAGE.digests}
-    return Source(schema_of(domain, split, seed), chunks, identity, TERMS)
+    return Source(make_schema(domain, split, seed), chunks, identity, TERMS)
 
 
-def schema_of(domain: str, split: str, seed: int) -> Schema:
+def make_schema(domain: str, split: str, seed: int) -> Schema:
     """What the columns mean."""
     by_time = Split(by="time", column="timestamp")
     return Schema(
@@ -118,7 +118,7 @@ def schema_of(domain: str, split: str, seed: int) -> Schema:
     )
 
 
-def _whole(path: pathlib.Path) -> pa.Table:
+def _read_whole(path: pathlib.Path) -> pa.Table:
     return pa.concat_tables(csv_tables(path, FORMAT)).combine_chunks()
 
 
@@ -141,7 +141,7 @@ def _movies(raw: pa.Table) -> pa.Table:
     )
 
 
-def _joined(ratings: pa.Table, users: pa.Table, movies: pa.Table) -> pa.Table:
+def _join(ratings: pa.Table, users: pa.Table, movies: pa.Table) -> pa.Table:
     """Each rating with all that is known of its user and its movie."""
     table = users.take(pc.index_in(ratings["user_id:token"], users["user_id"]))
     movie = movies.take(pc.index_in(ratings["item_id:token"], movies["movie"]))

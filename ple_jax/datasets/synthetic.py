@@ -58,7 +58,7 @@ def build(
     at_least(1, "data", examples=examples, values=values, domains=domains)
     at_least(0, "data", categorical=categorical, numeric=numeric, waves=waves)
     _check(correlation, base_rate, categorical + numeric)
-    schema = schema_of(categorical, numeric, domains, labels, seed)
+    schema = make_schema(categorical, numeric, domains, labels, seed)
 
     def chunks() -> Chunks:
         yield Chunk(draw(**options), "synthetic")
@@ -75,7 +75,7 @@ def _check(correlation: float, base_rate: float, columns: int) -> None:
         raise ValueError("Two directions need two columns, categorical and numeric.")
 
 
-def schema_of(
+def make_schema(
     categorical: int, numeric: int, domains: int, labels: str, seed: int
 ) -> Schema:
     """What the columns mean."""

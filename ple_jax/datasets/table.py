@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from ple_jax.data.files import identity
-from ple_jax.data.read import expand, read
+from ple_jax.data.files import file_identity
+from ple_jax.data.read import expand_patterns, read
 from ple_jax.data.schema_file import read_schema
 from ple_jax.data.source import Source
 
@@ -15,11 +15,11 @@ def build(schema: str, files: tuple[str, ...]) -> Source:
         schema: A TOML file that says what the columns mean.
         files: Paths, or patterns with *, of CSV, CSV.gz or Parquet files.
     """
-    meaning, paths = read_schema(schema), expand(files)
+    meaning, paths = read_schema(schema), expand_patterns(files)
     return Source(
         schema=meaning,
         chunks=lambda: read(paths, meaning),
-        identity={"kind": "table", "files": [identity(path) for path in paths]},
+        identity={"kind": "table", "files": [file_identity(path) for path in paths]},
     )
 
 

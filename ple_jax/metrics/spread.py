@@ -15,25 +15,25 @@ def spread(values: Sequence[float | None]) -> dict[str, Any]:
 
         mean -+ t s / sqrt(n),   s with n - 1, t Student's quantile for n - 1
 
-    It is that of the seeds' mean on this split: the split itself is not drawn anew.
-    Undefined values are left out; one value has neither deviation nor interval.
+    The interval covers the seeds only: the split stays the same. Undefined values do
+    not count. A single value has neither deviation nor interval.
     """
     known = [v for v in values if v is not None]
     count = len(known)
-    found: dict[str, Any] = {"replicas": count, "mean": None}
-    found |= {"standard_deviation": None, "interval": None}
+    result: dict[str, Any] = {"replicas": count, "mean": None}
+    result |= {"standard_deviation": None, "interval": None}
     if count:
-        found["mean"] = mean = statistics.fmean(known)
+        result["mean"] = mean = statistics.fmean(known)
     if count > 1:
-        found["standard_deviation"] = deviation = statistics.stdev(known)
+        result["standard_deviation"] = deviation = statistics.stdev(known)
         t = float(special.stdtrit(count - 1, (1 + CONFIDENCE) / 2))
         half = t * deviation / np.sqrt(count)
-        found["interval"] = [float(mean - half), float(mean + half)]
-    return found
+        result["interval"] = [float(mean - half), float(mean + half)]
+    return result
 
 
-def by_task(each: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Task -> metric -> its spread; counts, which all replicas share, are left out."""
+def spread_by_task(each: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Task -> metric -> its spread over runs; without counts, which all runs share."""
     if not each:
         return {}
     return {

@@ -19,7 +19,7 @@ def make_mesh(devices: int | None = None) -> Mesh:
     )
 
 
-def replicated(mesh: Mesh) -> NamedSharding:
+def replicated_sharding(mesh: Mesh) -> NamedSharding:
     """All of an array on every device."""
     return NamedSharding(mesh, P())
 
