@@ -21,8 +21,13 @@ def test_an_error_leaves_what_was_there(tmp_path, old):
     if old is not None:
         path.write_text(old)
     before = [*tmp_path.iterdir()]
-    with pytest.raises(KeyboardInterrupt), replace_file(path) as partial:
-        partial.write_text("half")
-        raise KeyboardInterrupt
+
+    def stopped():
+        with replace_file(path) as partial:
+            partial.write_text("half")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        stopped()
     assert [*tmp_path.iterdir()] == before
     assert not before or path.read_text() == old

@@ -1,4 +1,4 @@
-"""The user's own files: CSV, CSV.gz or Parquet, and a schema of what they hold."""
+"""The user's own CSV, CSV.gz or Parquet files, described by a schema."""
 
 from typing import Any
 
@@ -9,11 +9,11 @@ from ple_jax.data.source import Source
 
 
 def build(schema: str, files: tuple[str, ...]) -> Source:
-    """One table in one file or many.
+    """Reads one table from one or more files.
 
     Args:
-        schema: A TOML file that says what the columns mean.
-        files: Paths, or patterns with *, of CSV, CSV.gz or Parquet files.
+        schema: A TOML file that describes the columns.
+        files: Paths of CSV, CSV.gz or Parquet files, or patterns with *.
     """
     meaning, paths = read_schema(schema), expand_patterns(files)
     return Source(
@@ -24,9 +24,9 @@ def build(schema: str, files: tuple[str, ...]) -> Source:
 
 
 def describe() -> dict[str, Any]:
-    """What `ple-jax datasets` shows."""
+    """What `ple-jax datasets` shows about it."""
     return {
-        "summary": "your own CSV, CSV.gz or Parquet files, by a TOML schema",
+        "summary": "your own CSV, CSV.gz or Parquet files, with a TOML schema",
         "rows": None,
         "tasks": {},
         "domains": {},

@@ -1,4 +1,4 @@
-"""Mean and spread of a metric over several runs."""
+"""Mean and spread of a metric over several trials."""
 
 import statistics
 from collections.abc import Mapping, Sequence
@@ -20,20 +20,20 @@ def spread(values: Sequence[float | None]) -> dict[str, Any]:
     """
     known = [v for v in values if v is not None]
     count = len(known)
-    result: dict[str, Any] = {"replicas": count, "mean": None}
-    result |= {"standard_deviation": None, "interval": None}
+    found: dict[str, Any] = {"replicas": count, "mean": None}
+    found |= {"standard_deviation": None, "interval": None}
     if count:
-        result["mean"] = mean = statistics.fmean(known)
+        found["mean"] = mean = statistics.fmean(known)
     if count > 1:
-        result["standard_deviation"] = deviation = statistics.stdev(known)
+        found["standard_deviation"] = deviation = statistics.stdev(known)
         t = float(special.stdtrit(count - 1, (1 + CONFIDENCE) / 2))
         half = t * deviation / np.sqrt(count)
-        result["interval"] = [float(mean - half), float(mean + half)]
-    return result
+        found["interval"] = [float(mean - half), float(mean + half)]
+    return found
 
 
 def spread_by_task(each: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Task -> metric -> its spread over runs; without counts, which all runs share."""
+    """Task -> metric -> its spread; leaves out counts, which all trials share."""
     if not each:
         return {}
     return {
