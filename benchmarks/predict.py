@@ -22,7 +22,7 @@ import pyarrow.parquet as pq
 
 from ple_jax import config, datasets
 from ple_jax.config.experiment import Experiment
-from ple_jax.data.loader import in_order
+from ple_jax.data.loader import batches_in_order
 from ple_jax.data.prepare import prepare
 from ple_jax.data.read import read
 from ple_jax.data.rows import Rows
@@ -81,10 +81,10 @@ def untrained(experiment: Experiment, source: Source, folder: pathlib.Path) -> R
 
 def ways(chosen: Run, files: dict[str, pathlib.Path]) -> dict[str, Callable]:
     """What takes turns."""
-    scorer, variables = predict.load(chosen)
+    scorer, variables = predict.load_scorer(chosen)
     examples = chosen.data.split("train")
     encoder, size = chosen.data.encoder, scorer.batch_size
-    batch, _ = next(in_order(examples, size))
+    batch, _ = next(batches_in_order(examples, size))
     placed, steps = jax.device_put(batch), -(-len(examples) // size)
 
     def rows() -> Iterator:
@@ -96,8 +96,8 @@ def ways(chosen: Run, files: dict[str, pathlib.Path]) -> dict[str, Callable]:
 
     out = files["csv"].with_name("scores.parquet")
     return {
-        "prepared": lambda: scorer.logits(variables, in_order(examples, size)),
-        "gather": lambda: exhaust(in_order(examples, size)),
+        "prepared": lambda: scorer.logits(variables, batches_in_order(examples, size)),
+        "gather": lambda: exhaust(batches_in_order(examples, size)),
         "network": lambda: [scorer.score(variables, placed) for _ in range(steps)],
         "csv": lambda: predict.predict_file(chosen, str(files["csv"]), out),
         "parquet": lambda: predict.predict_file(chosen, str(files["parquet"]), out),

@@ -12,7 +12,7 @@ import numpy as np
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.metrics import roc_auc_score
 
-from ple_jax.data.labels import labels
+from ple_jax.data.labels import read_labels
 from ple_jax.data.rows import Rows
 from ple_jax.datasets import census_income
 
@@ -49,7 +49,7 @@ def read(source) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         else:
             values = np.concatenate([text(r, field.name) for r in rows])
             columns.append(np.unique(values, return_inverse=True)[1].astype(float))
-    targets = np.concatenate([labels(r, source.schema)[0] for r in rows])
+    targets = np.concatenate([read_labels(r, source.schema)[0] for r in rows])
     split = np.concatenate([text(r, "split") for r in rows])
     return np.stack(columns, axis=1), targets, split
 

@@ -1,7 +1,9 @@
-"""Where files lie, and how one appears: whole or not at all."""
+"""Where files lie, and how they appear: whole or not at all."""
 
 import os
 import pathlib
+import shutil
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -25,3 +27,32 @@ def replace_file(path: pathlib.Path) -> Iterator[pathlib.Path]:
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
+
+
+@contextmanager
+def new_directory(path: pathlib.Path) -> Iterator[pathlib.Path]:
+    """Yields a directory to fill, and renames it to `path` when the block ends.
+
+    An error in the block removes what was written.
+
+    Raises:
+        FileExistsError: The path exists, before the block or after it.
+    """
+    check_new(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = pathlib.Path(tempfile.mkdtemp(prefix=".partial-", dir=path.parent))
+    try:
+        partial.chmod(0o755)
+        yield partial
+        partial.rename(path)
+    except OSError:
+        check_new(path)  # another process may have finished first
+        raise
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def check_new(path: pathlib.Path) -> None:
+    """Raises a FileExistsError if the path exists."""
+    if path.exists():
+        raise FileExistsError(f"{path} already exists; choose a new directory.")

@@ -270,7 +270,7 @@ def evaluate(asked: argparse.Namespace, rest: list[str]) -> int:
 
     chosen = open_run(asked.run)
     runtime.set_up()
-    scorer, variables = files.load(chosen)
+    scorer, variables = files.load_scorer(chosen)
     measured = {"split": asked.split, **scorer.report(variables, asked.split)}
     if asked.json:
         console.show_json(measured)

@@ -8,8 +8,8 @@ from typing import Any
 from ple_jax import config, datasets
 from ple_jax.config import sweep
 from ple_jax.config.experiment import Experiment, Plugin
+from ple_jax.data.prepare import load_or_prepare
 from ple_jax.data.prepare import prepare as data_prepare
-from ple_jax.data.prepare import prepared
 from ple_jax.data.store import Prepared
 from ple_jax.disk import replace_file
 from ple_jax.show import console
@@ -76,7 +76,7 @@ def prepare_data(plugin: Plugin, out: pathlib.Path | None = None) -> Prepared:
         console.say(f"terms of {plugin.kind}: {source.terms}")
     with console.bar(f"preparing {plugin.kind}") as advance:
         if out is None:
-            return prepared(source, progress=advance)
+            return load_or_prepare(source, progress=advance)
         return data_prepare(source, out, progress=advance)
 
 

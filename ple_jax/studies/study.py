@@ -22,7 +22,7 @@ from ple_jax.config.experiment import Experiment
 from ple_jax.config.sweep import Sweep
 from ple_jax.data.loader import Loader
 from ple_jax.data.store import Prepared
-from ple_jax.metrics.spread import by_task
+from ple_jax.metrics.spread import spread_by_task
 from ple_jax.runs.directory import (
     CHECKPOINTS,
     DATA,
@@ -203,6 +203,6 @@ def summary(asked: Sweep, results: Mapping[str, Any]) -> dict[str, Any]:
             of_point.append(result)
     splits = ("validation", "test")
     return {
-        point: {s: by_task([r[s]["tasks"] for r in of_point]) for s in splits}
+        point: {s: spread_by_task([r[s]["tasks"] for r in of_point]) for s in splits}
         for point, of_point in points.items()
     }

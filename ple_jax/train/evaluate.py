@@ -8,7 +8,7 @@ import jax
 import numpy as np
 
 from ple_jax.checks import check_known
-from ple_jax.data.loader import in_order
+from ple_jax.data.loader import batches_in_order
 from ple_jax.data.store import Prepared
 from ple_jax.metrics import exact
 from ple_jax.parallel.mesh import batch_shardings
@@ -46,7 +46,7 @@ class Scorer:
     def of_split(self, variables: PyTree, name: str) -> np.ndarray:  # (rows, T)
         """Logits of a whole split; (rows, R, T) if `score` is that of R trials."""
         split = self.data.split(name)
-        return self.logits(variables, in_order(split, self.batch_size))
+        return self.logits(variables, batches_in_order(split, self.batch_size))
 
     def measured(self, logits: np.ndarray, name: str) -> dict[str, Any]:
         """Exact metrics of a split's logits (rows, T), per task and domain x task."""

@@ -13,7 +13,7 @@ import numpy as np
 from ple_jax.config.experiment import Train
 from ple_jax.data.examples import Examples
 from ple_jax.data.loader import Loader, Loaders, as_batch
-from ple_jax.parallel.mesh import batch_shardings, replicated
+from ple_jax.parallel.mesh import batch_shardings, replicated_sharding
 from ple_jax.train.step import Trainer
 from ple_jax.types import Batch, Picks
 
@@ -97,7 +97,7 @@ def memory_of(device: jax.Device) -> int:
 def whole(examples: Examples, mesh: jax.sharding.Mesh) -> Batch:
     """All rows as one batch, on every device."""
     rows = as_batch(examples, lambda array: array)
-    return jax.device_put(rows, replicated(mesh))
+    return jax.device_put(rows, replicated_sharding(mesh))
 
 
 def next_save(step: int, train: Train) -> float:

@@ -20,7 +20,7 @@ import numpy as np
 from ple_jax.config.experiment import Experiment
 from ple_jax.data.store import Prepared
 from ple_jax.metrics import streaming
-from ple_jax.metrics.spread import by_task, spread
+from ple_jax.metrics.spread import spread, spread_by_task
 from ple_jax.runs.directory import Run
 from ple_jax.runs.journal import Journal
 from ple_jax.show import console, tables
@@ -228,7 +228,7 @@ def say_epoch(records: list[Record], epochs: int) -> None:
         line = tables.epoch_line(
             f"{records[0]['epoch'] + 1:>3}/{epochs}",
             spread([r["loss"] for r in records])["mean"],
-            by_task([r["validation"]["tasks"] for r in records]),
+            spread_by_task([r["validation"]["tasks"] for r in records]),
             sum(r["examples_per_second"] for r in records),
             [r["improved"] for r in records],
         )

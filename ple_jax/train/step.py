@@ -22,7 +22,7 @@ from ple_jax.config.experiment import Experiment, Train
 from ple_jax.embeddings.tables import Tables
 from ple_jax.embeddings.updates import RowUpdates, row_updates
 from ple_jax.metrics import streaming
-from ple_jax.optim.dense import check_only, clipped, learning_rate, make_optimizer
+from ple_jax.optim.dense import check_only, clip, learning_rate, make_optimizer
 from ple_jax.schema import Layout, Task
 from ple_jax.train import one_domain
 from ple_jax.train.state import TrainState, init_variables, moving_average
@@ -54,8 +54,8 @@ def jitted(step: "Step") -> Trainer:
         jax.jit(step.init),
         jax.jit(step.steps, donate_argnums=0),
         jax.jit(step.score),
-        step.rows.prepared,
-        step.rows.on_host,
+        step.rows.prepare_on_host,
+        step.rows.finds_on_host,
     )
 
 
@@ -152,7 +152,7 @@ class Step:
             trained=trained,
             average=average,
             batch_stats=variables["batch_stats"],
-            opt_state=self.tx.init(self.rows.dense(trained)),
+            opt_state=self.tx.init(self.rows.dense_part(trained)),
             row_state=self.rows.init(trained["tables"]),
             memory=memory,
             stream=streaming.init(len(self.tables.layout.domains), self.tasks),
@@ -189,8 +189,8 @@ class Step:
     def update(self, state: TrainState, batch: Batch) -> tuple[TrainState, jax.Array]:
         """Moves the state by one batch; also returns the batch's logits (B, T)."""
         key = jax.random.fold_in(jax.random.wrap_key_data(state.seed), state.step)
-        batch = self.rows.found(batch)
-        moving, batch = self.rows.looked_up(state.trained, batch)
+        batch = self.rows.with_touched_rows(batch)
+        moving, batch = self.rows.with_row_deltas(state.trained, batch)
         read = state.replace(trained=moving)
         grads, memory, (logits, batch_stats) = self.gradients(read, batch, key)
         trained, opt_state, row_state = self.optimized(state, grads, batch)
@@ -265,8 +265,8 @@ class Step:
         self, state: TrainState, grads: PyTree, batch: Batch
     ) -> tuple[PyTree, PyTree, PyTree]:
         """Moves what is trained, and the states of Optax and of the row rules."""
-        grads = clipped(grads, self.train.clip_norm, self.train.only)
-        dense, slopes = self.rows.dense(state.trained), self.rows.dense(grads)
+        grads = clip(grads, self.train.clip_norm, self.train.only)
+        dense, slopes = self.rows.dense_part(state.trained), self.rows.dense_part(grads)
         updates, opt_state = self.tx.update(slopes, state.opt_state, dense)
         trained = optax.apply_updates(dense, updates)
         tables, row_state = self.rows.update(

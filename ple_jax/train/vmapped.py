@@ -76,8 +76,8 @@ def trainer_of(
         partial(jax.jit(init), values),
         partial(jax.jit(steps, donate_argnums=1), values),
         partial(jax.jit(score), values),
-        rows.prepared,
-        rows.on_host,
+        rows.prepare_on_host,
+        rows.finds_on_host,
     )
 
 

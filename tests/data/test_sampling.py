@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from ple_jax.data.examples import Examples
 from ple_jax.data.loader import Loader
-from ple_jax.data.sampling import balanced_counts, permuted
+from ple_jax.data.sampling import balanced_counts, permute
 
 ONE_DOMAIN = ("one_domain", "one_domain_uniform")
 SAMPLINGS = ("natural", *ONE_DOMAIN, "balanced")
@@ -95,7 +95,7 @@ def test_one_domain_alone_is_visited_once_whatever_the_sampling(
 @some
 def test_natural_batches_are_cut_from_one_permutation(sizes, seed, epoch):
     rows, _ = epoch_of(loader(sizes, 1, seed), epoch)
-    order = permuted(np.arange(sum(sizes)), sum(sizes), (seed, epoch))
+    order = permute(np.arange(sum(sizes)), sum(sizes), (seed, epoch))
     np.testing.assert_array_equal(rows[:, 0], order)
 
 

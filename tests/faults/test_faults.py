@@ -13,7 +13,7 @@ from lib.small_models import T, having, logits, start
 
 from ple_jax import config, models
 from ple_jax.config.experiment import Inputs
-from ple_jax.data.sampling import order_of
+from ple_jax.data.sampling import make_order
 from ple_jax.embeddings.tables import Tables
 from ple_jax.metrics import exact
 from ple_jax.schema import Bag, IdColumn, Layout, Task
@@ -106,7 +106,7 @@ def test_false_in_an_experiment_is_false():
 def test_small_domains_are_drawn():
     """A domain of few rows is neither dropped nor padded with others'."""
     domain = np.repeat(np.arange(3), [1000, 50, 3])
-    order = order_of("one_domain_uniform", domain, 20, seed=0, temperature=1.0)
+    order = make_order("one_domain_uniform", domain, 20, seed=0, temperature=1.0)
     rows = order(np.arange(20 * 50), 0).reshape(50, 20)
     drawn = domain[rows]
     assert (drawn == drawn[:, :1]).all()

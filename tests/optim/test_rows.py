@@ -24,6 +24,7 @@ from ple_jax.embeddings.updates import row_updates
 from ple_jax.models.shared_bottom import SharedBottom
 from ple_jax.optim import dense as optimizers
 from ple_jax.optim import rows as row_optimizers
+from ple_jax.optim.rules import RULES
 from ple_jax.parallel.mesh import batch_shardings, make_mesh, state_shardings
 from ple_jax.runs.directory import open_run
 from ple_jax.schema import Bag, IdColumn, Layout, Task
@@ -81,7 +82,7 @@ def draw(every, seed=0):
 def test_a_row_optimizer_is_optax_bit_for_bit(name, every):
     table, gradients, rows = draw(every)
     want = dense_steps(OPTAX[name], table, gradients)
-    got = row_steps(row_optimizers.RULES[name](), table, gradients, rows)
+    got = row_steps(RULES[name].rows(0.0), table, gradients, rows)
     np.testing.assert_array_equal(got, want)
 
 
@@ -89,7 +90,7 @@ def test_a_row_optimizer_is_optax_bit_for_bit(name, every):
 def test_weight_decay_is_that_of_optax_where_every_row_is_touched(name):
     table, gradients, rows = draw(every=True)
     want = dense_steps(OPTAX[name], table, gradients, 0.2)
-    rule = row_optimizers.RULES[name](0.2)
+    rule = RULES[name].rows(0.2)
     np.testing.assert_array_equal(row_steps(rule, table, gradients, rows), want)
 
 
@@ -105,10 +106,10 @@ def test_rowwise_adagrad_is_its_formula():
     assert row_optimizers.rowwise_adagrad().init(table).shape == (V,)
 
 
-@pytest.mark.parametrize("name", row_optimizers.RULES)
+@pytest.mark.parametrize("name", RULES)
 def test_other_rows_keep_their_bits(name):
     table, gradients, rows = draw(every=False)
-    got = row_steps(row_optimizers.RULES[name](0.3), table, gradients, rows)
+    got = row_steps(RULES[name].rows(0.3), table, gradients, rows)
     others = np.setdiff1d(np.arange(V), np.concatenate(rows))
     assert len(others)
     np.testing.assert_array_equal(got[others], table[others])
@@ -122,9 +123,9 @@ def test_other_rows_keep_their_bits(name):
 @pytest.mark.parametrize("end", [3, 50, 10_000])
 def test_host_and_device_find_the_same_rows(end):
     rows = np.random.default_rng(0).integers(0, end + 1, (2, 17, 5)).astype(np.int32)
-    host = touched_rows.on_host(rows, end)
+    host = touched_rows.find_on_host(rows, end)
     for i in range(2):
-        device = touched_rows.on_device(jnp.array(rows[i]), end)
+        device = touched_rows.find_on_device(jnp.array(rows[i]), end)
         assert_same(device, jax.tree.map(lambda leaf, i=i: leaf[i], host))
         unique = np.unique(rows[i])
         np.testing.assert_array_equal(host.rows[i][: len(unique)], unique)
@@ -178,8 +179,8 @@ def test_gradients_are_summed_per_row_and_padding_touches_none():
         return (mixed * x**2).sum()
 
     want = jax.grad(loss)(whole, batch)["tables"]["dim_3"]
-    found = rows.found(batch)
-    got = jax.grad(loss)(*rows.looked_up(whole, found))["tables"]["dim_3"]
+    found = rows.with_touched_rows(batch)
+    got = jax.grad(loss)(*rows.with_row_deltas(whole, found))["tables"]["dim_3"]
     places = found.touched["dim_3"].rows
     spread = np.zeros_like(want)
     there = places < len(want)
@@ -200,8 +201,8 @@ def test_frozen_tables_keep_their_bits_on_every_path():
         assert list(tables.fused) == ["dim_3", "dim_3_frozen"]
         assert tables.offsets["dim_3_frozen"] == {"item": 0, "": 7}
         whole = {"tables": tables.init(jax.random.key(0))}
-        found = rows.found(make_batch())
-        read, found = rows.looked_up(whole, found)
+        found = rows.with_touched_rows(make_batch())
+        read, found = rows.with_row_deltas(whole, found)
         lookup = lambda trained, tables=tables, found=found: sum(
             e.sum() for e in tables.lookup(trained["tables"], found).values()
         )
@@ -400,7 +401,7 @@ def test_the_norm_is_of_what_is_trained(only):
     leaves = {(a, b): leaf for a, part in grads.items() for b, leaf in part.items()}
     moved = [names for names in leaves if not only or set(names) & set(only)]
     norm = np.sqrt(sum(value**2 for n in moved for value in leaves[n].ravel()))
-    got = optimizers.clipped(grads, 0.1, only)
+    got = optimizers.clip(grads, 0.1, only)
     for (a, b), leaf in leaves.items():
         want = leaf * 0.1 / norm if (a, b) in moved else leaf
         np.testing.assert_allclose(got[a][b], want, rtol=1e-6)

@@ -229,7 +229,7 @@ def test_four_devices_take_the_same_step_as_one(data):
 
 def test_weight_decay_spares_biases_and_weightings(data):
     _, state = one_step(data, weightings.build("fixed"))
-    decayed = dense.is_decayed(state.trained)
+    decayed = dense.decay_mask(state.trained)
     for path, decays in jax.tree.leaves_with_path(decayed):
         name = jax.tree_util.keystr(path)
         assert decays == ("kernel" in name or "tables" in name), name
