@@ -9,6 +9,7 @@ is chosen on validation, and its test split is read once, at its end.
 import argparse
 import json
 import pathlib
+import sys
 import tempfile
 from typing import Any
 
@@ -28,7 +29,8 @@ def main() -> None:
     parser.add_argument("experiment", type=pathlib.Path)
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--json", action="store_true")
-    asked, knobs = parser.parse_known_args()
+    ordinary, knobs = flags.split(sys.argv[1:])
+    asked = parser.parse_args(ordinary)
     results = [one(asked.experiment, knobs, seed) for seed in range(asked.seeds)]
     splits = ("validation", "test")
     table = {s: by_task([r[s]["tasks"] for r in results]) for s in splits}
@@ -39,10 +41,10 @@ def main() -> None:
         console.show(tables.point_table(split, {asked.experiment.stem: table}))
 
 
-def one(path: pathlib.Path, knobs: list[str], seed: int) -> dict[str, Any]:
+def one(path: pathlib.Path, knobs: flags.Knobs, seed: int) -> dict[str, Any]:
     """The final table of one run."""
-    knobs = [*knobs, "--train.seed", str(seed)]
-    experiment, _ = flags.parse(config.load(path), knobs, "seeds.py")
+    seeded = {**knobs, "train.seed": [str(seed)]}
+    experiment, _ = flags.experiment(config.load(path), seeded)
     result, _ = fitted(experiment, prepare_data(experiment.data))
     return result
 
