@@ -9,6 +9,7 @@ are those of the epochs after the first: loader included, evaluation not.
 import json
 import pathlib
 import statistics
+import sys
 import tempfile
 import time
 
@@ -28,9 +29,10 @@ def main() -> None:
     """Prints one figure a line, or one JSON object."""
     parser = _measure.command(__doc__)
     parser.add_argument("--experiment", type=pathlib.Path, default=EXPERIMENT)
-    asked, knobs = parser.parse_known_args()
-    knobs += ["--train.epochs", "2"] if asked.quick else []
-    experiment, _ = flags.parse(config.load(asked.experiment), knobs, "census.py")
+    ordinary, knobs = flags.split(sys.argv[1:])
+    asked = parser.parse_args(ordinary)
+    knobs |= {"train.epochs": ["2"]} if asked.quick else {}
+    experiment, _ = flags.experiment(config.load(asked.experiment), knobs)
     with tempfile.TemporaryDirectory() as folder:
         figures = measure(experiment, pathlib.Path(folder))
     if asked.json:

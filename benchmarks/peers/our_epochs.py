@@ -12,7 +12,6 @@ import jax
 
 from peers.protocol import serve
 from ple_jax import config
-from ple_jax.config import flags
 from ple_jax.config.experiment import Experiment
 from ple_jax.data.store import Prepared
 from ple_jax.runs.directory import prepare_data
@@ -72,11 +71,10 @@ class Training:
 
 def experiment_of(request: dict[str, Any]) -> Experiment:
     """The experiment at these batches, at Torch-RecHub's rate and without averages."""
-    knobs = {"batch-size": request["batch_size"], "learning-rate": 1e-3}
-    knobs |= {"average-decay": 0}
-    arguments = [str(x) for k, v in knobs.items() for x in (f"--train.{k}", v)]
-    path = pathlib.Path(request["experiment"])
-    return flags.parse(config.load(path), arguments, path.name)[0]
+    tree = config.load(request["experiment"])
+    knobs = {"batch_size": request["batch_size"], "learning_rate": 1e-3}
+    tree["train"] = {**tree.get("train", {}), **knobs, "average_decay": 0.0}
+    return config.from_dict(tree)
 
 
 def write(folder: pathlib.Path, experiment: Experiment) -> None:

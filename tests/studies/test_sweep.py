@@ -136,15 +136,16 @@ def test_mistakes_are_found_before_anything_is_trained(lists, message, data, tmp
 def test_flags_name_lists_too():
     line = "--train.epochs 2 --sweep.train.learning-rate 1e-3 3 --model.kind mmoe"
     line += " --sweep.model.expert-dims=[7] --sweep.train.optimizer adam sgd"
-    rest, lists = flags.take_sweep(line.split())
-    assert rest == ["--train.epochs", "2", "--model.kind", "mmoe"]
+    _, knobs = flags.split(line.split())
+    single, lists = flags.split_sweep(knobs)
+    assert single == {"train.epochs": ["2"], "model.kind": ["mmoe"]}
     assert lists == {
         "train.learning_rate": [0.001, 3],
         "model.expert_dims": [[7]],
         "train.optimizer": ["adam", "sgd"],
     }
     with pytest.raises(ValueError, match="learning_rate is swept"):
-        flags.check_not_swept(["--train.learning-rate=1"], ["train.learning_rate"])
+        flags.check_not_swept(["train.learning_rate"], ["train.learning_rate"])
 
 
 # From points to groups.
