@@ -9,6 +9,7 @@ makes the module `acme.tower`, which defines `build`, the model "tower".
 """
 
 import dataclasses
+import functools
 import importlib
 import importlib.metadata
 import inspect
@@ -102,7 +103,7 @@ def _imported(module: str, told: str) -> ModuleType:
 
 
 class Option(NamedTuple):
-    """One knob of a plugin."""
+    """One option of a plugin."""
 
     type: Any
     default: Any  # meaningless where required
@@ -111,34 +112,45 @@ class Option(NamedTuple):
 
 
 def options_of(build: Callable[..., Any]) -> dict[str, Option]:
-    """The knobs of a plugin: the fields of a module class, or a function's arguments.
+    """The options of a plugin: the fields of a dataclass, or a function's arguments.
 
-    The help of each comes from the `Attributes:` or `Args:` section of the docstring.
+    Arguments that a `functools.partial` fixes are not options. The help comes from the
+    `Attributes:` or `Args:` section of the docstring; a class inherits its bases' help.
     """
-    explained = explanations(inspect.getdoc(build) or "")
-    hints = typing.get_type_hints(build)
+    made, fixed = unwrap(build), getattr(build, "keywords", {})
+    explained: dict[str, str] = {}
+    for part in reversed(inspect.getmro(made) if inspect.isclass(made) else [made]):
+        explained |= explanations(inspect.cleandoc(part.__doc__ or ""))
+    hints = typing.get_type_hints(made)
     return {
         name: Option(hints.get(name, Any), default, required, explained.get(name, ""))
-        for name, default, required in _knobs(build)
+        for name, default, required in _arguments(made)
+        if name not in fixed
     }
 
 
-def _knobs(build: Callable[..., Any]) -> Iterable[tuple[str, Any, bool]]:
-    if dataclasses.is_dataclass(build):
-        for field in dataclasses.fields(build):
-            # linen modules have these two of their own
+def unwrap(build: Callable[..., Any]) -> Callable[..., Any]:
+    """The class or function that a `functools.partial` calls, or `build` itself."""
+    return build.func if isinstance(build, functools.partial) else build
+
+
+def _arguments(made: Callable[..., Any]) -> Iterable[tuple[str, Any, bool]]:
+    """The name and default of each argument, and whether it is required."""
+    if dataclasses.is_dataclass(made):
+        for field in dataclasses.fields(made):
+            # every linen module has these two
             if field.name not in ("parent", "name"):
                 make = field.default_factory
                 default = field.default if make is dataclasses.MISSING else make()
                 yield field.name, default, default is dataclasses.MISSING
         return
-    for name, argument in inspect.signature(build).parameters.items():
+    for name, argument in inspect.signature(made).parameters.items():
         if argument.kind not in (argument.VAR_POSITIONAL, argument.VAR_KEYWORD):
             yield name, argument.default, argument.default is argument.empty
 
 
 def explanations(doc: str) -> dict[str, str]:
-    """Name -> text of the entries below `Attributes:` or `Args:` in a docstring."""
+    """Maps names to texts: the `Attributes:` or `Args:` entries of a docstring."""
     section = re.search(
         r"^(?:Attributes|Args):\n((?:[ ]+.*\n?|\n)+)", doc, re.MULTILINE
     )

@@ -1,6 +1,7 @@
 """Plugins by file name and entry point, and their options read from the code."""
 
 import dataclasses
+import functools
 import sys
 
 import flax.linen as nn
@@ -35,6 +36,17 @@ class Model(nn.Module):
     unexplained: str = ""
 
 
+class Wider(Model, kw_only=True):
+    """A model with one more option than its base, and better words for another.
+
+    Attributes:
+        rate: Share of units dropped.
+        depth: Number of layers.
+    """
+
+    depth: int
+
+
 @dataclasses.dataclass
 class Settings:
     made: list = dataclasses.field(default_factory=lambda: [1])
@@ -62,6 +74,22 @@ def test_options_of_a_linen_module():
 
 def test_a_default_may_come_from_a_factory():
     assert plugins.options_of(Settings)["made"] == (list, [1], False, "")
+
+
+def test_a_module_inherits_the_help_of_its_base_and_may_say_it_better():
+    options, base = plugins.options_of(Wider), plugins.options_of(Model)
+    assert sorted(options) == ["depth", "rate", "unexplained", "widths"]
+    assert options["widths"] == base["widths"]
+    assert options["rate"] == (float, 0.1, False, "Share of units dropped.")
+    depth = options["depth"]
+    assert (depth.type, depth.required, depth.help) == (int, True, "Number of layers.")
+
+
+def test_what_partial_fixes_is_no_option():
+    options = plugins.options_of(functools.partial(Wider, depth=3))
+    whole = plugins.options_of(Wider)
+    assert options == {k: o for k, o in whole.items() if k != "depth"}
+    assert list(plugins.options_of(functools.partial(build, first=1))) == ["second"]
 
 
 def test_plugins_are_found_by_file_name():

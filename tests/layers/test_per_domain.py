@@ -10,10 +10,16 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from lib.arrays import random_array, random_params, widened
-from test_experts import softmax
+from lib.arrays import (
+    assert_close,
+    assert_same,
+    random_array,
+    random_params,
+    widened,
+)
+from lib.oracles import softmax
 
-from ple_jax.layers.experts import Towers, own_and_shared
+from ple_jax.layers.experts import Level, Towers, own_and_shared
 from ple_jax.layers.groups import Head
 from ple_jax.layers.per_domain import PRIVATE, Blocks, PerDomain, by_domain
 
@@ -88,17 +94,6 @@ def loop(shared, private, rows, ints, domain):
     return join(values), total, of_private, join(of_rows)
 
 
-def assert_close(got, want, tolerance=1e-5):
-    close = functools.partial(
-        np.testing.assert_allclose, rtol=tolerance, atol=tolerance
-    )
-    jax.tree.map(close, got, want)
-
-
-def assert_equal(got, want):
-    jax.tree.map(np.testing.assert_array_equal, got, want)
-
-
 @both_ways
 @every_shape
 @given(data=st.data())
@@ -109,7 +104,8 @@ def test_values_and_gradients_equal_a_loop(batch, domains, on_accelerator, data)
     args = *widened(floats), ints
     with jax.enable_x64(True):  # sums of float32 in another order may cancel
         got = results(*args, domain, on_accelerator)
-        assert_close(got, loop(*args, domain), 1e-10)
+        want = loop(*args, domain)
+        assert_close(got, want, rtol=1e-10, atol=1e-10)
     absent = np.setdiff1d(np.arange(domains), domain)
     assert not any(np.any(grad[absent]) for grad in got[2].values())
 
@@ -120,7 +116,7 @@ def test_blocks_that_are_full_equal_a_loop():
     args = arguments(601, 2)
     want = loop(*args, domain)
     for way in (False, True):
-        assert_close(results(*args, domain, way), want, 1e-4)
+        assert_close(results(*args, domain, way), want, rtol=1e-4, atol=1e-4)
 
 
 blocks_of = jax.jit(Blocks.of, static_argnums=1)
@@ -186,7 +182,7 @@ def test_a_row_scores_the_same_bits_in_any_mix(on_accelerator, data):
 
     order = np.array(data.draw(st.permutations(range(batch))))
     moved = jax.tree.map(lambda leaf: leaf[order], (rows, ints, domain))
-    assert_equal(score(*moved), jax.tree.map(lambda leaf: leaf[order], before))
+    assert_same(score(*moved), jax.tree.map(lambda leaf: leaf[order], before))
 
     kept = np.array(data.draw(st.lists(st.booleans(), min_size=29, max_size=29)))
     others = *arguments(batch, domains, seed=1)[2:], data.draw(mixes(batch, domains))
@@ -195,7 +191,7 @@ def test_a_row_scores_the_same_bits_in_any_mix(on_accelerator, data):
     )
     after = score(*jax.tree.map(keep, (rows, ints, domain), others))
     pick = lambda tree: jax.tree.map(lambda leaf: leaf[kept], tree)
-    assert_equal(pick(after), pick(before))
+    assert_same(pick(after), pick(before))
 
 
 @both_ways
@@ -216,7 +212,7 @@ def test_a_row_that_is_not_finite_stays_in_its_domain(on_accelerator, data):
         rows = jax.tree.map(lambda leaf: leaf[healthy], (values, of_rows))
         return rows, jax.tree.map(lambda leaf: leaf[other], of_private)
 
-    assert_equal(of_others(poisoned), of_others(x))
+    assert_same(of_others(poisoned), of_others(x))
 
 
 @both_ways
@@ -273,7 +269,8 @@ class Sees(nn.Module):
 
     @nn.compact
     def __call__(self, x, train=False):
-        head = Head(own_and_shared([2], 0), (H,), (), name="head")
+        level, towers = Level(own_and_shared([2], 0), (H,)), Towers(1, ())
+        head = Head(level, towers, name="head")
         return head(x, jnp.zeros((len(x), 0, H)), train)
 
 
