@@ -7,7 +7,7 @@ from ple_jax.config.experiment import Train
 from ple_jax.embeddings.tables import Tables
 
 # On CPU an id that is looked up costs, by rows, what so many rows and so many floats of
-# a table cost that is updated whole: measured by `benchmarks/vocabulary.py --auto`.
+# a table cost that is updated whole: measured by `benchmarks/cost_of_tables.py --auto`.
 AUTO_ROWS_AN_ID, AUTO_FLOATS_AN_ID = 3, 40
 AUTO_ROWS_ELSEWHERE = 10_000_000  # bound by memory: not measured yet
 
