@@ -7,7 +7,7 @@ from ple_jax.config.experiment import Train
 from ple_jax.embeddings.tables import Tables
 
 # On CPU, one sparse lookup costs as much as densely updating this many rows and this
-# many floats: measured by `benchmarks/vocabulary.py --auto`.
+# many floats: measured by `benchmarks/cost_of_tables.py --auto`.
 AUTO_ROWS_AN_ID, AUTO_FLOATS_AN_ID = 3, 40
 AUTO_ROWS_ELSEWHERE = 10_000_000  # bound by memory: not measured yet
 

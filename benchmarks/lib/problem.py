@@ -1,14 +1,18 @@
-"""The problem of a size in our library's terms: layout, experiment and batches."""
+"""A size of the problem in this library's terms: layout, experiment, batches, step."""
 
-from collections.abc import Mapping
+import dataclasses
+from collections.abc import Callable, Mapping
 from typing import Any
 
+import jax
 import numpy as np
 
-from peers.sizes import TASKS, Size
 from ple_jax.config.experiment import Experiment, Inputs, Plugin, Train
 from ple_jax.schema import IdColumn, Layout, NumberColumn, Task
+from ple_jax.train.step import Trainer, trainer_of
 from ple_jax.types import Batch
+
+from .sizes import TASKS, Size
 
 
 def layout_of(size: Size) -> Layout:
@@ -23,19 +27,14 @@ def layout_of(size: Size) -> Layout:
     )
 
 
-def experiment_of(
-    model: str,
-    size: Size,
-    inputs: Mapping[str, Any] | None = None,
-    steps_per_dispatch: int = 1,
-) -> Experiment:
+def experiment_of(model: str, size: Size, **inputs: Any) -> Experiment:
     """Adam at 1e-3 for everything, constant task weights."""
     return Experiment(
         data=Plugin("synthetic", {}),
         model=Plugin(model, options_of(model, size)),
         weighting=Plugin("fixed", {}),
-        inputs=Inputs(embedding_dim=size.width, **(inputs or {})),
-        train=Train(batch_size=size.batch, steps_per_dispatch=steps_per_dispatch),
+        inputs=Inputs(embedding_dim=size.width, **inputs),
+        train=Train(batch_size=size.batch),
     )
 
 
@@ -52,7 +51,7 @@ def options_of(model: str, size: Size) -> dict[str, Any]:
 
 
 def batches_of(arrays: Mapping[str, np.ndarray]) -> Batch:
-    """What `sizes.arrays` drew, as batches with a leading axis of steps."""
+    """The arrays of `sizes.arrays` as batches with a leading axis of steps."""
     labels = np.asarray(arrays["labels"])
     return Batch(
         ids=np.asarray(arrays["ids"]),
@@ -63,3 +62,25 @@ def batches_of(arrays: Mapping[str, np.ndarray]) -> Batch:
         observed=np.ones(labels.shape, bool),
         weights=np.ones(labels.shape[:2], np.float32),
     )
+
+
+def trainer_for(
+    model: str, size: Size, dtype: str = "float32", **inputs: Any
+) -> Trainer:
+    """The library's own training step at this size."""
+    experiment = experiment_of(model, size, **inputs)
+    train = dataclasses.replace(experiment.train, compute_dtype=dtype)
+    experiment = dataclasses.replace(experiment, train=train)
+    return trainer_of(experiment, layout_of(size))
+
+
+def dispatch(trainer: Trainer, batches: Batch) -> Callable[[], jax.Array]:
+    """A function that trains on every batch, from where its last call stopped."""
+    state, ready = trainer.init(), jax.device_put(trainer.prepare(batches))
+
+    def run():
+        nonlocal state
+        state, done = trainer.steps(state, ready, len(batches.labels))
+        return done
+
+    return run

@@ -1,6 +1,6 @@
-"""Our contender, as a child process with the lines of `protocol.py`.
+"""Our training step, as a child process of `step_vs_peers.py`.
 
-python -m peers.our_side    (in benchmarks/)
+python -m lib.our_step    (in benchmarks/; protocol.py defines the lines)
 """
 
 from itertools import cycle
@@ -9,27 +9,25 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from peers import compare, problem
-from peers.protocol import Case, Cases, Contender, serve
-from peers.sizes import TASKS
 from ple_jax import losses, models
 from ple_jax.config.experiment import Inputs
 from ple_jax.embeddings.tables import Tables
-from ple_jax.schema import Layout
 from ple_jax.train import feed
 from ple_jax.train.state import variables_of
-from ple_jax.train.step import trainer_of
 from ple_jax.types import Batch
+
+from . import compare, problem
+from .protocol import Case, Cases, Contender, serve
+from .sizes import TASKS
 
 
 def build(case: Case) -> Contender:
-    """The library's own train step: donated, jitted, one call a step.
+    """The library's own training step: jitted, donated, one call a step.
 
-    A thread makes the next batch ready beside the step, as in training. The step does
-    more than the others': it also gathers the metrics of the epoch.
+    A thread prepares the next batch during the step, as in training. The step does more
+    than those of the others: it also accumulates the metrics of the epoch.
     """
-    layout = problem.layout_of(case.size)
-    trainer = trainer_of(problem.experiment_of(case.model, case.size), layout)
+    trainer = problem.trainer_for(case.model, case.size)
     batches, state = batches_of(case), trainer.init()
     coming = feed.ahead(jax.device_put(trainer.prepare(b)) for b in cycle(batches))
     count = sum(leaf.size for leaf in jax.tree.leaves(state.trained))
@@ -40,7 +38,7 @@ def build(case: Case) -> Contender:
         done.block_until_ready()
 
     def as_theirs(folder):
-        exchange(case, layout, variables_of(state), batches[0], folder)
+        exchange(case, variables_of(state), batches[0], folder)
 
     return Contender(step, count, as_theirs)
 
@@ -53,8 +51,9 @@ def batches_of(case: Case) -> list[Batch]:
     return [part(i) for i in range(len(batches.labels))]
 
 
-def exchange(case: Case, layout: Layout, variables, batches: Batch, folder) -> None:
-    """Writes our weights, and logits and gradients of the first batch."""
+def exchange(case: Case, variables, batches: Batch, folder) -> None:
+    """Write our weights, and logits and gradients of the first batch."""
+    layout = problem.layout_of(case.size)
     tables = Tables(layout, Inputs(embedding_dim=case.size.width))
     options = problem.options_of(case.model, case.size)
     model = models.build(case.model, num_tasks=TASKS, num_domains=1, **options)
@@ -72,7 +71,7 @@ def exchange(case: Case, layout: Layout, variables, batches: Batch, folder) -> N
 
 
 def by_name(trained) -> dict[str, np.ndarray]:
-    """Parameters by their path, the one table as `table`."""
+    """Parameters by path; the only table is `table`."""
     (table,) = trained["tables"].values()
     leaves = jax.tree_util.tree_leaves_with_path(trained["model"])
     named = {

@@ -1,9 +1,9 @@
-"""The compiled strong line on the device that `gpu.py` measures, as a child process.
+"""The compiled PyTorch step on the device of `one_gpu.py`, as a child process.
 
-    python -m peers.torch_device    (in benchmarks/; lines as in `protocol.py`)
+    python -m peers.strong_on_device    (in benchmarks/; lines as in lib/protocol.py)
 
-A request says model, size, dtype, device and how many batches; the answer, "seconds",
-is of a step on each. What is asked anew is built anew, and nothing else is kept.
+A request names model, size, dtype, device and the number of batches; the answer gives
+the seconds of one step on each. A new request builds anew and drops what was built.
 """
 
 import gc
@@ -12,20 +12,20 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
+from lib.protocol import serve
+from lib.sizes import Size, arrays
 
-from peers.protocol import serve
-from peers.sizes import Size, arrays
 from peers.strong import Strong
 
-WARM_UP = 3  # the compiler's steps among them
+WARM_UP = 3  # calls, compilation included
 
 
 def line(
     model: str, size: Size, dtype: str, device: str, batches: int
 ) -> Callable[[], None]:
-    """A function that takes a step on each batch and waits for the last.
+    """A function that takes a step on each batch, and waits only for the last.
 
-    As in our dispatch, nothing waits between the steps.
+    Our dispatch does not wait between steps either.
     """
     torch.manual_seed(0)
     if device == "cuda":  # JAX's default there: TF32
@@ -47,7 +47,7 @@ def line(
 
 
 def computing_in(dtype: str, device: str, loss: Callable) -> Callable:
-    """The loss, with products in bfloat16 if that is the dtype."""
+    """The loss, with products in bfloat16 if `dtype` says so."""
 
     def cast(*inputs):
         with torch.autocast(device, torch.bfloat16, enabled=dtype == "bfloat16"):
@@ -57,14 +57,14 @@ def computing_in(dtype: str, device: str, loss: Callable) -> Callable:
 
 
 class Last:
-    """The line that was asked for last; the others' memory is given back."""
+    """The last step that was asked for; the memory of others is freed."""
 
     def __init__(self):
         self.asked: dict[str, Any] = {}
         self.run: Callable[[], None] | None = None
 
     def __call__(self, asked: dict[str, Any]) -> dict[str, Any]:
-        """The answer to a request."""
+        """Answer a request."""
         if self.run is None or asked != self.asked:
             self.build(asked)
         start = time.perf_counter()
@@ -72,9 +72,9 @@ class Last:
         return {"seconds": time.perf_counter() - start}
 
     def build(self, asked: dict[str, Any]) -> None:
-        """The line of a request, warm."""
+        """Build and warm up the step of a request."""
         self.run = None
-        torch.compiler.reset()  # else it compiles only so many sizes of one function
+        torch.compiler.reset()  # else it stops compiling new sizes after a few
         gc.collect()
         torch.cuda.empty_cache()
         made = line(**asked | {"size": Size.from_json(asked["size"])})

@@ -1,8 +1,8 @@
-"""Gradient-boosted trees on the same split of Census-Income, to hold PLE's AUC against.
+"""What AUC do gradient-boosted trees reach on PLE's split of Census-Income?
 
-    python benchmarks/trees.py [--json]        (needs scikit-learn, of the extra "dev")
+    python benchmarks/auc_of_trees.py [--json]    (needs scikit-learn, in extra "dev")
 
-Settings are chosen by validation AUC, for each task; test is read for the chosen alone.
+Settings are chosen for each task by validation AUC; only the chosen ones are tested.
 """
 
 import argparse
@@ -24,7 +24,7 @@ SETTINGS = [
 
 
 def main() -> None:
-    """Prints one line a task, or one JSON object."""
+    """Print one line a task, or one JSON object."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--json", action="store_true")
     asked = parser.parse_args()

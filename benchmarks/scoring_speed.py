@@ -1,12 +1,12 @@
 """How many rows a second does a trained PLE score?
 
-    python benchmarks/predict.py [--experiments FILE ...] [--json]
+    python benchmarks/scoring_speed.py [--experiments FILE ...] [--json]
 
-Of prepared rows (`evaluate.Scorer` over the split "train"), and of raw rows in a CSV
-and a Parquet file (`predict.predict_file`, from the run to the file of scores, with the
-program compiled before). The weights are the initial ones: the speed does not depend on
-them. Where the time goes is measured in turn with the whole: `gather` makes the batches
-alone, `network` scores a batch that is on the device already, `read` and `encode` are
+It scores prepared rows (`Scorer` over the split "train"), and raw rows in a CSV and a
+Parquet file (`predict_file`, from the run to the file of scores, with the program
+already compiled). Weights are the initial ones, since the speed does not depend on
+them. The parts are measured in turn with the whole: `gather` only makes the batches,
+`network` scores a batch that is already on the device, `read` and `read and encode` are
 those of the Parquet file.
 """
 
@@ -14,11 +14,11 @@ import pathlib
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 
-import _measure
 import jax
 import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet as pq
+from lib import measure, report
 
 from ple_jax import config, datasets
 from ple_jax.config.experiment import Experiment
@@ -29,7 +29,7 @@ from ple_jax.data.rows import Rows
 from ple_jax.data.source import Source
 from ple_jax.parallel import runtime
 from ple_jax.runs.directory import Run, create_run
-from ple_jax.serve import files as predict
+from ple_jax.serve.files import load_scorer, predict_file
 from ple_jax.train.checkpoint import Checkpoints
 from ple_jax.train.step import trainer_of
 
@@ -39,8 +39,8 @@ ROUNDS = 5
 
 
 def main() -> None:
-    """Prints one line an experiment."""
-    parser = _measure.command(__doc__)
+    """Print one line an experiment."""
+    parser = report.command(__doc__)
     parser.add_argument(
         "--experiments", type=pathlib.Path, nargs="+", default=EXPERIMENTS
     )
@@ -50,20 +50,20 @@ def main() -> None:
     for path in asked.experiments:
         with tempfile.TemporaryDirectory() as folder:
             experiment = config.from_dict(config.load(path))
-            figures = measure(experiment, pathlib.Path(folder), rounds)
+            figures = rows_per_second(experiment, pathlib.Path(folder), rounds)
         results.append({"experiment": path.stem} | figures)
-    _measure.show("rows a second", results, asked.json)
+    report.show("rows a second", results, asked.json)
 
 
-def measure(
+def rows_per_second(
     experiment: Experiment, folder: pathlib.Path, rounds: int
-) -> _measure.Record:
-    """Rows a second of each way to score, and of its parts."""
+) -> report.Record:
+    """Rows a second of each way to score, and of the parts of it."""
     source = datasets.find(experiment.data.kind).build(**experiment.data.options)
     chosen = untrained(experiment, source, folder)
     files = {kind: folder / f"rows.{kind}" for kind in ("csv", "parquet")}
     raw = write(source, files)
-    taken = _measure.medians(_measure.in_turn(ways(chosen, files), rounds))
+    taken = measure.medians(measure.in_turn(ways(chosen, files), rounds))
     prepared = len(chosen.data.split("train"))
     whole = {"prepared": prepared, "gather": prepared, "network": prepared}
     rates = {name: round(whole.get(name, raw) / s) for name, s in taken.items()}
@@ -80,8 +80,8 @@ def untrained(experiment: Experiment, source: Source, folder: pathlib.Path) -> R
 
 
 def ways(chosen: Run, files: dict[str, pathlib.Path]) -> dict[str, Callable]:
-    """What takes turns."""
-    scorer, variables = predict.load_scorer(chosen)
+    """The ways that take turns."""
+    scorer, variables = load_scorer(chosen)
     examples = chosen.data.split("train")
     encoder, size = chosen.data.encoder, scorer.batch_size
     batch, _ = next(batches_in_order(examples, size))
@@ -99,21 +99,21 @@ def ways(chosen: Run, files: dict[str, pathlib.Path]) -> dict[str, Callable]:
         "prepared": lambda: scorer.logits(variables, batches_in_order(examples, size)),
         "gather": lambda: exhaust(batches_in_order(examples, size)),
         "network": lambda: [scorer.score(variables, placed) for _ in range(steps)],
-        "csv": lambda: predict.predict_file(chosen, str(files["csv"]), out),
-        "parquet": lambda: predict.predict_file(chosen, str(files["parquet"]), out),
+        "csv": lambda: predict_file(chosen, str(files["csv"]), out),
+        "parquet": lambda: predict_file(chosen, str(files["parquet"]), out),
         "read": lambda: exhaust(rows()),
         "read and encode": lambda: exhaust(encoded()),
     }
 
 
 def exhaust(items: Iterable) -> None:
-    """Makes all items, and keeps none."""
+    """Make all items and keep none."""
     for _ in items:
         pass
 
 
 def write(source: Source, files: dict[str, pathlib.Path]) -> int:
-    """Writes the source's raw rows as CSV and as Parquet; returns how many."""
+    """Write the source's raw rows as CSV and as Parquet; returns their number."""
     table = pa.concat_tables([chunk.table for chunk in source.chunks()])
     form = source.schema.format
     table = table.select(form.columns or table.column_names)

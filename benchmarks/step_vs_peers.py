@@ -1,12 +1,12 @@
-"""Our training step beside those of PyTorch libraries, on equal terms.
+"""How long is our training step beside those of PyTorch libraries, on equal terms?
 
     bash benchmarks/peers/environment.sh DIR
-    python benchmarks/peers.py --environment DIR [--quick] [--json] [--check]
+    python benchmarks/step_vs_peers.py --environment DIR [--quick] [--json] [--check]
 
-Every contender is a process of its own with the same number of threads, on the same
-cores and the same batches. They take turns, some steps each, so that whatever else the
-machine does falls on all alike. `--check` shows instead that our own PyTorch line
-computes what ours does.
+Every contender is a process of its own, with the same number of threads, on the same
+cores and the same batches. They take turns of a few steps each, so that other load on
+the machine slows all of them alike. `--check` shows instead that our own fast PyTorch
+computes the same as our model.
 """
 
 import argparse
@@ -18,10 +18,10 @@ import tempfile
 from contextlib import ExitStack, closing
 from typing import Any
 
-from peers import compare
-from peers.protocol import Case, Child, use_cores
-from peers.quiet import ALLOWED, Watch
-from peers.sizes import QUICK, SIZES, Size, draw
+from lib import compare, count
+from lib.protocol import Case, Child, use_cores
+from lib.quiet import ALLOWED, Watch
+from lib.sizes import QUICK, SIZES, Size, draw
 from rich.table import Table
 
 from ple_jax.show import console
@@ -29,7 +29,6 @@ from ple_jax.show import console
 OURS = "ple-jax"
 STRONG = ("strong-torch eager", "strong-torch compile")
 LIBRARIES = (OURS, *STRONG, "torch-rechub", "deepctr-torch")
-MODELS = ("ple", "mmoe")
 CHECKED = Size(
     50, fields=3, batch=64, shared=1, levels=3, expert_dims=(24, 16), experts=5
 )
@@ -37,7 +36,7 @@ Record = dict[str, Any]
 
 
 def main() -> None:
-    """Prints a table for each size and model, or all records as JSON."""
+    """Print a table for each size and model, or all records as JSON."""
     asked = arguments()
     use_cores(asked.threads)
     if asked.check:
@@ -61,16 +60,16 @@ def arguments() -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     add = parser.add_argument
-    add("--environment", required=True, help="the DIR that environment.sh made")
+    add("--environment", required=True, help="the DIR of environment.sh")
     add("--sizes", nargs="+", choices=SIZES, default=list(SIZES), metavar="SIZE")
-    add("--models", nargs="+", choices=MODELS, default=MODELS)
+    add("--models", nargs="+", choices=count.MODELS, default=count.MODELS)
     add("--libraries", nargs="+", choices=LIBRARIES, default=LIBRARIES, metavar="NAME")
     add("--threads", type=int, default=2)
     add("--rounds", type=int, default=10, help="turns of each contender")
     add("--steps", type=int, default=5, help="measured steps in a turn")
-    add("--quick", action="store_true", help="one small size, to see that all runs")
-    add("--json", action="store_true", help="all records as JSON")
-    add("--check", action="store_true", help="compare the strong line with ours")
+    add("--quick", action="store_true", help="run small, to check that all works")
+    add("--json", action="store_true", help="print all records as JSON")
+    add("--check", action="store_true", help="compare our fast PyTorch with ours")
     asked = parser.parse_args()
     if min(asked.threads, asked.rounds, asked.steps) < 1:
         parser.error("--threads, --rounds and --steps must be at least 1.")
@@ -88,12 +87,12 @@ def arguments() -> argparse.Namespace:
 def start(library: str, asked: argparse.Namespace) -> Child:
     """A contender's process: ours with this Python, the others with the peers'."""
     if library == OURS:
-        return Child(sys.executable, "peers.our_side")
-    return Child(f"{asked.environment}/bin/python", "peers.torch_side")
+        return Child(sys.executable, "lib.our_step")
+    return Child(f"{asked.environment}/bin/python", "peers.step")
 
 
 def measure(size: Size, model: str, asked: argparse.Namespace) -> list[Record]:
-    """All contenders in turn, at one size; one that cannot run says why."""
+    """Measure all contenders in turn at one size; one that cannot run says why."""
     with ExitStack() as stack:
         folder = pathlib.Path(stack.enter_context(tempfile.TemporaryDirectory()))
         draw(size, folder / "batches.npz")
@@ -117,7 +116,7 @@ def measure(size: Size, model: str, asked: argparse.Namespace) -> list[Record]:
 
 
 def ask(steps: int, running: dict[str, tuple[Child, Record]], record: Record) -> None:
-    """One turn; a contender that fails takes no more."""
+    """Take one turn; a contender that fails takes no more."""
     child, request = running[record["library"]]
     answer = child.ask(request | {"steps": steps})
     if "error" in answer:
@@ -130,13 +129,13 @@ def ask(steps: int, running: dict[str, tuple[Child, Record]], record: Record) ->
 
 
 def lacking_memory(size: Size) -> str | None:
-    """Why a contender of this size had better not start, or None."""
+    """Why memory does not suffice for a contender of this size, or None."""
     meminfo = pathlib.Path("/proc/meminfo")
     if not meminfo.exists():
         return None
     line = next(x for x in meminfo.read_text().splitlines() if "MemAvailable" in x)
     free = int(line.split()[1]) * 1024
-    # Weights, gradient, Adam's two moments, and as much again as the weights to spare.
+    # Weights, gradient, Adam's two moments, and the size of the weights to spare.
     needed = 5 * 4 * size.table_parameters
     if needed <= free:
         return None
@@ -144,7 +143,7 @@ def lacking_memory(size: Size) -> str | None:
 
 
 def summary(record: Record, size: Size) -> Record:
-    """Adds what the table shows."""
+    """The record with the statistics that the table shows."""
     if "error" in record:
         return record
     low, middle, high = statistics.quantiles(record["ms"], n=4)
@@ -154,7 +153,7 @@ def summary(record: Record, size: Size) -> Record:
 
 
 def show(about: Record, size: Size, records: list[Record]) -> None:
-    """Prints the table, and under it what could not run."""
+    """Print the table, and below it what could not run."""
     console.show(table(about, size, records))
     for record in records:
         if "error" in record:
@@ -162,7 +161,7 @@ def show(about: Record, size: Size, records: list[Record]) -> None:
 
 
 def table(about: Record, size: Size, records: list[Record]) -> Table:
-    """One row a contender; `ratio` is how many times as long as ours it takes."""
+    """One row a contender; `ratio` is its time over ours."""
     made = Table(
         title=f"{about['model']}, {about['size']}: "
         f"{size.rows:,} rows a field, batch {size.batch}",
@@ -200,7 +199,7 @@ def cells(record: Record, ours: float | None) -> list[str]:
 
 
 def check(asked: argparse.Namespace) -> bool:
-    """Whether logits and gradients of both strong lines are ours at equal weights."""
+    """Whether fast PyTorch, eager and compiled, has our logits and gradients."""
     passed = []
     for model in asked.models:
         for library in STRONG:

@@ -1,6 +1,6 @@
-"""How much of the machine others used while we measured.
+"""How much of the machine other processes used while we measured.
 
-PyTorch's threads wait spinning, so that another busy process slows them down by far
+PyTorch's threads spin while they wait, so another busy process slows them down by far
 more than its share, and more than ours. Such a run compares nothing.
 """
 
@@ -9,17 +9,17 @@ import pathlib
 import resource
 import time
 
-ALLOWED = 0.05  # of the cores' time
+ALLOWED = 0.05  # share of the cores' time
 
 
 class Watch:
-    """Starts now; children count as ours once they have ended."""
+    """Watches from its creation on; children count as ours once they have ended."""
 
     def __init__(self):
         self.start = time.perf_counter(), busy(), used_by_us()
 
     def share_of_others(self) -> float | None:
-        """Of the time of all cores since the start; None where the system won't say."""
+        """Share of all cores' time since the start; None if unknown."""
         then, busy_then, ours_then = self.start
         if busy_then is None:
             return None
@@ -29,7 +29,7 @@ class Watch:
 
 
 def busy() -> float | None:
-    """Seconds that all cores have worked since they started."""
+    """Seconds that all cores have worked since boot; None if unknown."""
     stat = pathlib.Path("/proc/stat")
     if not stat.exists():
         return None
@@ -38,6 +38,6 @@ def busy() -> float | None:
 
 
 def used_by_us() -> float:
-    """Seconds of this process and of its children that have ended."""
+    """Seconds of processor time of this process and its ended children."""
     who = resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN
     return sum(u.ru_utime + u.ru_stime for u in map(resource.getrusage, who))

@@ -1,9 +1,9 @@
-"""Torch-RecHub's epochs, as a child process; `../peers_census.py` asks for them.
+"""Torch-RecHub's epochs, as a child process of `epochs_vs_peers.py`.
 
-    DIR/bin/python -m peers.torch_epochs    (in benchmarks/)
+    DIR/bin/python -m peers.epochs    (in benchmarks/)
 
-Written as the library's own examples are: a dict of columns, its DataGenerator, its PLE
-and its MTLTrainer, on the arrays that our side has prepared.
+It follows the library's own examples: a dict of columns, its DataGenerator, its PLE and
+its MTLTrainer, on the arrays that our side has prepared.
 """
 
 import json
@@ -13,24 +13,23 @@ from typing import Any
 
 import numpy as np
 import torch
+from lib.protocol import serve
 from torch_rechub.basic.features import DenseFeature, SparseFeature
 from torch_rechub.models.multi_task import PLE
 from torch_rechub.trainers import MTLTrainer
 from torch_rechub.utils.data import DataGenerator
 
-from peers.protocol import serve
-
 FACTS, DATA = "facts.json", "data"
 
 
 class Epochs:
-    """Trains on, an epoch for each request."""
+    """Trains one more epoch for each request."""
 
     def __init__(self):
         self.parts: tuple | None = None
 
     def __call__(self, request: dict[str, Any]) -> dict[str, Any]:
-        """The time of one more epoch."""
+        """Time one more epoch."""
         if self.parts is None:
             torch.set_num_threads(request["threads"])
             torch.manual_seed(0)
@@ -59,7 +58,7 @@ def build(request: dict[str, Any]) -> tuple:
 
 
 def columns(folder: pathlib.Path, facts: dict[str, Any]) -> tuple:
-    """Name -> values of a split, and its labels (rows, T)."""
+    """Columns of a split by name, and its labels (rows, T)."""
     read = lambda name: np.load(folder / f"{name}.npy")
     ids, numbers = read("ids"), read("numbers")
     x = {f"id_{i}": ids[:, i].copy() for i in range(len(facts["rows"]))}
@@ -68,12 +67,12 @@ def columns(folder: pathlib.Path, facts: dict[str, Any]) -> tuple:
 
 
 def cut(x: dict[str, np.ndarray], y: np.ndarray, most: int) -> tuple:
-    """The first rows."""
+    """The first `most` rows."""
     return {name: column[:most] for name, column in x.items()}, y[:most]
 
 
 def trainer_of(facts: dict[str, Any]) -> MTLTrainer:
-    """Its PLE of our widths; Adam at our rate, without weight decay."""
+    """Its PLE with our widths; Adam at our rate, without weight decay."""
     width = facts["width"]
     features = [
         *(SparseFeature(f"id_{i}", n, width) for i, n in enumerate(facts["rows"])),

@@ -1,4 +1,4 @@
-"""What every contender is built at, and the batches that all of them read."""
+"""The sizes that every contender is built at, and the batches that all of them read."""
 
 import dataclasses
 import pathlib
@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-BATCHES = 32  # drawn once, read in turn
+BATCHES = 32  # drawn once, read in rotation
 TASKS = 2
 
 
@@ -15,13 +15,13 @@ class Size:
     """One size of the problem.
 
     Attributes:
-        rows: Of the table of each field.
+        rows: Rows of each field's table.
         fields: Categorical fields, one id each.
-        width: Of an embedding.
+        width: Width of an embedding.
         numbers: Numeric inputs.
         batch: Examples in a step.
         shared: Shared experts of PLE, at each level.
-        own: Experts of PLE that a task owns, at each level.
+        own: Experts of PLE that each task owns, at each level.
         levels: Levels of PLE.
         experts: Experts of MMoE.
         expert_dims: Widths of an expert's layers, at each level.
@@ -42,12 +42,12 @@ class Size:
 
     @classmethod
     def from_json(cls, tree: dict[str, Any]) -> "Size":
-        """The size that `dataclasses.asdict` made JSON of."""
+        """Read what `dataclasses.asdict` wrote as JSON."""
         return cls(**{k: tuple(v) if type(v) is list else v for k, v in tree.items()})
 
     @property
     def inputs(self) -> int:
-        """Width of the input of the first level."""
+        """Width of the first level's input."""
         return self.fields * self.width + self.numbers
 
     @property
@@ -57,15 +57,15 @@ class Size:
 
     @property
     def expert_counts(self) -> list[int]:
-        """Experts of PLE of each group: one group a task, then the shared one."""
+        """Experts of PLE in each group: one group a task, then the shared one."""
         return [self.own] * TASKS + [self.shared]
 
 
 def mtreclib(rows: int) -> Size:
     """The widths of MTReclib's README.
 
-    Its PLE has one layer a level, 512 then 256 wide, which neither library can express;
-    here each of two levels has experts of both layers.
+    Its PLE has one layer a level, 512 and then 256 wide, which neither library can
+    express; here both levels have experts with both layers.
     """
     return Size(
         rows,
@@ -100,5 +100,5 @@ def arrays(size: Size, count: int, seed: int = 0) -> dict[str, np.ndarray]:
 
 
 def draw(size: Size, path: pathlib.Path) -> None:
-    """Writes `BATCHES` random batches."""
+    """Write `BATCHES` random batches."""
     np.savez(path, **arrays(size, BATCHES))

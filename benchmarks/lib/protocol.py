@@ -1,9 +1,9 @@
-"""Lines of JSON between the benchmark and its children: how turns are taken.
+"""Lines of JSON between a benchmark and its child processes, which take turns.
 
 The parent writes {"case": {...}, "steps": n} and the child answers {"ms": [...],
 "parameters": n}; {"case": {...}, "compare": folder} is answered {"compared": folder}.
-A case is built when it is first asked for. What goes wrong is answered {"error": why}
-and ends neither side.
+A child builds a case on its first request. It answers an exception with {"error": why}
+and goes on.
 """
 
 import dataclasses
@@ -19,12 +19,12 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import Any, NamedTuple
 
-from peers.sizes import BATCHES, Size
+from .sizes import BATCHES, Size
 
-WARM_UP = 3  # steps after building, not measured
-PATIENCE = 30  # seconds that a child has for ending by itself
-HERE = pathlib.Path(__file__).parent
-# What `ple-jax` asks of glibc (see ple_jax/process.py), for every contender alike.
+WARM_UP = 3  # unmeasured steps after building
+PATIENCE = 30  # seconds that a child has to end by itself
+ROOT = pathlib.Path(__file__).parents[1]  # where `lib` and `peers` are found
+# What `ple-jax` asks of glibc (ple_jax/parallel/runtime.py), for every contender.
 KEEP_MEMORY = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(2**31 - 1)}
 
 
@@ -38,12 +38,12 @@ class Case(NamedTuple):
     threads: int
 
     def to_json(self) -> dict[str, Any]:
-        """What JSON can hold."""
+        """A tree that JSON can hold."""
         return {**self._asdict(), "size": dataclasses.asdict(self.size)}
 
     @classmethod
     def from_json(cls, tree: dict[str, Any]) -> "Case":
-        """The case that `to_json` made a tree of."""
+        """Read the tree that `to_json` made."""
         return cls(**{**tree, "size": Size.from_json(tree["size"])})
 
 
@@ -52,24 +52,24 @@ class Contender(NamedTuple):
 
     step: Callable[[int], None]  # trains on batch i; returns when that is done
     parameters: int
-    compare: Callable[[pathlib.Path], None] | None = None  # see `compare.py`
+    compare: Callable[[pathlib.Path], None] | None = None  # see compare.py
 
 
 def use_cores(count: int) -> None:
-    """Gives this process, and all that it starts, so many cores and threads."""
+    """Limit this process, and all that it starts, to `count` cores and threads."""
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:count])
     os.environ |= {"JAX_PLATFORMS": "cpu", "OMP_NUM_THREADS": str(count)}
 
 
 class Child:
-    """A contender's process; it is ended on leaving the context."""
+    """A contender's process, which lasts until `close`."""
 
     def __init__(self, python: str, module: str):
         self.said = tempfile.TemporaryFile("w+")  # noqa: SIM115 - until close
         self.process = subprocess.Popen(
             [python, "-m", module],
-            cwd=HERE.parent,
+            cwd=ROOT,
             env={**os.environ, **KEEP_MEMORY},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -78,7 +78,7 @@ class Child:
         )
 
     def ask(self, request: dict[str, Any]) -> dict[str, Any]:
-        """The answer to one request; a child that ended is an error too."""
+        """Ask one request; an ended child gives an error as its answer."""
         try:
             self.process.stdin.write(json.dumps(request) + "\n")
             self.process.stdin.flush()
@@ -94,7 +94,7 @@ class Child:
         return (self.said.read().splitlines() or [f"exit status {code}"])[-1]
 
     def close(self) -> None:
-        """Ends the process, which gives its memory back."""
+        """End the process, which frees its memory."""
         with suppress(BrokenPipeError):
             self.process.stdin.close()
         try:
@@ -107,9 +107,9 @@ class Child:
 
 
 def serve(answer: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
-    """Answers each line of standard input, as a child, until there is no more."""
+    """Answer every line of standard input, as a child, until it ends."""
     answers = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)  # what libraries print is no answer
+    os.dup2(2, 1)  # what libraries print is not an answer
     for line in sys.stdin:
         try:
             said = answer(json.loads(line))
@@ -119,14 +119,14 @@ def serve(answer: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
 
 
 class Cases:
-    """Builds each case when it is first asked for, then measures or compares it."""
+    """Builds each case on its first request, then measures or compares it."""
 
     def __init__(self, build: Callable[[Case], Contender]):
         self.build = build
         self.built: dict[str, tuple[Contender, Iterator[int]]] = {}
 
     def __call__(self, request: dict[str, Any]) -> dict[str, Any]:
-        """The answer to a request."""
+        """Answer a request."""
         key = json.dumps(request["case"])
         if key not in self.built:
             case = Case.from_json(request["case"])
@@ -143,7 +143,7 @@ class Cases:
 def milliseconds(
     contender: Contender, numbers: Iterator[int], steps: int
 ) -> list[float]:
-    """The time of each step, after one that only warms the caches up again."""
+    """Time each step, after one that only warms the caches up again."""
     times = []
     for i in itertools.islice(numbers, steps + 1):
         start = time.perf_counter()

@@ -1,18 +1,18 @@
-"""Operations and bytes that a training step cannot do without, from shapes alone."""
+"""The least operations and bytes that a training step needs, from shapes alone."""
 
 from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
 
-from peers.sizes import TASKS, Size
+from .sizes import TASKS, Size
 
 MODELS = ("ple", "mmoe")
 FLOAT = 4  # bytes
 
 
 class Products(NamedTuple):
-    """Copies of one linear layer, a bias or none."""
+    """Copies of one linear layer, with a bias or without."""
 
     copies: int
     inputs: int
@@ -21,43 +21,43 @@ class Products(NamedTuple):
 
     @property
     def parameters(self) -> int:
-        """Of all copies."""
+        """Parameters of all copies."""
         return self.copies * (self.inputs + self.bias) * self.outputs
 
     @property
     def operations(self) -> int:
-        """Of one example, forward: a multiplication and an addition each."""
+        """Forward, for one example: a multiplication and an addition a weight."""
         return 2 * self.copies * self.inputs * self.outputs
 
 
 class Work(NamedTuple):
-    """Of one step."""
+    """What one step needs."""
 
     operations: float
     bytes: float
 
 
 class Rows(NamedTuple):
-    """Of all tables, in one step."""
+    """Rows of all tables that one step touches."""
 
-    read: float  # different ones that a batch reads
-    moved: float  # by the optimizer: those, or by dense Adam all
+    read: float  # distinct rows in a batch
+    moved: float  # rows that the optimizer updates: those, or all with dense Adam
 
 
 def rows(ids: np.ndarray, size: Size, by_rows: bool) -> Rows:
-    """The mean over batches of ids (steps, B, F)."""
+    """Mean over the batches of ids (steps, B, F)."""
     offsets = size.rows * np.arange(size.fields)
     read = float(np.mean([len(np.unique(batch + offsets)) for batch in ids]))
     return Rows(read, read if by_rows else size.fields * size.rows)
 
 
 def work(model: str, size: Size, rows: Rows) -> Work:
-    """Operations of products and mixtures; bytes that each pass over memory once.
+    """Operations of products and mixtures, and bytes, each moved once.
 
-    Three products a layer: forward, of the kernel's gradient and of the input's, which
-    only the plain numbers do not need. Every activation, and its gradient, is written
-    and read once. Every parameter that moves is read and written, and Adam's two
-    moments of it; its gradient is written and read.
+    A layer has three products: forward, the kernel's gradient and the input's gradient,
+    which plain numbers do not need. Every activation and its gradient are written and
+    read once. A parameter that moves is read and written with Adam's two moments; its
+    gradient is written and read.
     """
     layers, mixed = layers_of(model, size), mixtures(model, size)
     forward = sum(layer.operations for layer in layers) + sum(
@@ -87,12 +87,12 @@ def layers_of(model: str, size: Size) -> list[Products]:
 
 
 def stack(copies: int, inputs: int, dims: tuple[int, ...]) -> list[Products]:
-    """Copies of layers, one behind the other."""
+    """Copies of a stack of layers."""
     return [Products(copies, a, b) for a, b in pairwise((inputs, *dims))]
 
 
 def mixtures(model: str, size: Size) -> list[tuple[int, int, int]]:
-    """Of each level: pairs of a gate and an expert that it sees, gates, and width."""
+    """For each level: pairs of a gate and an expert it sees, gates, and width."""
     width = size.expert_dims[-1]
     if model == "mmoe":
         return [(TASKS * size.experts, TASKS, width)]
@@ -102,15 +102,15 @@ def mixtures(model: str, size: Size) -> list[tuple[int, int, int]]:
 
 
 def experts(model: str, size: Size) -> int:
-    """Of one level."""
+    """Experts of one level."""
     return size.experts if model == "mmoe" else sum(size.expert_counts)
 
 
 def first_width(model: str, size: Size) -> int:
-    """Width of the first layer of all experts of the first level, as one product."""
+    """Joint width of the first layer of all experts of the first level."""
     return experts(model, size) * size.expert_dims[0]
 
 
 def read_by_first(model: str, size: Size) -> int:
-    """Outputs that read the input: of the first level's first layer and gates."""
+    """Outputs that read the input: the first level's first layer and gates."""
     return first_width(model, size) + mixtures(model, size)[0][0]

@@ -1,15 +1,15 @@
-"""Whole epochs on Census-Income: ours, and Torch-RecHub's as its users write them.
+"""How long are whole epochs on Census-Income beside Torch-RecHub's?
 
     bash benchmarks/peers/environment.sh DIR
-    python benchmarks/peers_census.py --environment DIR [--examples N] [--json]
+    python benchmarks/epochs_vs_peers.py --environment DIR [--examples N] [--json]
 
-The same PLE (`experiments/census_ple.toml`, as many and as wide) trains with Adam on
-the same prepared data set, with the same number of threads. A turn is an epoch of
-shuffled batches of 1024 and the metrics of validation: our loader, steps and report;
-their DataGenerator, DataLoader and MTLTrainer. Examples a second are those trained, by
-the time of both; `others` is the share of the cores that other processes used. The
-contenders take turns. `--examples` cuts Torch-RecHub's epochs, and its validation as
-much, where an epoch takes too long.
+Both train the PLE of `experiments/census_ple.toml` with Adam on the same prepared data
+set, with the same number of threads, and take turns. A turn is an epoch of shuffled
+batches of 1024 and the metrics of validation: ours with our loader, steps and report,
+theirs, as its users write it, with its DataGenerator, DataLoader and MTLTrainer.
+Examples a second are the trained ones over the time of both parts; `others` is the
+share of the cores that other processes used. If an epoch of Torch-RecHub takes too
+long, `--examples` cuts it, and its validation in proportion.
 """
 
 import argparse
@@ -19,16 +19,16 @@ import sys
 import tempfile
 from contextlib import ExitStack, closing
 
-import _measure
-from peers.protocol import Child, use_cores
-from peers.quiet import Watch
+from lib import report
+from lib.protocol import Child, use_cores
+from lib.quiet import Watch
 
 OURS, THEIRS = "ple-jax", "torch-rechub"
 EXPERIMENT = pathlib.Path(__file__).parent.parent / "experiments" / "census_ple.toml"
 
 
 def main() -> None:
-    """Prints one line a contender, and how many times as fast the first one is."""
+    """Print one line a contender, and how many times as fast the first one is."""
     asked = arguments()
     use_cores(asked.threads)
     watch = Watch()
@@ -45,20 +45,20 @@ def main() -> None:
     ]
     for record in results:
         record["the first's, times"] = results[0]["examples/s"] / record["examples/s"]
-    _measure.show("epochs, validation included", results, asked.json)
+    report.show("epochs, validation included", results, asked.json)
 
 
 def arguments() -> argparse.Namespace:
     """The command line."""
-    parser = _measure.command(__doc__)
+    parser = report.command(__doc__)
     add, both = parser.add_argument, [OURS, THEIRS]
-    add("--environment", required=True, help="the DIR that environment.sh made")
-    add("--experiment", type=pathlib.Path, default=EXPERIMENT, help="has the model")
+    add("--environment", required=True, help="the DIR of environment.sh")
+    add("--experiment", type=pathlib.Path, default=EXPERIMENT, help="gives the model")
     add("--libraries", nargs="+", choices=both, default=both, metavar="NAME")
     add("--threads", type=int, default=2)
     add("--epochs", type=int, default=3, help="turns of each, after one to warm up")
     add("--batch-size", type=int, default=1024)
-    add("--examples", type=int, help="the most of train in an epoch of Torch-RecHub")
+    add("--examples", type=int, help="limit Torch-RecHub's epoch to N")
     asked = parser.parse_args()
     if asked.quick:
         asked.epochs, asked.examples, asked.batch_size = 1, 2048, 256
@@ -68,12 +68,12 @@ def arguments() -> argparse.Namespace:
 def child(library: str, asked: argparse.Namespace) -> Child:
     """A contender's process: ours with this Python, the other with the peers'."""
     if library == OURS:
-        return Child(sys.executable, "peers.our_epochs")
-    return Child(f"{asked.environment}/bin/python", "peers.torch_epochs")
+        return Child(sys.executable, "lib.our_epochs")
+    return Child(f"{asked.environment}/bin/python", "peers.epochs")
 
 
-def request(asked: argparse.Namespace, folder: str) -> _measure.Record:
-    """What each child is asked, turn by turn; ours writes the data set down first."""
+def request(asked: argparse.Namespace, folder: str) -> report.Record:
+    """What each child is asked in each turn, once ours has prepared the data set."""
     made = {
         "experiment": str(asked.experiment.resolve()),
         "folder": folder,
@@ -81,16 +81,16 @@ def request(asked: argparse.Namespace, folder: str) -> _measure.Record:
         "examples": asked.examples,
         "threads": asked.threads,
     }
-    with closing(Child(sys.executable, "peers.our_epochs")) as preparing:
+    with closing(Child(sys.executable, "lib.our_epochs")) as preparing:
         answered(preparing, made | {"prepare": True})
     return made
 
 
 def take_turns(
-    children: dict[str, Child], request: _measure.Record, epochs: int
-) -> dict[str, list[_measure.Record]]:
-    """Each contender's epochs, after one to compile and warm up."""
-    turns: dict[str, list[_measure.Record]] = {name: [] for name in children}
+    children: dict[str, Child], request: report.Record, epochs: int
+) -> dict[str, list[report.Record]]:
+    """Measure each contender's epochs, after one to compile and warm up."""
+    turns: dict[str, list[report.Record]] = {name: [] for name in children}
     for _ in range(1 + epochs):
         for name, child in children.items():
             print(f"An epoch of {name} ...", file=sys.stderr)
@@ -98,15 +98,15 @@ def take_turns(
     return {name: epochs[1:] for name, epochs in turns.items()}
 
 
-def answered(child: Child, request: _measure.Record) -> _measure.Record:
-    """The answer, or the end where there is none."""
+def answered(child: Child, request: report.Record) -> report.Record:
+    """Ask once; a child's error ends the benchmark."""
     answer = child.ask(request)
     if "error" in answer:
         raise SystemExit(answer["error"])
     return answer
 
 
-def summary(epochs: list[_measure.Record]) -> _measure.Record:
+def summary(epochs: list[report.Record]) -> report.Record:
     """Medians over the epochs; the last validation AUC of the first task."""
     speed = [e["examples"] / (e["train"] + e["evaluate"]) for e in epochs]
     return {

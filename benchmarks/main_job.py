@@ -1,9 +1,9 @@
-"""How long the main job takes: preparing Census-Income, and training on it.
+"""How long does the main job take: preparing Census-Income, and training on it?
 
-    python benchmarks/census.py [--experiment FILE] [--json] [--SECTION.KNOB VALUE ...]
+    python benchmarks/main_job.py [--experiment FILE] [--json] [--SECTION.KNOB VALUE]
 
-The data set is prepared anew, from raw files that are there already. Examples a second
-are those of the epochs after the first: loader included, evaluation not.
+The data set is prepared anew from raw files that are already there. Examples a second
+are those of the epochs after the first, loader included, evaluation excluded.
 """
 
 import json
@@ -13,7 +13,7 @@ import sys
 import tempfile
 import time
 
-import _measure
+from lib import report
 
 from ple_jax import config, datasets
 from ple_jax.config import flags
@@ -26,8 +26,8 @@ EXPERIMENT = pathlib.Path(__file__).parent.parent / "experiments" / "census_ple.
 
 
 def main() -> None:
-    """Prints one figure a line, or one JSON object."""
-    parser = _measure.command(__doc__)
+    """Print one figure a line, or one JSON object."""
+    parser = report.command(__doc__)
     parser.add_argument("--experiment", type=pathlib.Path, default=EXPERIMENT)
     ordinary, knobs = flags.split(sys.argv[1:])
     asked = parser.parse_args(ordinary)
@@ -36,14 +36,14 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         figures = measure(experiment, pathlib.Path(folder))
     if asked.json:
-        _measure.show("", [figures], as_json=True)
+        report.show("", [figures], as_json=True)
         return
-    lines = [{"figure": k, "value": _measure.cell(v)} for k, v in figures.items()]
-    _measure.show(asked.experiment.stem, lines, as_json=False)
+    lines = [{"figure": k, "value": report.cell(v)} for k, v in figures.items()]
+    report.show(asked.experiment.stem, lines, as_json=False)
 
 
-def measure(experiment: Experiment, folder: pathlib.Path) -> _measure.Record:
-    """Prepares and trains once in `folder`."""
+def measure(experiment: Experiment, folder: pathlib.Path) -> report.Record:
+    """Prepare and train once in `folder`."""
     source = datasets.find(experiment.data.kind).build(**experiment.data.options)
     start = time.perf_counter()
     prepared = prepare(source, folder / "prepared")

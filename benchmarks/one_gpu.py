@@ -1,17 +1,19 @@
-"""What one GPU makes of it all: from rates and steps to PyTorch beside us.
+"""What does one GPU make of it all, from rates and steps to PyTorch beside us?
 
-    python benchmarks/gpu.py [--torch-python PATH] [--minutes 8] [--quick] [--json]
+    python benchmarks/one_gpu.py [--torch-python PATH] [--minutes 8] [--quick] [--json]
 
-Seven questions, each with its share of the time, each printed as soon as it is
-measured; what would not fit the time that is left is skipped, and says so. Rates:
-products of large matrices, and a copy. The step: PLE and MMoE as in `peers.py`, with
-the shares of those rates that the work of `peers/count.py` reaches; it counts four
-bytes a float in every dtype. Tables: whole tables updated, or only the rows of a batch,
-and from how many rows on the latter is the faster. Domains and replicas: as in the
-scripts of these names. Input: epochs and scoring as in `input.py --part feed`. PyTorch:
-the strong line of `peers.py`, compiled, its turns between ours. float32 products are of
-the default precision, TF32 where a GPU has it, in PyTorch too. Without a GPU all sizes
-are small. With --json the tables go to stderr.
+It asks seven questions. Each has its share of the time and is printed as soon as it is
+measured; a case that does not fit the time left is skipped and named. Rates: products
+of large matrices, and a copy. The step: PLE and MMoE as in `step_vs_peers.py`, with the
+shares of those rates that the work of `lib/count.py` reaches, counted at four bytes a
+float in every dtype. Tables: whole tables updated, or only the rows of a batch, and
+above how many rows the latter is faster. Domains and trials: as in `cost_of_domains.py`
+and `cost_of_trials.py`. Input: epochs and scoring as in `input_speed.py --part feed`.
+PyTorch: the compiled fast line of `step_vs_peers.py`, its turns between ours.
+
+float32 products have the default precision, which is TF32 on a GPU that has it, and
+PyTorch's have the same. Without a GPU all sizes are small. With --json the tables go to
+stderr.
 """
 
 import argparse
@@ -27,16 +29,13 @@ import time
 from collections.abc import Callable
 from contextlib import ExitStack, closing
 
-import _measure
-import domains
 import jax
-import replicas
-import vocabulary
-from _measure import Record, Section
-from input import feeding
-from peers import count, on_device
-from peers.protocol import Child
-from peers.sizes import QUICK, SIZES, Size
+from lib import count, machine, on_device, rates, report, star, tables, trials
+from lib.protocol import Child
+from lib.report import Record
+from lib.sections import Section, answer
+from lib.sizes import QUICK, SIZES, Size
+from lib.training import feeding
 
 from ple_jax.show import console
 
@@ -46,9 +45,9 @@ NO_GPU = (
 )
 NO_TORCH = "PyTorch is not in this Python; --torch-python PATH names one that has it."
 MINUTES = 8
-# Of those minutes; what is not given out here is for the start.
+# Seconds of those minutes; what is left over is for the start.
 SECONDS = {"rates": 20, "step": 150, "tables": 90, "domains": 40}
-SECONDS |= {"replicas": 30, "input": 30, "torch": 100}
+SECONDS |= {"trials": 30, "input": 30, "torch": 100}
 ROWS = (10**4, 3 * 10**4, 10**5, 3 * 10**5, 10**6, 3 * 10**6)
 
 
@@ -57,16 +56,16 @@ class Scale:
     """How large everything is.
 
     Attributes:
-        side: Of the large product's matrices.
+        side: Rows and columns of the large product's matrices.
         copied: Floats of the copy.
         queued: Calls of a product, a copy or a step of domains in a turn.
-        examples: In a dispatch: with batches of B, examples / B steps, or two.
+        examples: In a dispatch: with batches of B, examples / B steps, but at least 2.
         rounds: Turns.
-        sizes: Of the step, by name; the more important first.
-        rows: Of a field, of tables.
-        batches: Batch sizes of tables and domains.
-        domains: How many.
-        replicas: How many.
+        sizes: Sizes of the step by name, the most important first.
+        rows: Rows a field, for tables.
+        batches: Batch sizes, for tables and domains.
+        domains: Numbers of domains.
+        trials: Numbers of trials.
         fed: Rows of the input.
     """
 
@@ -79,16 +78,16 @@ class Scale:
     rows: tuple[int, ...]
     batches: tuple[int, ...]
     domains: tuple[int, ...]
-    replicas: tuple[int, ...]
+    trials: tuple[int, ...]
     fed: int
 
     def steps(self, batch: int) -> int:
-        """In a dispatch."""
+        """Steps in a dispatch."""
         return max(2, self.examples // batch)
 
 
 def sizes_of(batches: dict[str, tuple[int, ...]]) -> dict[str, Size]:
-    """The sizes of `peers.py`, with these batches."""
+    """The sizes of `step_vs_peers.py`, with these batches."""
     return {
         f"{name}, batch {batch}": dataclasses.replace(SIZES[name], batch=batch)
         for name, each in batches.items()
@@ -97,7 +96,7 @@ def sizes_of(batches: dict[str, tuple[int, ...]]) -> dict[str, Size]:
 
 
 def scale_of(quick: bool) -> Scale:
-    """As large as the device is worth."""
+    """As large as the device deserves."""
     if quick:
         return Scale(256, 2**20, 1, 128, 1, QUICK, (100,), (64,), (3,), (2,), 9000)
     if jax.default_backend() == "cpu":
@@ -111,28 +110,27 @@ def scale_of(quick: bool) -> Scale:
 
 
 def main() -> None:
-    """Prints a table a section, and what the figures are of."""
+    """Print a table for each section, and on what device it was measured."""
     start = time.monotonic()
-    # What is not needed of the GPU's memory is left to PyTorch.
+    # GPU memory that we do not need is left to PyTorch.
     os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
     asked = arguments()
     with ExitStack() as stack:
         printed = answers(asked, start + 60 * asked.minutes, stack)
     device = jax.devices()[0]
-    facts = _measure.machine() | {"device": device.device_kind}
+    facts = machine.facts() | {"device": device.device_kind}
     if asked.json:
         told = {"machine": facts, "verdict": verdict(device)}
         print(json.dumps({"sections": printed, **told}, indent=2))
     else:
-        print(
-            ", ".join(f"{k} {v}" for k, v in facts.items()), verdict(device), sep="\n"
-        )
+        shown = ", ".join(f"{name} {value}" for name, value in facts.items())
+        print(shown, verdict(device), sep="\n")
     sys.exit(any(section["failed"] for section in printed.values()))
 
 
 def arguments() -> argparse.Namespace:
     """The command line."""
-    parser = _measure.command(__doc__)
+    parser = report.command(__doc__)
     parser.add_argument("--minutes", type=float, default=MINUTES)
     parser.add_argument("--torch-python", metavar="PATH", help="a Python with PyTorch")
     asked = parser.parse_args()
@@ -147,17 +145,17 @@ def arguments() -> argparse.Namespace:
 
 
 def answers(asked: argparse.Namespace, end: float, stack: ExitStack) -> Record:
-    """What each section found, printed one by one."""
+    """Measure section by section, and print each."""
     sections = sections_of(scale_of(asked.quick), asked.torch_python, end, stack)
     printed, later = {}, sum(SECONDS.values())
     for name, section in sections.items():
         later -= SECONDS[name]
         share, rest = (x * asked.minutes / MINUTES for x in (SECONDS[name], later))
-        found = _measure.answer(section, share, end - rest, end)
-        # Standard output is for JSON alone, where that is wanted.
+        found = answer(section, share, end - rest, end)
+        # With --json, standard output is for JSON alone.
         wide = functools.partial(console.stderr.print, width=160)
         if found["results"]:
-            table = _measure.table(section.title, found["results"])
+            table = report.table(section.title, found["results"])
             wide(table) if asked.json else console.show(table)
         said = "\n".join(found["notes"] + found["failed"]) or "done"
         to = sys.stderr if asked.json else sys.stdout
@@ -167,7 +165,7 @@ def answers(asked: argparse.Namespace, end: float, stack: ExitStack) -> Record:
 
 
 def verdict(device: jax.Device) -> str:
-    """What the figures are of."""
+    """Whether these are figures of a GPU, and of which."""
     if device.platform != "gpu":
         return NO_GPU
     return f"{device.device_kind}, jax {jax.__version__}: figures of this GPU."
@@ -176,56 +174,73 @@ def verdict(device: jax.Device) -> str:
 def sections_of(
     scale: Scale, python: str | None, end: float, stack: ExitStack
 ) -> dict[str, Section]:
-    """All questions, by name; the second reads the rates that the first finds."""
-    rates: on_device.Rates = {}
+    """All questions by name; "step" reads the rates that "rates" finds."""
+    reached: rates.Rates = {}
     sides = scale.side, scale.copied, scale.queued, scale.rounds
-    tables, parts = {}, {}
-    for batch in scale.batches:
-        for rows in scale.rows:
-            size = Size(rows, batch=batch)
-            name = f"{size.fields * rows:,} rows, batch {batch}"
-            turns = scale.steps(batch), scale.rounds
-            tables[name] = functools.partial(vocabulary.updates, size, *turns)
-        for n in scale.domains:
-            name = f"{n} domains, batch {batch}"
-            turns = batch, scale.queued, scale.rounds
-            parts[name] = functools.partial(domains.beside_plain, n, *turns)
-    turns = replicas.BATCH, scale.rounds
-    together = functools.partial(replicas.beside_lone, scale.replicas, *turns)
-    epochs = functools.partial(fed, scale.fed, scale.rounds)
+    lone = trials.BATCH, scale.rounds
     beside = torch_cases(scale, python, end, stack) if python else {}
     without = [] if python else [NO_TORCH]
     return {
         "rates": Section(
             f"products of {scale.side}^3, and a copy",
-            {"rates": functools.partial(on_device.measure, rates, *sides)},
+            {"rates": lambda: rates.measure(reached, *sides)},
         ),
-        "step": Section("a step", step_cases(scale, rates)),
+        "step": Section("a step", step_cases(scale, reached)),
         "tables": Section(
             "a fused table of so many rows in PLE, ms a step",
-            tables,
-            vocabulary.crossings,
+            table_cases(scale),
+            tables.crossings,
         ),
-        "domains": Section("domains of a star network, ms a step", parts),
-        "replicas": Section(
-            "replicas of a small PLE, ms a step of all", {"small PLE": together}
+        "domains": Section("domains of a star network, ms a step", domain_cases(scale)),
+        "trials": Section(
+            "trials of a small PLE, ms a step of all",
+            {"small PLE": lambda: trials.beside_lone(scale.trials, *lone)},
         ),
-        "input": Section("rows a second", {"feed": epochs}),
+        "input": Section(
+            "rows a second", {"feed": lambda: fed(scale.fed, scale.rounds)}
+        ),
         "torch": Section(
             "a step beside PyTorch, compiled, ms", beside, lambda records: without
         ),
     }
 
 
-def step_cases(scale: Scale, rates: on_device.Rates) -> dict[str, Callable]:
+def step_cases(scale: Scale, reached: rates.Rates) -> dict[str, Callable]:
     """PLE and MMoE at each size."""
 
     def case(name, size):
         steps = scale.steps(size.batch)
-        records = on_device.step_records(size, steps, scale.rounds, rates)
+        records = on_device.step_records(size, steps, scale.rounds, reached)
         return [{"size": name} | record for record in records]
 
     return {n: functools.partial(case, n, size) for n, size in scale.sizes.items()}
+
+
+def table_cases(scale: Scale) -> dict[str, Callable]:
+    """Every number of rows at every batch size."""
+
+    def case(size):
+        return tables.updates(size, scale.steps(size.batch), scale.rounds)
+
+    sizes = [Size(n, batch=batch) for batch in scale.batches for n in scale.rows]
+    return {
+        f"{size.fields * size.rows:,} rows, batch {size.batch}": functools.partial(
+            case, size
+        )
+        for size in sizes
+    }
+
+
+def domain_cases(scale: Scale) -> dict[str, Callable]:
+    """Every number of domains at every batch size."""
+    turns = scale.queued, scale.rounds
+    return {
+        f"{n} domains, batch {batch}": functools.partial(
+            star.beside_plain, n, batch, *turns
+        )
+        for batch in scale.batches
+        for n in scale.domains
+    }
 
 
 def fed(rows: int, rounds: int) -> list[Record]:
@@ -237,8 +252,8 @@ def fed(rows: int, rounds: int) -> list[Record]:
 def torch_cases(
     scale: Scale, python: str, end: float, stack: ExitStack
 ) -> dict[str, Callable]:
-    """The same beside PyTorch's, which one child process takes."""
-    child = stack.enter_context(closing(Child(python, "peers.torch_device")))
+    """The steps again, beside PyTorch's in one child process."""
+    child = stack.enter_context(closing(Child(python, "peers.strong_on_device")))
 
     def case(name, size, model, dtype):
         steps = scale.steps(size.batch)

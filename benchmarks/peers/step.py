@@ -1,9 +1,9 @@
-"""The PyTorch contenders, as a child process in an environment of their own.
+"""The PyTorch contenders of `step_vs_peers.py`, as a child process.
 
-    DIR/bin/python -m peers.torch_side    (in benchmarks/; `protocol.py` has the lines)
+    DIR/bin/python -m peers.step    (in benchmarks/; lib/protocol.py defines the lines)
 
-A library brings its model and its inputs; the loop around it is the least there can be:
-Adam without weight decay, no regulariser, no progress bar, no metrics, no loader.
+A library brings its model and its inputs; the loop around it is the bare minimum: Adam
+without weight decay, no regulariser, no progress bar, no metrics, no loader.
 """
 
 import importlib
@@ -13,11 +13,11 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
+from lib import compare
+from lib.protocol import Case, Cases, Contender, serve
+from lib.sizes import TASKS, Size
 from torch.nn import functional as F
 
-from peers import compare
-from peers.protocol import Case, Cases, Contender, serve
-from peers.sizes import TASKS, Size
 from peers.strong import Strong
 
 Tensors = Sequence[torch.Tensor]  # ids (B, F), numbers (B, K), labels (B, T)
@@ -39,7 +39,7 @@ def batches_of(case: Case) -> list[Tensors]:
 
 
 def strong(case: Case) -> Contender:
-    """Our own PyTorch line, eager or compiled."""
+    """Our own fast PyTorch, eager or compiled."""
     made = Strong(case.model, case.size, compiled=case.library.endswith("compile"))
     batches = batches_of(case)
     count = sum(p.numel() for p in made.parameters().values())
@@ -51,7 +51,7 @@ def strong(case: Case) -> Contender:
 
 
 def exchange(made: Strong, batch: Tensors, folder) -> None:
-    """Takes our weights over; writes logits and gradients of the first batch."""
+    """Take our weights, and write logits and gradients of the first batch."""
     ids, numbers, labels = batch
     weights = compare.weights(folder / compare.OURS)
     with torch.no_grad():
@@ -67,7 +67,7 @@ def exchange(made: Strong, batch: Tensors, folder) -> None:
 def library(
     model: torch.nn.Module, inputs: list, labels: list[torch.Tensor]
 ) -> Contender:
-    """A library's model, which gives probabilities (B, T), with PyTorch's Adam."""
+    """A library's model, which returns probabilities (B, T), with PyTorch's Adam."""
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
     model.train()
 
@@ -108,7 +108,7 @@ def torch_rechub(case: Case) -> Contender:
 
 def deepctr_torch(case: Case) -> Contender:
     """DeepCTR-Torch; its input is one matrix of floats, ids too."""
-    # It looks its newest version up on the network when imported; this stops it.
+    # On import it looks up its newest version on the network; this stops it.
     sys.modules.setdefault("requests", types.ModuleType("requests"))
     columns = importlib.import_module("deepctr_torch.inputs")
     models = importlib.import_module("deepctr_torch.models")

@@ -1,13 +1,12 @@
-"""Where does a step's time go? The profiler's times of its operations, by part.
+"""Where does a step's time go, by module and kind of operation?
 
-    python benchmarks/parts.py [--sizes NAME ...] [--models ple mmoe] [--json]
+    python benchmarks/step_by_part.py [--sizes NAME ...] [--models ple mmoe] [--json]
 
-The step of `peers.py`, traced by `jax.profiler`: each of the compiler's operations is
-put down to the module, or to the kind of operation, that its name in the compiled
-program tells. One into which others were fused counts as that which it ends with.
-Operations run side by side, and one may use several cores, so the times add up to more
-or less than the step's, which stands first. Of a product that Eigen's threads work on
-the profiler sees the beginning alone.
+`jax.profiler` traces the step of `step_vs_peers.py`. Each of the compiler's operations
+counts for the module, or else the kind of operation, in its name in the compiled
+program; a fusion counts for its last operation. Operations overlap, and one may use
+several cores, so the parts add up to more or less than the whole step, which is the
+first line. The profiler sees only the start of a product that runs on Eigen's threads.
 """
 
 import pathlib
@@ -16,11 +15,9 @@ import tempfile
 from collections import Counter
 from collections.abc import Iterator
 
-import _measure
 import jax
-from peers import count, problem
-from peers.on_device import dispatch, trainer_for
-from peers.sizes import QUICK, SIZES, Size, arrays
+from lib import count, measure, problem, report
+from lib.sizes import QUICK, SIZES, Size, arrays
 
 STEPS, DISPATCHES = 4, 3
 OPERATION = re.compile(r'^\s*(?:ROOT )?%?([\w.-]+) = .*?(?:op_name="([^"]*)"|$)', re.M)
@@ -29,8 +26,8 @@ BY_KIND = ("gather", "scatter", "scatter-add", "sort", "concatenate")
 
 
 def main() -> None:
-    """Prints the parts of each size and model, the longest first."""
-    parser = _measure.command(__doc__)
+    """Print the parts of each size and model, the longest first."""
+    parser = report.command(__doc__)
     parser.add_argument("--sizes", nargs="+", choices=SIZES, default=["common-100k"])
     parser.add_argument("--models", nargs="+", choices=count.MODELS, default=["ple"])
     asked = parser.parse_args()
@@ -41,21 +38,21 @@ def main() -> None:
         for model in asked.models
         for record in parts(model, size)
     ]
-    _measure.show("parts of a step", results, asked.json)
+    report.show("parts of a step", results, asked.json)
 
 
-def parts(model: str, size: Size) -> list[_measure.Record]:
-    """Milliseconds of a step by part, after the step's own."""
-    trainer = trainer_for(model, size)
+def parts(model: str, size: Size) -> list[report.Record]:
+    """Milliseconds of the whole step, then of its parts."""
+    trainer = problem.trainer_for(model, size)
     batches = problem.batches_of(arrays(size, STEPS))
     ready, start = trainer.prepare(batches), jax.eval_shape(trainer.init)
     program = trainer.steps.lower(start, ready, STEPS).compile().as_text()
     part_of = {name: part(name, path) for name, path in OPERATION.findall(program)}
-    several = _measure.queued(dispatch(trainer, batches), DISPATCHES)
-    _measure.seconds(several)  # the first call compiles
+    several = measure.queued(problem.dispatch(trainer, batches), DISPATCHES)
+    measure.seconds(several)  # the first call compiles
     with tempfile.TemporaryDirectory() as folder:
         with jax.profiler.trace(folder):
-            whole = _measure.seconds(several)
+            whole = measure.seconds(several)
         spent: Counter[str] = Counter()
         for name, seconds in events(pathlib.Path(folder)):
             if of := part_of.get(name):
@@ -66,7 +63,7 @@ def parts(model: str, size: Size) -> list[_measure.Record]:
 
 
 def events(folder: pathlib.Path) -> Iterator[tuple[str, float]]:
-    """Names and seconds of all that the profiler saw."""
+    """Name and seconds of each event that the profiler saw."""
     (path,) = folder.rglob("*.xplane.pb")
     for plane in jax.profiler.ProfileData.from_file(str(path)).planes:
         for line in plane.lines:
@@ -75,10 +72,11 @@ def events(folder: pathlib.Path) -> Iterator[tuple[str, float]]:
 
 
 def part(name: str, path: str) -> str:
-    """`level_0/experts, backward` of an operation's path; "" outside of the steps.
+    """The part that an operation's path names; "" outside the loop of steps.
 
-    Of jit(steps)/while/body/transpose(jvp(PLE))/level_0/.../vmap(experts)/Dense_0/dot
-    these are the first two modules; what is in none goes by its kind.
+    It is the first two modules, or else the kind of operation:
+    jit(steps)/while/body/transpose(jvp(PLE))/level_0/.../vmap(experts)/Dense_0/dot
+    gives "level_0/experts, backward".
     """
     if not path:  # the compiler's own
         return "copies and constants"

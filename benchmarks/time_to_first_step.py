@@ -1,9 +1,10 @@
-"""How long from the command to the first dispatch of the main job?
+"""How long does the main job take from the command to its first steps?
 
-    python benchmarks/start.py [--experiment FILE] [--json]
+    python benchmarks/time_to_first_step.py [--experiment FILE] [--json]
 
-`ple-jax train` in new processes, stopped when its first dispatch is done. The first one
-finds what it finds; by the later ones the data set is prepared and the step compiled.
+`ple-jax train` starts in new processes, each ended when its first dispatch is done. The
+first start uses the caches as they are; the later ones find the data set prepared and
+the step compiled.
 """
 
 import pathlib
@@ -12,33 +13,34 @@ import subprocess
 import sys
 import tempfile
 
-import _measure
+from lib import measure, report
 
 EXPERIMENT = pathlib.Path(__file__).parent.parent / "experiments" / "census_ple.toml"
 AGAIN = 5
-# `ple-jax train`, but that `loop.steps`, which yields after each dispatch, ends the
-# process when its first one is done.
+# `ple-jax train`, except that `loop.steps`, which yields after each dispatch, ends the
+# process after the first one.
 CHILD = """
 import os, sys, jax
-from ple_jax import cli, loop
+from ple_jax.cli.main import main
+from ple_jax.train import loop
 steps = loop.steps
 def first(*arguments):
     jax.block_until_ready(next(steps(*arguments)))
     os._exit(0)
 loop.steps = first
-sys.exit(cli.main(sys.argv[1:]) or "The command ended before its first dispatch.")
+sys.exit(main(sys.argv[1:]) or "The command ended before its first dispatch.")
 """
 
 
 def main() -> None:
-    """Prints the seconds of the first start, and of the later ones."""
-    parser = _measure.command(__doc__)
+    """Print the seconds of the first start and of the later ones."""
+    parser = report.command(__doc__)
     parser.add_argument("--experiment", type=pathlib.Path, default=EXPERIMENT)
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         starts = range(1 + (1 if asked.quick else AGAIN))
         taken = [
-            _measure.seconds(start, asked.experiment, f"{folder}/{i}") for i in starts
+            measure.seconds(start, asked.experiment, f"{folder}/{i}") for i in starts
         ]
     result = {
         "experiment": asked.experiment.stem,
@@ -46,11 +48,11 @@ def main() -> None:
         "again, median s": statistics.median(taken[1:]),
         "again, best s": min(taken[1:]),
     }
-    _measure.show("to the first dispatch", [result], asked.json)
+    report.show("to the first dispatch", [result], asked.json)
 
 
 def start(experiment: pathlib.Path, run_dir: str) -> None:
-    """One start; its messages go to stderr."""
+    """Start once; messages go to stderr."""
     command = [sys.executable, "-c", CHILD, "train", str(experiment)]
     subprocess.run([*command, "--run-dir", run_dir], stdout=sys.stderr, check=True)
 
