@@ -101,7 +101,7 @@ def test_resuming_with_other_data_batch_size_or_seed_is_refused(data, tmp_path):
     chosen = new_run(data, tmp_path / "run")
     loop.fit(chosen)
     changed = tiny(train={"batch_size": 32, "seed": 5})
-    with pytest.raises(ValueError, match=r"batch_size: 64 -> 32\n  seed: 0 -> 5"):
+    with pytest.raises(ValueError, match=r"batch_size: 64 -> 32\n  train.seed: 0 -> 5"):
         check_same(chosen, changed)
     path = chosen.directory / "data" / "dataset.json"
     facts = json.loads(path.read_text())
@@ -256,7 +256,7 @@ def here(tmp_path, monkeypatch):
 
 
 def test_train_evaluate_predict(here, capsys):
-    assert call("train", "tiny.toml", "--epochs", "2", "--model.num-levels", "1") == 0
+    assert call("train", "tiny.toml", "--train.epochs", "2", "--model.num-levels", "1") == 0
     assert "click" in capsys.readouterr().out
     assert call("evaluate", "runs/tiny", "--split", "test", "--json") == 0
     measured = json.loads(capsys.readouterr().out)
@@ -290,7 +290,7 @@ def synthetic_options():
 
 
 def test_a_run_directory_moves_alone(here, capsys, tmp_path):
-    assert call("train", "tiny.toml", "--epochs", "1", "--run-dir", "a") == 0
+    assert call("train", "tiny.toml", "--train.epochs", "1", "--run-dir", "a") == 0
     (here / "a").rename(here / "elsewhere")
     for left_behind in ("cache", "tiny.toml"):
         (here / left_behind).rename(here / f"{left_behind}.gone")
@@ -326,21 +326,21 @@ def test_prepare_models_and_datasets(here, capsys):
         (["train"], "Name an experiment"),
         (["train", "tni.toml"], "Did you mean 'tiny.toml'"),
         (["train", "tiny.toml", "--model.kind", "pel"], "Did you mean 'ple'"),
-        (["train", "tiny.toml", "--metric", "auc"], "not a known metric"),
+        (["train", "tiny.toml", "--train.metric", "auc"], "not a known metric"),
         (
-            ["train", "tiny.toml", "--metric", "auc_roc/clik"],
+            ["train", "tiny.toml", "--train.metric", "auc_roc/clik"],
             "Did you mean 'click'",
         ),
-        (["train", "tiny.toml", "--batch-size", "9999"], "at most the"),
+        (["train", "tiny.toml", "--train.batch-size", "9999"], "at most the"),
         (["train", "tiny.toml", "--model.expert-dims", "0"], "expert_dims"),
         (["train", "tiny.toml", "--resume"], "--resume needs --run-dir"),
         (
-            ["train", "--resume", "--run-dir", "x", "--epochs", "3"],
+            ["train", "--resume", "--run-dir", "x", "--train.epochs", "3"],
             "run directory",
         ),
         (["evaluate", "nowhere"], "not a run directory"),
         (["evaluate", ".", "--split", "tset"], "invalid choice"),
-        (["train", "tiny.toml", "--epochz", "1"], "epochs"),
+        (["train", "tiny.toml", "--train.epochz", "1"], "epochs"),
         (["predict", "nowhere", "x.csv", "--out", "y"], "not a run directory"),
     ],
 )
