@@ -256,7 +256,10 @@ def here(tmp_path, monkeypatch):
 
 
 def test_train_evaluate_predict(here, capsys):
-    assert call("train", "tiny.toml", "--train.epochs", "2", "--model.num-levels", "1") == 0
+    assert (
+        call("train", "tiny.toml", "--train.epochs", "2", "--model.num-levels", "1")
+        == 0
+    )
     assert "click" in capsys.readouterr().out
     assert call("evaluate", "runs/tiny", "--split", "test", "--json") == 0
     measured = json.loads(capsys.readouterr().out)
