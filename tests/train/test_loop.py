@@ -101,7 +101,7 @@ def test_resuming_with_other_data_batch_size_or_seed_is_refused(data, tmp_path):
     chosen = new_run(data, tmp_path / "run")
     loop.fit(chosen)
     changed = tiny(train={"batch_size": 32, "seed": 5})
-    with pytest.raises(ValueError, match=r"batch_size: 64 -> 32\n  seed: 0 -> 5"):
+    with pytest.raises(ValueError, match=r"batch_size: 64 -> 32\n  train.seed: 0 -> 5"):
         check_same(chosen, changed)
     path = chosen.directory / "data" / "dataset.json"
     facts = json.loads(path.read_text())
