@@ -82,8 +82,8 @@ class PLE(WithGates):
         grouping, own, shared = self.grouping, self.own_experts, self.shared_experts
         *lower, last = self.level_dims
         everyone = own * (grouping.total // grouping.in_domain)
-        routing = own_and_shared(everyone, shared, shared_gate=True)
         for j, dims in enumerate(lower):
+            routing = own_and_shared(everyone, shared, shared_gate=True)
             level = self.make_level(routing, dims, name=f"level_{j}")
             x = level(x, x, train)  # (B, G+1, H)
         common, mine = x, x
