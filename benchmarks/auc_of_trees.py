@@ -25,7 +25,9 @@ SETTINGS = [
 
 def main() -> None:
     """Print one line a task, or one JSON object."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--json", action="store_true")
     asked = parser.parse_args()
     source = census_income.build()
