@@ -24,12 +24,17 @@ STOPPED = 130
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The experiment, and where its run is."""
-    add = parser.add_argument
-    path = pathlib.Path
-    add("experiment", type=path, nargs="?", help="a TOML file")
-    add("--run-dir", type=path, metavar="DIR", help="the run directory")
+    add, path = parser.add_argument, pathlib.Path
+    add(
+        "experiment",
+        type=path,
+        nargs="?",
+        metavar="EXPERIMENT.toml",
+        help="what to train; a run that continues has its own",
+    )
+    add("--run-dir", type=path, metavar="DIR", help="where the run is, or will be")
     add("--resume", action="store_true", help="continue the run in --run-dir")
-    add("--data-dir", metavar="DIR", help="the folder of raw files: data.data_dir")
+    add("--data-dir", metavar="DIR", help="where raw files lie; sets data.data_dir")
 
 
 def tree_of(asked: argparse.Namespace) -> dict[str, Any]:
