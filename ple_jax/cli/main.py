@@ -146,8 +146,9 @@ def parser(knobs: flags.Knobs = NO_KNOBS) -> Parser:
         new.add_argument("-h", "--help", action=Help, command=command, knobs=knobs)
         new.takes_knobs = hasattr(command, "tree_of")
         if new.takes_knobs:
-            usage = new.format_usage().removeprefix("usage: ").rstrip()
-            new.usage = f"{usage}\n{' ' * 15}[--SECTION.KNOB VALUE ...]"
+            usage = new.format_usage().rstrip()
+            indent = " " * len(f"usage: {new.prog} ")
+            new.usage = f"{usage}\n{indent}[--SECTION.KNOB VALUE ...]"[len("usage: ") :]
         top.commands.append(new)
     return top
 
