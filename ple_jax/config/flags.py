@@ -151,11 +151,11 @@ def _line(
         value = given.get(name, knob.default)
         has = f"now {'none' if value is None else config.toml_value(value)}"
     choices = _kinds(section) if name == "kind" else choices_of(knob.type)
-    known = f" Known: {', '.join(choices)}." if name == "kind" else ""
+    about = knob.help
+    if name == "kind":
+        about += f" Known: {', '.join(choices)}, and modules by dotted name."
     flag = f"--{section}.{name}".replace("_", "-")
-    return Line(
-        flag, expected(knob.type), f"{knob.help}{known} ({has})", choices or None
-    )
+    return Line(flag, expected(knob.type), f"{about} ({has})", choices or None)
 
 
 def _kinds(section: str) -> list[str]:
