@@ -25,6 +25,7 @@ APART = {
 HOMES = {
     "orbax": {"train/checkpoint.py"},
     "argparse": {"cli"},
+    "shtab": {"cli/completion.py"},
     "rich": {"show"},
     "pyarrow": {"data", "datasets", "serve"},
 }

@@ -7,21 +7,22 @@ defines
     tree_of(asked)          if it takes knobs: the experiment's dicts that they change
     run(asked)              what it does; returns the exit status, or None for 0
 
-`asked` holds the arguments, and `asked.knobs` the texts of each knob. A command imports
-what is slow, such as JAX, only where it uses it.
+`asked` holds the arguments; `asked.knobs` the texts of each knob, `asked.parser` the
+whole parser. A command imports what is slow, such as JAX, only where it uses it.
 """
 
 import argparse
 import importlib
 import os
+import pathlib
 import pkgutil
 import re
 import shutil
 import sys
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from types import MappingProxyType, ModuleType
-from typing import Any
+from typing import Any, NoReturn
 
 from ple_jax import __version__, cli
 from ple_jax.checks import nearest
@@ -54,15 +55,15 @@ def run(arguments: Sequence[str]) -> int:
     ordinary, knobs = flags.split(arguments)
     # Last, so that help knows the experiment that stands after it.
     ordinary.sort(key=lambda a: a in ("-h", "--help"))
-    asked, unknown = parser(knobs).parse_known_args(ordinary)
+    top = parser(knobs)
+    asked, unknown = top.parse_known_args(ordinary)
     command = commands()[asked.command]
     if unknown:
         refuse(unknown[0], asked, command)
     if knobs and not hasattr(command, "tree_of"):
-        raise ValueError(
-            f"`ple-jax {asked.command}` takes no knobs, got {next(iter(knobs))}."
-        )
-    asked.knobs = knobs
+        first = next(iter(knobs))
+        raise ValueError(f"`ple-jax {asked.command}` takes no knobs, got {first}.")
+    asked.knobs, asked.parser = knobs, top
     return command.run(asked) or 0
 
 
@@ -87,22 +88,46 @@ def commands() -> dict[str, ModuleType]:
 
 
 class Parser(argparse.ArgumentParser):
-    """A parser whose complaint is one line, with the nearest of several choices."""
+    """A parser that complains in one line, and shows knobs in its help.
 
-    def error(self, message):
-        """Raises a ValueError."""
+    Attributes:
+        files: Its arguments that name a file.
+        commands: The parsers of the commands, if it is the one above them.
+        takes_knobs: Whether its command takes knobs.
+    """
+
+    def __init__(self, **options: Any):
+        self.files: list[argparse.Action] = []
+        self.commands: list[Parser] = []
+        self.takes_knobs = False
+        super().__init__(allow_abbrev=False, **options)
+
+    def add_argument(self, *names: Any, **options: Any) -> argparse.Action:
+        """Adds an argument, and notes whether it names a file."""
+        action = super().add_argument(*names, **options)
+        self.files += [action] if options.get("type") is pathlib.Path else []
+        return action
+
+    def add_knobs(self, title: str, summary: str, lines: Iterable[flags.Line]) -> None:
+        """Shows the knobs of a section in the help; the usage stays short."""
+        group = self.add_argument_group(title, summary)
+        for flag, expected, about, choices in lines:
+            about = about.replace("%", "%%")
+            group.add_argument(flag, metavar=expected, help=about, choices=choices)
+
+    def error(self, message: str) -> NoReturn:
+        """Raises a ValueError, with the nearest of several choices."""
         wrong = re.search(r"invalid choice: '(.*?)' \(choose from (.*)\)", message)
         hint = nearest(wrong[1], re.findall(r"[\w-]+", wrong[2])) if wrong else ""
         raise ValueError(f"{message}.{hint}")
 
 
 def parser(knobs: flags.Knobs = NO_KNOBS) -> Parser:
-    """The commands and their ordinary arguments; --help shows the knobs, too."""
+    """The commands and their ordinary arguments; help shows these knobs, too."""
     top = Parser(
         prog="ple-jax",
         description="Trains multi-task and multi-domain recommender models in JAX.",
         epilog="`ple-jax COMMAND --help` says what a command takes.",
-        allow_abbrev=False,
     )
     top.add_argument("--version", action="version", version=f"ple-jax {__version__}")
     places = top.add_subparsers(
@@ -115,11 +140,16 @@ def parser(knobs: flags.Knobs = NO_KNOBS) -> Parser:
             help=about.partition("\n")[0],
             description=filled(about),
             formatter_class=argparse.RawDescriptionHelpFormatter,
-            allow_abbrev=False,
             add_help=False,
         )
         command.add_arguments(new)
         new.add_argument("-h", "--help", action=Help, command=command, knobs=knobs)
+        new.takes_knobs = hasattr(command, "tree_of")
+        if new.takes_knobs:
+            usage = new.format_usage().rstrip()
+            indent = " " * len(f"usage: {new.prog} ")
+            new.usage = f"{usage}\n{indent}[--SECTION.KNOB VALUE ...]"[len("usage: ") :]
+        top.commands.append(new)
     return top
 
 
@@ -132,21 +162,12 @@ class Help(argparse.Action):
 
     def __call__(self, parser, namespace, values, option_string=None):
         """Prints, and ends the process."""
-        if hasattr(self.command, "tree_of"):
+        if parser.takes_knobs:
             tree = self.command.tree_of(namespace)
-            add_knobs(parser, flags.described(tree, self.knobs))
+            for section in flags.described(tree, self.knobs):
+                parser.add_knobs(*section)
         parser.print_help()
         parser.exit()
-
-
-def add_knobs(parser: argparse.ArgumentParser, sections: list[flags.Section]) -> None:
-    """Gives a parser a group of options for each section; its usage stays short."""
-    usage = parser.format_usage().removeprefix("usage: ").rstrip()
-    parser.usage = f"{usage} [--SECTION.KNOB VALUE ...]"
-    for title, summary, lines in sections:
-        group = parser.add_argument_group(title, summary)
-        for flag, expected, help in lines:
-            group.add_argument(flag, metavar=expected, help=help.replace("%", "%%"))
 
 
 def filled(text: str) -> str:

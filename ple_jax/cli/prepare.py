@@ -7,9 +7,9 @@ import pathlib
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The experiment, and where its data set goes."""
     add = parser.add_argument
-    add("experiment", type=pathlib.Path, help="a TOML file; only [data] matters")
-    add("--out", type=pathlib.Path, metavar="DIR", help="a new folder, not the cache")
-    add("--data-dir", metavar="DIR", help="the folder of raw files: data.data_dir")
+    add("experiment", type=pathlib.Path, help="a TOML file, for its section [data]")
+    add("--out", type=pathlib.Path, metavar="DIR", help="a new folder; else the cache")
+    add("--data-dir", metavar="DIR", help="where raw files lie; sets data.data_dir")
 
 
 def run(asked: argparse.Namespace) -> None:

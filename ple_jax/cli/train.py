@@ -24,16 +24,21 @@ STOPPED = 130
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The experiment, and where its run is."""
-    add = parser.add_argument
-    path = pathlib.Path
-    add("experiment", type=path, nargs="?", help="a TOML file")
-    add("--run-dir", type=path, metavar="DIR", help="the run directory")
+    add, path = parser.add_argument, pathlib.Path
+    add(
+        "experiment",
+        type=path,
+        nargs="?",
+        metavar="EXPERIMENT.toml",
+        help="what to train; a run that continues has its own",
+    )
+    add("--run-dir", type=path, metavar="DIR", help="where the run is, or will be")
     add("--resume", action="store_true", help="continue the run in --run-dir")
-    add("--data-dir", metavar="DIR", help="the folder of raw files: data.data_dir")
+    add("--data-dir", metavar="DIR", help="where raw files lie; sets data.data_dir")
 
 
 def tree_of(asked: argparse.Namespace) -> dict[str, Any]:
-    """The nested dicts of the file named, or of the run to resume; or else nothing."""
+    """The nested dicts of the experiment, or of the run to resume; {} without both."""
     from ple_jax import config
     from ple_jax.runs.directory import experiment_file
 
@@ -94,14 +99,14 @@ def trained(asked: argparse.Namespace) -> int:
 
 
 def experiment_of(tree: dict, knobs: Mapping, kinds: Mapping[str, str]):
-    """The experiment of a file and of knobs, with other plugins by section."""
+    """The experiment of a file and of knobs, with these kinds of plugins by section."""
     from ple_jax.config import flags
     from ple_jax.show import console
 
     named = {f"{section}.kind": [kind] for section, kind in kinds.items()}
     experiment, dropped = flags.experiment(tree, {**knobs, **named})
     if dropped:
-        console.say(f"dropped, because the new kind has no such options: {dropped}")
+        console.say(f"dropped, as the new kind does not take it: {', '.join(dropped)}")
     return experiment
 
 

@@ -31,13 +31,13 @@ DEFAULT_KINDS = {"data": "synthetic", "model": "ple", "weighting": "fixed"}
 
 
 def options(section: str, kind: str) -> dict[str, plugins.Option]:
-    """The options of a plugin, by the section that it is named in."""
+    """The options of a kind of plugin: its knobs but for `kind`."""
     known = plugins.options_of(plugins.find(PLUGINS[section], kind).build)
     return {k: v for k, v in known.items() if k not in ("num_tasks", "num_domains")}
 
 
 def knobs(section: str, kind: str) -> dict[str, plugins.Option]:
-    """All that a section can hold, for this kind of plugin if it names one."""
+    """The knobs of a section; where it names a plugin, those of this kind."""
     if section in SETTINGS:
         return plugins.options_of(SETTINGS[section])
     which = "Which plugin; the other knobs of this section depend on it."
@@ -57,7 +57,7 @@ def summary(section: str, kind: str) -> str:
 
 
 def kind_of(section: str, tree: Mapping[str, Any]) -> str:
-    """The kind of plugin that a section names, or its default; "" of other sections."""
+    """The kind of plugin that a section names, or its default; else ""."""
     default = DEFAULT_KINDS.get(section, "")
     return convert(str, tree.get(section, {}).get("kind", default), f"{section}.kind")
 

@@ -11,7 +11,7 @@ from ple_jax.config.values import from_texts, from_toml
 
 Knobs = Mapping[str, Sequence[str]]  # dotted path -> the texts after its flag
 SWEEP = "sweep."
-PLACEHOLDERS = {int: "INT", float: "FLOAT", str: "TEXT", bool: "{true,false}"}
+NAMES = {int: "INT", float: "FLOAT", str: "TEXT"}
 
 
 def split(arguments: Iterable[str]) -> tuple[list[str], dict[str, list[str]]]:
@@ -108,6 +108,7 @@ class Line(NamedTuple):
     flag: str  # "--train.batch-size"
     expected: str  # "INT"
     help: str  # what it is, and the value that it has
+    choices: Sequence[str] | None  # the known values, where they can be listed
 
 
 class Section(NamedTuple):
@@ -115,42 +116,65 @@ class Section(NamedTuple):
 
     title: str  # "model 'ple'"
     summary: str
-    lines: list[Line]
+    lines: Sequence[Line]
 
 
 def described(tree: Mapping[str, Any], knobs: Knobs) -> list[Section]:
     """Every knob of an experiment: what it is, what it takes, and what it has."""
     single, _ = split_sweep(knobs)
     tree, _ = overridden({s: v for s, v in tree.items() if s != "sweep"}, single)
-    return [_described(section, tree) for section in config.SECTIONS]
+    return [_section(section, tree) for section in config.SECTIONS]
 
 
-def _described(section: str, tree: Mapping[str, Any]) -> Section:
+def all_lines() -> list[Line]:
+    """Every knob of every plugin, once; what it has is its default."""
+    each = [
+        _section(section, {section: {"kind": kind}})
+        for section in config.SECTIONS
+        for kind in _kinds(section) or [""]
+    ]
+    return list({line.flag: line for one in each for line in one.lines}.values())
+
+
+def _section(section: str, tree: Mapping[str, Any]) -> Section:
     kind, given = config.kind_of(section, tree), tree.get(section, {})
-    lines = []
-    for name, knob in config.knobs(section, kind).items():
-        is_missing = knob.required and name not in given
-        value = given.get(name, knob.default)
-        has = "must be given" if is_missing else f"now {_written(value)}"
-        about = knob.help
-        if name == "kind":
-            about += f" {', '.join(plugins.available(config.PLUGINS[section]))}."
-        flag = f"--{section}.{name}".replace("_", "-")
-        lines.append(Line(flag, expected(knob.type), f"{about} ({has})"))
+    known = config.knobs(section, kind).items()
+    lines = [_line(section, name, knob, given) for name, knob in known]
     return Section(config.titled(section, kind), config.summary(section, kind), lines)
 
 
-def _written(value: Any) -> str:
-    return "none" if value is None else config.toml_value(value)
+def _line(
+    section: str, name: str, knob: plugins.Option, given: Mapping[str, Any]
+) -> Line:
+    has = "must be given"
+    if name in given or not knob.required:
+        value = given.get(name, knob.default)
+        has = f"now {'none' if value is None else config.toml_value(value)}"
+    choices = _kinds(section) if name == "kind" else choices_of(knob.type)
+    about = knob.help
+    if name == "kind":
+        about += f" Known: {', '.join(choices)}, and modules by dotted name."
+    flag = f"--{section}.{name}".replace("_", "-")
+    return Line(flag, expected(knob.type), f"{about} ({has})", choices or None)
+
+
+def _kinds(section: str) -> list[str]:
+    package = config.PLUGINS.get(section)
+    return plugins.available(package) if package else []
 
 
 def expected(wanted: Any) -> str:
-    """What a knob of a type takes, in the place of its value: `INT ...`."""
-    origin, choices = get_origin(wanted), get_args(wanted)
-    if origin is Literal:
-        return f"{{{','.join(map(str, choices))}}}"
-    if origin is tuple:
-        return f"{expected(choices[0])} ..."
-    if choices:
-        return "|".join(expected(c) for c in choices if c is not type(None))
-    return PLACEHOLDERS.get(wanted, "VALUE")
+    """What stands for the values of a type in help: `INT ...`, `{adam,sgd}`."""
+    if choices := choices_of(wanted):
+        return f"{{{','.join(choices)}}}"
+    if get_origin(wanted) is tuple:
+        return f"{expected(get_args(wanted)[0])} ..."
+    each = [expected(c) for c in get_args(wanted) if c is not type(None)]
+    return "|".join(each) or NAMES.get(wanted, "VALUE")
+
+
+def choices_of(wanted: Any) -> list[str]:
+    """All values of a type; none where they cannot be listed."""
+    if wanted is bool:
+        return ["true", "false"]
+    return [str(c) for c in get_args(wanted) if get_origin(wanted) is Literal]

@@ -98,7 +98,7 @@ def test_help_of_train_shows_every_knob_with_its_value(here, capsys, monkeypatch
         assert f"--{path.replace('_', '-')} " in words, path
     assert "num-levels" not in words
     assert "(now 37)" in words
-    assert "passes over the train split" in words
+    assert "Passes over the train split" in words
     assert "--sweep.SECTION.KNOB" in words
 
 
