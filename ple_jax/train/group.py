@@ -20,8 +20,8 @@ from ple_jax.types import PyTree
 class Group:
     """A lone run, or several trials as one vmapped program.
 
-    The checkpoints of a lone run are its own, and hold its state. Several trials keep
-    the state of all in one folder, and the variables of its best epoch each in its own.
+    A lone run's state is in its own checkpoints. Several trials share a folder for the
+    state of all, and each keeps the variables of its best epoch in its own.
 
     Attributes:
         runs: The run directory of each trial.
@@ -54,9 +54,9 @@ class Group:
     def save(
         self, checkpoints: Checkpoints, held: Held, improved: Sequence[bool] = ()
     ) -> None:
-        """Writes the state, and first the best of each trial that improved.
+        """Writes the best of each trial that improved, and then the state.
 
-        So whatever state a run resumes from, the bests that it speaks of are there.
+        In this order, the bests that a state speaks of are there whenever it is.
         """
         score = None
         if self.setup.vmapped:
@@ -79,9 +79,9 @@ class Group:
                 )
 
     def bests(self, held: Held) -> PyTree:
-        """Each trial's best variables, out of its checkpoints; donates the state.
+        """Each trial's best variables, read from its checkpoints; donates the state.
 
-        A trial that has none keeps those of the state.
+        A trial without a best keeps its variables of the state.
         """
         variables, several = variables_of(held.state), self.setup.vmapped
         for i, run in enumerate(self.runs):

@@ -22,11 +22,11 @@ class Standing:
     """How one trial is doing.
 
     Attributes:
-        epochs: How many it has been measured after.
-        best: The score of its best epoch; higher is better.
-        best_step: The step at the end of that epoch; 0 before the first.
-        epochs_since_best: What patience counts.
-        diverged: The step before which it did.
+        epochs: How many epochs have been measured.
+        best: The score of the best one; higher is better.
+        best_step: The step at its end; 0 if there is none yet.
+        epochs_since_best: How many were no better; patience counts them.
+        diverged: The step before which the trial diverged, if it did.
         fault: What was not finite then.
     """
 

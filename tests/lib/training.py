@@ -10,13 +10,10 @@ import pytest
 
 from ple_jax import config
 from ple_jax.cli import main as cli
-from ple_jax.data.loader import Loader
 from ple_jax.runs.directory import create_run, open_run
 from ple_jax.train import feed, loop
 from ple_jax.train.checkpoint import Checkpoints
-from ple_jax.train.step import (
-    trainer_of,
-)
+from ple_jax.train.setup import Setup
 
 TINY = {
     "data": {"kind": "synthetic", "examples": 1500},
@@ -45,10 +42,9 @@ def new_run(data, folder, **sections):
 
 def final_state(chosen):
     """The newest checkpoint's state."""
-    loader = Loader(chosen.data.split("train"), chosen.experiment.train.batch_size, 0)
-    trainer = trainer_of(chosen.experiment, chosen.data.layout, loader.steps_per_epoch)
+    setup = Setup([chosen.experiment], chosen.data)
     with Checkpoints(chosen.checkpoints) as checkpoints:
-        return checkpoints.restore(trainer.init())
+        return checkpoints.restore(setup.trainer.init())
 
 
 def assert_same(a, b):
