@@ -171,13 +171,11 @@ class WithGroups(WithExperts):
         if not self.grouping.by_domain:
             x = self.make_level(routing, dims, name=level)(x, selector, train)
             return self.apply_own_towers(x, domain, train)
-        given = jnp.zeros((len(x), 0, dims[-1]), x.dtype)
         if shared:
-            one = x.ndim == 2
-            experts = self.make_mlps(
-                shared, dims, train, one_input=one, name=shared_name
-            )
-            given = experts(x)
+            where = {"one_input": x.ndim == 2, "name": shared_name}
+            given = self.make_mlps(shared, dims, train, **where)(x)
+        else:
+            given = jnp.zeros((len(x), 0, dims[-1]), x.dtype)
         own = self.make_level(routing.with_given(shared), dims, parent=None)
         head = Head(own, self.make_own_towers(parent=None), parent=None)
         domains = PerDomain(head, self.num_domains, name="domains")
