@@ -125,16 +125,20 @@ class WithGroups(WithExperts):
     def make_level(
         self, routing: Routing, dims: tuple[int, ...], **place: Any
     ) -> Level:
-        """A level of experts and gates; `place` is its name or its parent."""
+        """A level of experts and gates; `place` is a name, or `parent=None`."""
         options = self.regularisation | {"gate_use_bias": self.gate_use_bias}
         return Level(routing, dims, **options, axis=self.grouping.axis, **place)
 
     def make_own_towers(self, **place: Any) -> Towers:
-        """The towers of one domain's groups; `place` is their name or their parent."""
-        grouping = self.grouping
-        options = self.regularisation | {"outputs": grouping.outputs}
-        options |= {"axis": grouping.axis}
-        return Towers(grouping.in_domain, self.tower_dims, **options, **place)
+        """The towers of one domain's groups; `place` is a name, or `parent=None`."""
+        return Towers(
+            self.grouping.in_domain,
+            self.tower_dims,
+            **self.regularisation,
+            outputs=self.grouping.outputs,
+            axis=self.grouping.axis,
+            **place,
+        )
 
     def apply_own_towers(
         self,
