@@ -115,16 +115,23 @@ def options_of(build: Callable[..., Any]) -> dict[str, Option]:
     """The options of a plugin: the fields of a dataclass, or a function's arguments.
 
     Arguments that a `functools.partial` fixes are not options. The help comes from the
-    `Attributes:` or `Args:` section of the docstring; a class inherits its bases' help.
+    `Attributes:` or `Args:` section of the docstring. A class inherits its bases' help,
+    and its own options come before theirs.
     """
     made, fixed = unwrap(build), getattr(build, "keywords", {})
+    lineage: tuple[Any, ...] = (
+        inspect.getmro(made) if inspect.isclass(made) else (made,)
+    )
     explained: dict[str, str] = {}
-    for part in reversed(inspect.getmro(made) if inspect.isclass(made) else [made]):
+    distance: dict[str, int] = {}
+    for steps, part in reversed([*enumerate(lineage)]):
         explained |= explanations(inspect.cleandoc(part.__doc__ or ""))
+        distance |= dict.fromkeys(inspect.get_annotations(part), steps)
     hints = typing.get_type_hints(made)
+    arguments = sorted(_arguments(made), key=lambda each: distance.get(each[0], 0))
     return {
         name: Option(hints.get(name, Any), default, required, explained.get(name, ""))
-        for name, default, required in _arguments(made)
+        for name, default, required in arguments
         if name not in fixed
     }
 

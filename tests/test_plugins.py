@@ -78,7 +78,7 @@ def test_a_default_may_come_from_a_factory():
 
 def test_a_module_inherits_the_help_of_its_base_and_may_say_it_better():
     options, base = plugins.options_of(Wider), plugins.options_of(Model)
-    assert sorted(options) == ["depth", "rate", "unexplained", "widths"]
+    assert list(options) == ["depth", "widths", "rate", "unexplained"]
     assert options["widths"] == base["widths"]
     assert options["rate"] == (float, 0.1, False, "Share of units dropped.")
     depth = options["depth"]

@@ -125,16 +125,20 @@ class WithGroups(WithExperts):
     def make_level(
         self, routing: Routing, dims: tuple[int, ...], **place: Any
     ) -> Level:
-        """A level of experts and gates; `place` is its name or its parent."""
+        """A level of experts and gates; `place` is a name, or `parent=None`."""
         options = self.regularisation | {"gate_use_bias": self.gate_use_bias}
         return Level(routing, dims, **options, axis=self.grouping.axis, **place)
 
     def make_own_towers(self, **place: Any) -> Towers:
-        """The towers of one domain's groups; `place` is their name or their parent."""
-        grouping = self.grouping
-        options = self.regularisation | {"outputs": grouping.outputs}
-        options |= {"axis": grouping.axis}
-        return Towers(grouping.in_domain, self.tower_dims, **options, **place)
+        """The towers of one domain's groups; `place` is a name, or `parent=None`."""
+        return Towers(
+            self.grouping.in_domain,
+            self.tower_dims,
+            **self.regularisation,
+            outputs=self.grouping.outputs,
+            axis=self.grouping.axis,
+            **place,
+        )
 
     def apply_own_towers(
         self,
@@ -171,13 +175,11 @@ class WithGroups(WithExperts):
         if not self.grouping.by_domain:
             x = self.make_level(routing, dims, name=level)(x, selector, train)
             return self.apply_own_towers(x, domain, train)
-        given = jnp.zeros((len(x), 0, dims[-1]), x.dtype)
         if shared:
-            one = x.ndim == 2
-            experts = self.make_mlps(
-                shared, dims, train, one_input=one, name=shared_name
-            )
-            given = experts(x)
+            where = {"one_input": x.ndim == 2, "name": shared_name}
+            given = self.make_mlps(shared, dims, train, **where)(x)
+        else:
+            given = jnp.zeros((len(x), 0, dims[-1]), x.dtype)
         own = self.make_level(routing.with_given(shared), dims, parent=None)
         head = Head(own, self.make_own_towers(parent=None), parent=None)
         domains = PerDomain(head, self.num_domains, name="domains")

@@ -3,7 +3,6 @@
 import functools
 import re
 
-import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -264,24 +263,17 @@ def test_dropout_differs_between_domains_blocks_and_rows_and_repeats_with_its_ke
     assert len(np.unique(module.apply({"params": same}, DOMAIN, x))) == 1
 
 
-class Sees(nn.Module):
-    """A head whose experts are all its own, two to its one group."""
-
-    @nn.compact
-    def __call__(self, x, train=False):
-        level, towers = Level(own_and_shared([2], 0), (H,)), Towers(1, ())
-        head = Head(level, towers, name="head")
-        return head(x, jnp.zeros((len(x), 0, H)), train)
-
-
 def test_gate_weights_come_back_in_the_order_of_the_examples():
-    x = random_array(B, D)
-    module = PerDomain(Sees(), N)
-    params = random_params(module, DOMAIN, x)
-    sown = module.apply({"params": params}, DOMAIN, x, mutable=["intermediates"])[1]
-    (weights,) = sown["intermediates"]["head/level/mixture"]
+    x, given = random_array(B, D), np.zeros((B, 0, H), np.float32)
+    # Two experts of the head's own, mixed by its one gate.
+    head = Head(Level(own_and_shared([2], 0), (H,)), Towers(1, ()))
+    module = PerDomain(head, N)
+    params = random_params(module, DOMAIN, x, given)
+    apply = functools.partial(module.apply, mutable=["intermediates"])
+    _, sown = apply({"params": params}, DOMAIN, x, given)
+    (weights,) = sown["intermediates"]["level/mixture"]
     np.testing.assert_allclose(weights.sum(-1), 1, rtol=1e-6)
-    kernels = params[PRIVATE]["head"]["level"]["gates"]["kernel"][DOMAIN]
+    kernels = params[PRIVATE]["level"]["gates"]["kernel"][DOMAIN]
     want = [softmax(row @ kernel) for row, kernel in zip(x, kernels, strict=True)]
     np.testing.assert_allclose(weights[:, 0], want, rtol=1e-5)
 
