@@ -13,11 +13,6 @@ from ple_jax.train.step import trainer_of
 BATCH, DISPATCH = 64, 4
 
 
-@pytest.fixture(scope="module")
-def data(prepared):
-    return prepared("synthetic", examples=1500)
-
-
 def feed_on(data, data_on, devices=1, **sections):
     of_train = {"data_on": data_on, **sections.pop("train", {})}
     experiment = tiny(train=of_train, **sections)
