@@ -12,11 +12,6 @@ from ple_jax.train.setup import Setup
 DISPATCH = 4
 
 
-@pytest.fixture(scope="module")
-def data(prepared):
-    return prepared("synthetic", examples=1500)
-
-
 def feed_on(data, data_on, devices=1, **sections):
     of_train = {"data_on": data_on, "devices": devices, **sections.pop("train", {})}
     return Setup([tiny(train=of_train, **sections)], data).feed

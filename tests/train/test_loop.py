@@ -41,11 +41,6 @@ from ple_jax.train.step import (
 from ple_jax.weightings import Weighting
 
 
-@pytest.fixture(scope="module")
-def data(prepared):
-    return prepared("synthetic", examples=1500)
-
-
 def test_a_run_learns_and_writes_all_that_it_promises(data, tmp_path):
     chosen = new_run(data, tmp_path / "run")
     result = loop.fit(chosen)
