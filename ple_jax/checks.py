@@ -1,20 +1,20 @@
 """Checks of names and numbers, with errors that say what was expected.
 
-A knob may be an array in the place of its number, so that one program serves many
-values: `config.with_values` puts it there after the plain number was checked. What
-computes with a knob takes either. Only what must know the value asks here: a check,
-which the plain number has passed, and a part that 0 leaves out of the program, which
-an array never does.
+An option may hold a traced array instead of a number, so that one program serves many
+values: `config.with_values` puts the array there once the number has been checked. Code
+that only computes accepts both. Code that must know the value asks here: checks let
+arrays pass, and `is_off` never takes an array for 0.
 """
 
 import difflib
 import numbers
+import typing
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 
 def check_known(name: str, known: Iterable[str], what: str) -> None:
-    """Raises a ValueError that names the nearest known name and lists them all."""
+    """Raises a ValueError for an unknown name; it gives the nearest and lists all."""
     known = list(known)
     if name not in known:
         raise ValueError(
@@ -24,30 +24,36 @@ def check_known(name: str, known: Iterable[str], what: str) -> None:
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """' Did you mean ...?' for the closest of `known`, or nothing."""
+    """' Did you mean ...?' with the closest of `known`, or nothing."""
     close = difflib.get_close_matches(str(name), [str(k) for k in known], n=1)
     return f" Did you mean {close[0]!r}?" if close else ""
 
 
 def at_least(least: float, section: str = "", /, **values: float) -> None:
-    """Raises a ValueError for an option, of a section, that is below `least` or NaN."""
+    """Raises a ValueError for an option below `least`, or NaN; `section` is its own."""
     for name, value in _paths(section, values):
         if not value >= least:
             raise ValueError(f"{name} must be at least {least}, got {value}.")
 
 
 def rate(section: str = "", /, **values: float) -> None:
-    """Raises a ValueError for a chance, of a section, that is outside [0, 1)."""
+    """Raises a ValueError for an option outside [0, 1); `section` is its own."""
     for name, value in _paths(section, values):
         if not 0 <= value < 1:
             raise ValueError(f"{name} must be in [0, 1), got {value}.")
 
 
 def dims(**values: Sequence[int]) -> None:
-    """Raises a ValueError for a width below 1."""
+    """Raises a ValueError for an option with a width below 1."""
     for name, value in values.items():
         if any(width < 1 for width in value):
             raise ValueError(f"{name} must be widths of at least 1, got {list(value)}.")
+
+
+def choice(known: Any, /, **values: str) -> None:
+    """Raises a ValueError for an option that is not a value of the Literal `known`."""
+    for name, value in values.items():
+        check_known(value, typing.get_args(known), f"value of {name}")
 
 
 def _paths(section: str, values: Mapping[str, float]) -> Iterable[tuple[str, float]]:
@@ -56,10 +62,10 @@ def _paths(section: str, values: Mapping[str, float]) -> Iterable[tuple[str, flo
 
 
 def plain_numbers(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Those that are plain numbers: what a check can look at."""
+    """The values that are plain numbers: those that a check can read."""
     return {k: v for k, v in values.items() if isinstance(v, numbers.Real)}
 
 
 def is_off(value: Any) -> bool:
-    """Whether a knob is 0 and leaves its part out of the program."""
+    """Whether an option is the number 0, which leaves its part out of the program."""
     return isinstance(value, numbers.Real) and value == 0

@@ -1,4 +1,4 @@
-"""Losses: from logits and labels to one number per task."""
+"""Losses: logits and labels to one number per task."""
 
 from collections.abc import Sequence
 
@@ -11,15 +11,15 @@ from ple_jax.types import Array
 
 
 def binary_cross_entropy(logits: jax.Array, labels: Array) -> jax.Array:
-    """The stable form of -y log s(z) - (1 - y) log(1 - s(z)), elementwise.
+    """-y log s(z) - (1 - y) log(1 - s(z)), elementwise, s the logistic function.
 
-    max(z, 0) - z y + log(1 + exp(-|z|))
+    Computed as max(z, 0) - z y + log(1 + exp(-|z|)), which never overflows.
     """
     return jnp.maximum(logits, 0) - logits * labels + jnp.log1p(jnp.exp(-abs(logits)))
 
 
 def squared_error(logits: jax.Array, labels: Array) -> jax.Array:
-    """(z - y)^2, elementwise: the logit is the prediction itself."""
+    """(z - y)^2, elementwise: the logit itself is the prediction."""
     return jnp.square(logits - labels)
 
 
@@ -28,7 +28,7 @@ def example_losses(
     labels: Array,  # (B, T)
     tasks: Sequence[Task],
 ) -> jax.Array:  # (B, T)
-    """Each task's own loss of each example."""
+    """Each example's loss, by each task's own loss function."""
     squared = np.array([task.loss == "squared" for task in tasks])
     if not squared.any():
         return binary_cross_entropy(logits, labels)
@@ -44,16 +44,16 @@ def example_losses(
 def task_losses(
     logits: jax.Array,  # (B, T)
     labels: Array,  # (B, T)
-    observed: Array,  # (B, T) bool, whether the example is in the sample space
-    weights: Array,  # (B,), of the examples
+    observed: Array,  # (B, T) bool, whether the example is in the task's sample space
+    weights: Array,  # (B,), one per example
     tasks: Sequence[Task],
 ) -> jax.Array:  # (T,)
-    """Each task's mean loss over its own sample space; 0 where a batch has none of it.
+    """Each task's mean loss over its own sample space; 0 if a batch has none of it.
 
         L_k = sum_i d_ki w_i loss_k(z_ki, y_ki) / sum_i d_ki w_i
 
     Reference: Tang et al., RecSys 2020, section 4.3, equation 9.
-    Differs from the paper: examples may have weights w_i; the paper has w_i = 1.
+    Differs from the paper: examples may have weights w_i; in the paper w_i = 1.
     """
     share = observed * weights[:, None]
     total = share.sum(axis=0)

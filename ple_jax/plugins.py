@@ -1,13 +1,24 @@
-"""Finds a plugin by its file name: `models/ple.py` is the model "ple"."""
+"""Finds plugins: `models/ple.py` is the model "ple"; other packages name their own.
+
+Another package offers a plugin by an entry point in the group of that folder's name:
+
+    [project.entry-points."ple_jax.models"]
+    tower = "acme.tower"
+
+makes the module `acme.tower`, which defines `build`, the model "tower".
+"""
 
 import dataclasses
+import functools
 import importlib
+import importlib.metadata
 import inspect
 import pathlib
 import re
 import textwrap
 import typing
 from collections.abc import Callable, Iterable
+from importlib.metadata import EntryPoint
 from types import ModuleType
 from typing import Any, NamedTuple
 
@@ -15,7 +26,40 @@ from ple_jax.checks import check_known
 
 
 def available(package: str) -> list[str]:
-    """Names of the plugins in `package`: its files that define `build`."""
+    """Names of the plugins for `package`: its own, and those of other packages.
+
+    Raises:
+        ValueError: Two plugins have the same name.
+    """
+    offered = _offered(package)
+    for name in _built_in(package):
+        if name in offered:
+            raise ValueError(
+                f"{_told(package, offered[name])} has the name of a built-in one, "
+                f"{package}.{name}. Rename its entry point, or uninstall its package."
+            )
+    return sorted([*_built_in(package), *offered])
+
+
+def find(package: str, name: str) -> ModuleType:
+    """The plugin's module; a dotted `name` is any module outside `package`.
+
+    Raises:
+        ValueError: There is no such plugin (with the nearest), it cannot be imported,
+            or it does not define `build`.
+    """
+    if name in _built_in(package):
+        return importlib.import_module(f"{package}.{name}")
+    kind = f"{package.removeprefix('ple_jax.')} plugin"
+    if "." in name:
+        return _imported(name, f"The {kind} {name!r}")
+    offered = _offered(package)
+    check_known(name, [*_built_in(package), *offered], kind)
+    return _imported(offered[name].value, _told(package, offered[name]))
+
+
+def _built_in(package: str) -> list[str]:
+    """Files of the package that define `build`."""
     folder = pathlib.Path(next(iter(importlib.import_module(package).__path__)))
     files = [f for f in folder.glob("*.py") if not f.name.startswith("_")]
     return sorted(file.stem for file in files if _defines_build(file))
@@ -27,16 +71,39 @@ def _defines_build(file: pathlib.Path) -> bool:
     return bool(re.search(r"^(def build\(|build = )", text, re.MULTILINE))
 
 
-def find(package: str, name: str) -> ModuleType:
-    """The plugin's module; a dotted `name` is a module outside `package`."""
-    if "." in name:
-        return importlib.import_module(name)
-    check_known(name, available(package), f"{package.removeprefix('ple_jax.')} plugin")
-    return importlib.import_module(f"{package}.{name}")
+def _offered(package: str) -> dict[str, EntryPoint]:
+    """What other packages offer, by name."""
+    offered: dict[str, EntryPoint] = {}
+    for point in importlib.metadata.entry_points(group=package):
+        first = offered.setdefault(point.name, point)
+        if first != point:
+            raise ValueError(
+                f"{_told(package, first)} and {_told(package, point)} have the same "
+                "name. Name one by its module, or uninstall its package."
+            )
+    return offered
+
+
+def _told(package: str, point: EntryPoint) -> str:
+    """An entry point in an error."""
+    of = point.dist.name if point.dist else "an unknown package"
+    kind = package.removeprefix("ple_jax.")
+    return f"The {kind} plugin {point.name!r} ({point.value}) of {of}"
+
+
+def _imported(module: str, told: str) -> ModuleType:
+    try:
+        plugin = importlib.import_module(module)
+    except Exception as error:  # whatever a stranger's code does
+        why = f"{type(error).__name__}: {error}"
+        raise ValueError(f"{told} cannot be imported: {why}.") from error
+    if not hasattr(plugin, "build"):
+        raise ValueError(f"{told} must define `build`, and does not.")
+    return plugin
 
 
 class Option(NamedTuple):
-    """One knob of a plugin."""
+    """One option of a plugin."""
 
     type: Any
     default: Any  # meaningless where required
@@ -45,34 +112,52 @@ class Option(NamedTuple):
 
 
 def options_of(build: Callable[..., Any]) -> dict[str, Option]:
-    """The knobs of a plugin: the fields of a module class, or a function's arguments.
+    """The options of a plugin: the fields of a dataclass, or a function's arguments.
 
-    The help of each comes from the `Attributes:` or `Args:` section of the docstring.
+    Arguments that a `functools.partial` fixes are not options. The help comes from the
+    `Attributes:` or `Args:` section of the docstring. A class inherits its bases' help,
+    and its own options come before theirs.
     """
-    explained = explanations(inspect.getdoc(build) or "")
-    hints = typing.get_type_hints(build)
+    made, fixed = unwrap(build), getattr(build, "keywords", {})
+    lineage: tuple[Any, ...] = (
+        inspect.getmro(made) if inspect.isclass(made) else (made,)
+    )
+    explained: dict[str, str] = {}
+    distance: dict[str, int] = {}
+    for steps, part in reversed([*enumerate(lineage)]):
+        explained |= explanations(inspect.cleandoc(part.__doc__ or ""))
+        distance |= dict.fromkeys(inspect.get_annotations(part), steps)
+    hints = typing.get_type_hints(made)
+    arguments = sorted(_arguments(made), key=lambda each: distance.get(each[0], 0))
     return {
         name: Option(hints.get(name, Any), default, required, explained.get(name, ""))
-        for name, default, required in _knobs(build)
+        for name, default, required in arguments
+        if name not in fixed
     }
 
 
-def _knobs(build: Callable[..., Any]) -> Iterable[tuple[str, Any, bool]]:
-    if dataclasses.is_dataclass(build):
-        for field in dataclasses.fields(build):
-            # linen modules have these two of their own
+def unwrap(build: Callable[..., Any]) -> Callable[..., Any]:
+    """The class or function that a `functools.partial` calls, or `build` itself."""
+    return build.func if isinstance(build, functools.partial) else build
+
+
+def _arguments(made: Callable[..., Any]) -> Iterable[tuple[str, Any, bool]]:
+    """The name and default of each argument, and whether it is required."""
+    if dataclasses.is_dataclass(made):
+        for field in dataclasses.fields(made):
+            # every linen module has these two
             if field.name not in ("parent", "name"):
                 make = field.default_factory
                 default = field.default if make is dataclasses.MISSING else make()
                 yield field.name, default, default is dataclasses.MISSING
         return
-    for name, argument in inspect.signature(build).parameters.items():
+    for name, argument in inspect.signature(made).parameters.items():
         if argument.kind not in (argument.VAR_POSITIONAL, argument.VAR_KEYWORD):
             yield name, argument.default, argument.default is argument.empty
 
 
 def explanations(doc: str) -> dict[str, str]:
-    """Name -> text of the entries below `Attributes:` or `Args:` in a docstring."""
+    """Maps names to texts: the `Attributes:` or `Args:` entries of a docstring."""
     section = re.search(
         r"^(?:Attributes|Args):\n((?:[ ]+.*\n?|\n)+)", doc, re.MULTILINE
     )

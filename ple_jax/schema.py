@@ -1,4 +1,4 @@
-"""What the columns of a data set mean: frozen plain data, checked once when made."""
+"""What the columns of a data set mean: frozen plain data, checked on creation."""
 
 import dataclasses
 from collections import Counter
@@ -17,18 +17,19 @@ class Field:
 
     Attributes:
         name: Name of the column in the files.
-        kind: How its values are read.
-        encodings: Of a numeric field: any of `standard` (z-score), `log` (z-score of
-            sign(x) log(1 + |x|)), `buckets` (an embedded quantile bucket; zero is a
-            bucket of its own), `piecewise` (piecewise-linear, Gorishniy et al., NeurIPS
+        kind: How to read its values.
+        encodings: For a numeric field, any of `standard` (z-score), `log` (z-score of
+            sign(x) log(1 + |x|)), `buckets` (embedded quantile buckets, with one for
+            zero alone) and `piecewise` (piecewise-linear, Gorishniy et al., NeurIPS
             2022); `auto` chooses.
-        bins: Of a numeric field: the most quantile bins that buckets and piecewise use.
-        separator: Of a multi-valued or sequence field: what stands between values.
-        max_length: Of a multi-valued field the first, of a sequence field the last
-            so many values are kept.
-        min_count: Values rarer than this in train are unknown (id 0).
-        table: Name of another field whose vocabulary and table this one shares.
-        dim: Width of the embedding; None takes the experiment's.
+        bins: For a numeric field, the most quantile bins that `buckets` and `piecewise`
+            may use.
+        separator: For a multi-valued or sequence field, the text between two values.
+        max_length: How many values to keep: the first ones of a multi-valued field, the
+            last ones of a sequence.
+        min_count: Values that occur less often in train become unknown (id 0).
+        table: Name of another field, whose vocabulary and table this one shares.
+        dim: Width of the embedding; None takes that of the experiment.
     """
 
     name: str
@@ -47,12 +48,12 @@ class Task:
     """A label to predict.
 
     Attributes:
-        name: What the task is called in results.
-        column: The label's column; None where it has the task's name.
-        positive: Values that count as 1, or one comparison such as ">= 4"; None where
-            the column holds 0 and 1 (or, for a squared loss, the number itself).
-        given: An earlier task: only examples where it is 1 are in the sample space.
-        loss: `binary` cross-entropy on the logit, or `squared` error.
+        name: Name of the task in results.
+        column: Column of the label; None means the column has the task's name.
+        positive: The values that count as 1, or a comparison such as ">= 4"; None if
+            the column holds 0 and 1, or the number to predict with a squared loss.
+        given: An earlier task. Only examples with its label 1 are in the sample space.
+        loss: `binary` for cross-entropy of the logit, `squared` for squared error.
     """
 
     name: str
@@ -63,21 +64,23 @@ class Task:
 
     @property
     def label_column(self) -> str:
-        """The column that holds the label."""
+        """Name of the column that holds the label."""
         return self.column or self.name
 
 
 @dataclasses.dataclass(frozen=True)
 class Split:
-    """Which examples are for training, for choosing, and for the final test.
+    """How examples are divided into train, validation and test.
 
     Attributes:
-        by: `random` with a seed, `time` (the oldest train), or a `column` that names
-            each row's split.
+        by: `random` splits at random, `time` takes the oldest rows for train and the
+            newest for test, `column` reads each row's split from a column.
         column: The column of times, or of split names.
-        fractions: Shares of train, validation and test, by time or at random.
-        seed: Of the random split.
-        train: Values of the split column that mean train; likewise the other two.
+        fractions: Shares of train, validation and test, for `random` and `time`.
+        seed: Seed of the random split.
+        train: Values of the split column that mean train.
+        validation: Values of the split column that mean validation.
+        test: Values of the split column that mean test.
     """
 
     by: Literal["random", "time", "column"] = "random"
@@ -91,27 +94,27 @@ class Split:
     def __post_init__(self):
         if (self.by == "random") != (self.column is None):
             raise ValueError(
-                f"A split by {self.by!r} takes "
+                f"split.by = {self.by!r} takes "
                 f"{'no column' if self.by == 'random' else 'a column'}, "
-                f"got column = {self.column!r}."
+                f"got split.column = {self.column!r}."
             )
         if min(self.fractions) < 0 or abs(sum(self.fractions) - 1) > 1e-6:
             raise ValueError(
-                f"split.fractions must be three shares that sum to 1, "
+                f"split.fractions must be three shares of at least 0 that sum to 1, "
                 f"got {list(self.fractions)}."
             )
 
 
 @dataclasses.dataclass(frozen=True)
 class Format:
-    """How the text files are written; Parquet files need nothing of it.
+    """How text files are written. Parquet files use `strip` and `missing` only.
 
     Attributes:
-        delimiter: What stands between columns.
-        header: Whether the first line names the columns; else `columns` does.
+        delimiter: The character between columns.
+        header: Whether the first line names the columns; if not, `columns` does.
         columns: Names of the columns of files without a header.
-        strip: Whether to drop spaces around values.
-        missing: Values that mean "not known", beside the empty one.
+        strip: Whether to strip spaces around values.
+        missing: Values that mean "not known"; the empty value always does.
     """
 
     delimiter: str = ","
@@ -130,13 +133,13 @@ class Schema:
         tasks: The labels.
         split: How examples are divided.
         format: How text files are written.
-        domain: The column that tells an example's domain; None means one domain.
-        unseen_domain: The domain that stands in for one not seen in train; None makes
-            it an error.
-        user: The column that groups examples for grouped AUC.
-        weight: The column of example weights.
-        ignored: Columns that are left out; ("*",) leaves out all that are not named.
-        leaking: Columns that tell the label; using one as an input is an error.
+        domain: Column that holds each example's domain; None means one domain.
+        unseen_domain: The domain to use for domains that train lacks; None makes them
+            an error.
+        user: Column that groups examples for grouped AUC.
+        weight: Column of example weights.
+        ignored: Columns to ignore; ("*",) ignores all that the schema does not name.
+        leaking: Columns that reveal the label; using one as a field is an error.
     """
 
     fields: tuple[Field, ...]
@@ -154,7 +157,10 @@ class Schema:
         check_unique([f.name for f in self.fields], "field")
         check_unique([t.name for t in self.tasks], "task")
         if not self.fields or not self.tasks:
-            raise ValueError("A schema needs at least one field and one task.")
+            raise ValueError(
+                "A schema needs at least one field and one task, got "
+                f"{len(self.fields)} and {len(self.tasks)}."
+            )
         self._check_fields()
         self._check_tasks()
 
@@ -180,7 +186,7 @@ class Schema:
                 if owner.kind == "numeric" or owner.table is not None:
                     raise ValueError(
                         f"Field {field.name!r} cannot share the table of "
-                        f"{field.table!r}, which has none of its own."
+                        f"{field.table!r}, which has no table of its own."
                     )
 
     def _check_tasks(self):
@@ -193,17 +199,17 @@ class Schema:
                 )
             if task.loss == "squared" and task.positive is not None:
                 raise ValueError(
-                    f"Task {task.name!r} has a squared loss, so its label is a number "
-                    "and takes no `positive` rule."
+                    f"Task {task.name!r} has a squared loss, so its label is a number: "
+                    f"expected no `positive`, got {task.positive!r}."
                 )
 
 
 @dataclasses.dataclass(frozen=True)
 class IdColumn:
-    """A fitted column of `Batch.ids`: ids 0 .. rows-1 of one table."""
+    """A fitted column of `Batch.ids`: ids 0 .. rows - 1 of one table."""
 
     name: str
-    table: str  # columns of one table share its rows
+    table: str  # columns with the same table share its rows
     rows: int
     dim: int | None = None
 
@@ -223,9 +229,10 @@ class Bag:
 class NumberColumn:
     """A fitted column of `Batch.numbers`.
 
-    With `bins` = 0 the model reads the number as it is. Otherwise it is a position p in
-    [0, bins], and the model reads its piecewise-linear encoding clip(p - k, 0, 1) for
-    k = 0 .. bins-1.
+    If `bins` is 0, the model reads the number as it is. Otherwise the number is a
+    position p in [0, bins], and the model reads its piecewise-linear encoding
+
+        clip(p - k, 0, 1)   for k = 0 .. bins - 1
     """
 
     name: str
@@ -234,7 +241,7 @@ class NumberColumn:
 
 @dataclasses.dataclass(frozen=True)
 class Layout:
-    """What the arrays of a batch hold, after fitting; all that an input needs."""
+    """What the arrays of a batch hold, after fitting."""
 
     ids: tuple[IdColumn, ...]
     bags: tuple[Bag, ...]
@@ -244,6 +251,8 @@ class Layout:
 
 
 def check_unique(names: list[str], what: str) -> None:
-    """Raises a ValueError where a name stands twice."""
+    """Raises a ValueError if a name occurs twice."""
     if twice := [name for name, count in Counter(names).items() if count > 1]:
-        raise ValueError(f"Each {what} must have a name of its own; repeated: {twice}.")
+        raise ValueError(
+            f"Each {what} needs a name of its own, got these twice: {twice}."
+        )

@@ -20,17 +20,15 @@ Array = jax.Array | np.ndarray
 
 
 class Touched(flax.struct.PyTreeNode):
-    """The rows of a fused table that a batch reads, each of them once."""
+    """The distinct rows of a fused table that a batch reads."""
 
-    rows: Array  # (U,) int32, ascending; filled up with V, which is out of range
-    slots: Array  # (B, S) int32: where in `rows` each of an example's S lookups is
-    found: Array | None = (
-        None  # (B, S, W): these rows, where they are looked up already
-    )
+    rows: Array  # (U,) int32, ascending; padded with V, which is out of range
+    slots: Array  # (B, S) int32: the place in `rows` of each lookup of an example
+    embedded: Array | None = None  # (B, S, W): what the lookups read, if done already
 
 
 class Batch(flax.struct.PyTreeNode):
-    """One batch of examples; every leaf but `Touched.rows` has the leading axis B."""
+    """A batch of examples. Every leaf but `Touched.rows` has the leading axis B."""
 
     ids: Array  # (B, F) int32, in the order of `Layout.ids`; 0 is unknown
     bags: Mapping[str, Array]  # name -> (B, L) int32, padded with -1 at the end
@@ -38,28 +36,28 @@ class Batch(flax.struct.PyTreeNode):
     domain: Array  # (B,) int32, below N
     labels: Array  # (B, T) float32; 0 where not observed
     observed: Array  # (B, T) bool: not padding, not missing, in the task's sample space
-    weights: Array  # (B,) float32, of the examples; 1 unless the schema names a column
-    # Fused table -> the rows it is updated by; a step looks for what is not there.
+    weights: Array  # (B,) float32; 1 unless the schema names a column of weights
+    # Fused table -> the rows to update; the step finds those of tables not listed.
     touched: Mapping[str, Touched] = flax.struct.field(default_factory=dict)
 
     def at(self, step: Array) -> "Batch":
-        """One of several batches, which have an axis of steps before all others."""
+        """The batch of one step, out of batches with a leading axis of steps."""
         return jax.tree.map(lambda leaf: leaf[step], self)
 
 
 class Picks(flax.struct.PyTreeNode):
-    """Several batches as rows of a split that lies on the device."""
+    """Several batches, as row numbers of a split that lies on the device."""
 
-    split: Batch  # all examples of the split, in the place of B
+    split: Batch  # all n examples of the split; n stands in the place of B
     rows: Array  # (steps, B) int32
 
     def at(self, step: Array) -> Batch:
-        """One of the batches."""
+        """The batch of one step."""
         rows = self.rows[step]
         pick = lambda leaf: leaf.at[rows].get(mode="promise_in_bounds")
         return jax.tree.map(pick, self.split)
 
 
 def path_names(path: tuple) -> list[str]:
-    """The fields and keys that lead to a leaf."""
+    """The names of the fields, keys and indices that lead to a leaf of a tree."""
     return [getattr(p, "name", str(getattr(p, "key", p))) for p in path]

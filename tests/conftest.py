@@ -25,10 +25,10 @@ jax.config.update("jax_disable_most_optimizations", True)
 
 @pytest.fixture(scope="session")
 def prepared(tmp_path_factory):
-    """kind, options -> the prepared data set, made once for all tests.
+    """(kind, options) -> the prepared data set, made once for all tests.
 
-    Where its files cannot be had, the test fails with the finder's own error, or is
-    skipped with it if no folder was named.
+    If its files cannot be found, the test fails with the finder's own error; without a
+    folder of raw files, it is skipped with that error.
     """
 
     @functools.cache
@@ -37,6 +37,12 @@ def prepared(tmp_path_factory):
         return prepare(built(datasets.find(kind), **options), folder)
 
     return made
+
+
+@pytest.fixture(scope="session")
+def data(prepared):
+    """Two synthetic tasks; what most tests of the step and the loop train on."""
+    return prepared("synthetic", examples=1500)
 
 
 @pytest.fixture(scope="session")

@@ -24,8 +24,8 @@ APART = {
 }
 HOMES = {
     "orbax": {"train/checkpoint.py"},
-    "tyro": {"config/flags.py"},
     "argparse": {"cli"},
+    "shtab": {"cli/completion.py"},
     "rich": {"show"},
     "pyarrow": {"data", "datasets", "serve"},
 }
@@ -128,7 +128,7 @@ def test_heavy_libraries_have_one_home(module):
 
 
 def test_the_core_needs_neither_the_command_line_nor_pictures():
-    banned = ["tyro", "matplotlib", "sklearn", "pandas"]
+    banned = ["ple_jax.cli", "matplotlib", "sklearn", "pandas"]
     program = (
         "import sys; import ple_jax.train.loop, ple_jax.serve.files; "
         f"sys.exit(' '.join(m for m in {banned} if m in sys.modules) or 0)"

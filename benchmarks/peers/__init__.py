@@ -1,1 +1,1 @@
-"""Our training step beside those of PyTorch libraries; `../peers.py` runs it."""
+"""The PyTorch side: child processes of an environment with torch, and no JAX."""

@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# Makes a virtual environment in DIR for the PyTorch side of peers.py:
+# Makes a virtual environment in DIR for the PyTorch side of the benchmarks:
 #
 #     bash benchmarks/peers/environment.sh DIR
 #
-# Python 3.11; torch.compile also needs a C++ compiler. Set PIP_INDEX_URL or
-# PIP_FIND_LINKS where the CPU build of torch is elsewhere than in pip's own settings:
-# any build of this version runs, since the benchmark uses the CPU only.
+# Python 3.11; torch.compile also needs a C++ compiler. If pip does not find the CPU
+# build of torch, set PIP_INDEX_URL or PIP_FIND_LINKS; any build of this version works,
+# because these benchmarks use the CPU only.
 set -euo pipefail
 
 if [ $# -ne 1 ]; then

@@ -1,18 +1,17 @@
-"""PLE and MMoE in PyTorch, written to be fast: what the libraries could be.
+"""PLE and MMoE in PyTorch, written to be fast: how fast the libraries could be.
 
-All experts of a level are one batched product, all fields one table whose gradient
-is sparse, and Adam is fused. Parameters have the names and shapes of ours, so that
-weights can be exchanged.
+All experts of a level are one batched product, all fields share one table with a sparse
+gradient, and Adam is fused. Parameters have our names and shapes, so that weights can
+be exchanged.
 """
 
 from collections.abc import Sequence
 from itertools import pairwise
 
 import torch
+from lib.sizes import TASKS, Size
 from torch import nn
 from torch.nn import functional as F
-
-from peers.sizes import TASKS, Size
 
 
 class Dense(nn.Module):
@@ -25,7 +24,7 @@ class Dense(nn.Module):
         self.bias = nn.Parameter(torch.zeros(copies, outputs))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:  # (B, D) or (E, B, D)
-        """(E, B, H); one input for all copies makes one matrix product of it."""
+        """(E, B, H); one input for all copies takes a single matrix product."""
         if x.ndim == 3:
             return torch.baddbmm(self.bias[:, None], x, self.kernel)
         joined = self.kernel.transpose(0, 1).flatten(1)
@@ -84,7 +83,7 @@ class Level(nn.Module):
         self.owner = owner
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:  # (B, D) or (groups, B, D)
-        """Each gate's mixture (G, B, H)."""
+        """The mixture of each gate (G, B, H)."""
         one = x.ndim == 2
         outputs = self.experts(x if one else x[self.owner])
         weights = self.gates(x if one else x[: len(self.gates.number)])

@@ -2,6 +2,7 @@
 
 import copy
 import dataclasses
+import inspect
 import json
 import pathlib
 import tomllib
@@ -9,8 +10,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from ple_jax import checks, plugins
-from ple_jax.config.experiment import Experiment, Inputs, Plugin, Train
-from ple_jax.config.values import convert, dataclass_from
+from ple_jax.config.experiment import (
+    Experiment,
+    Inputs,
+    Plugin,
+    Train,
+    with_new_names,
+)
+from ple_jax.config.values import convert
 
 # By name, so that this room stands below those of the plugins.
 PLUGINS = {
@@ -19,63 +26,89 @@ PLUGINS = {
     "weighting": "ple_jax.weightings",
 }
 SETTINGS = {"inputs": Inputs, "train": Train}
+SECTIONS = (*PLUGINS, *SETTINGS)
 DEFAULT_KINDS = {"data": "synthetic", "model": "ple", "weighting": "fixed"}
 
 
 def options(section: str, kind: str) -> dict[str, plugins.Option]:
-    """The knobs of a plugin section, for this kind of plugin."""
-    build = plugins.find(PLUGINS[section], kind).build
-    known = plugins.options_of(build)
+    """The options of a kind of plugin: its knobs but for `kind`."""
+    known = plugins.options_of(plugins.find(PLUGINS[section], kind).build)
     return {k: v for k, v in known.items() if k not in ("num_tasks", "num_domains")}
 
 
-def from_dict(tree: Mapping[str, Any], partial: bool = False) -> Experiment:
-    """An experiment from nested dicts; what is not there takes its default.
+def knobs(section: str, kind: str) -> dict[str, plugins.Option]:
+    """The knobs of a section; where it names a plugin, those of this kind."""
+    if section in SETTINGS:
+        return plugins.options_of(SETTINGS[section])
+    which = "Which plugin; the other knobs of this section depend on it."
+    return {"kind": plugins.Option(str, kind, False, which)} | options(section, kind)
+
+
+def titled(section: str, kind: str) -> str:
+    """A section in an error: `model 'ple'`, or `train`."""
+    return f"{section} {kind!r}" if kind else section
+
+
+def summary(section: str, kind: str) -> str:
+    """What a section is about, in a line."""
+    about: Any = SETTINGS.get(section)
+    about = about or plugins.find(PLUGINS[section], kind).build
+    return (inspect.getdoc(about) or "").partition("\n")[0]
+
+
+def kind_of(section: str, tree: Mapping[str, Any]) -> str:
+    """The kind of plugin that a section names, or its default; else ""."""
+    default = DEFAULT_KINDS.get(section, "")
+    return convert(str, tree.get(section, {}).get("kind", default), f"{section}.kind")
+
+
+def from_dict(tree: Mapping[str, Any]) -> Experiment:
+    """The experiment of nested dicts; a knob that they leave out takes its default.
 
     Args:
         tree: Section -> knob -> value.
-        partial: Whether options that have no default may be left out.
 
     Raises:
-        ValueError: An unknown section or key (with the nearest), or a wrong type.
+        ValueError: An unknown section or knob (with the nearest), a value of the wrong
+            type, or no value for a knob that has no default.
     """
-    for section in tree:
-        checks.check_known(section, [*PLUGINS, *SETTINGS], "section of an experiment")
-        if not isinstance(tree[section], Mapping):
-            raise ValueError(f"[{section}] must be a table, got {tree[section]!r}.")
-    plugins: dict[str, Any] = {
-        s: _plugin(s, dict(tree.get(s, {})), partial) for s in PLUGINS
-    }
-    settings = {
-        s: dataclass_from(cls, tree.get(s, {}), s) for s, cls in SETTINGS.items()
-    }
-    return Experiment(**plugins, **settings)
+    check_sections(tree)
+    return Experiment(**{section: _section(section, tree) for section in SECTIONS})
 
 
-def _plugin(section: str, tree: dict[str, Any], partial: bool) -> Plugin:
-    kind = tree.pop("kind", DEFAULT_KINDS[section])
-    known = options(section, kind)
-    for name in tree:
-        checks.check_known(name, ["kind", *known], f"option of {section} {kind!r}")
-    chosen = {}
-    for name, option in known.items():
+def check_sections(tree: Mapping[str, Any]) -> None:
+    """Raises a ValueError for an unknown section, and for one that is no table."""
+    for section, values in tree.items():
+        checks.check_known(section, SECTIONS, "section of an experiment")
+        if not isinstance(values, Mapping):
+            raise ValueError(f"[{section}] must be a table, got {values!r}.")
+
+
+def _section(section: str, tree: Mapping[str, Any]) -> Any:
+    kind, given = kind_of(section, tree), tree.get(section, {})
+    known, values = knobs(section, kind), {}
+    for name in given:
+        checks.check_known(name, known, f"knob of {titled(section, kind)}")
+    for name, knob in known.items():
         path = f"{section}.{name}"
-        if name in tree:
-            chosen[name] = convert(option.type, tree[name], path)
-        elif not option.required:
-            chosen[name] = option.default
-        elif not partial:
-            raise ValueError(f"{path} is needed: {option.help}")
-    return Plugin(kind, chosen)
+        if name in given:
+            values[name] = convert(knob.type, given[name], path)
+        elif knob.required:
+            raise ValueError(f"{path} is needed: {knob.help}")
+        else:
+            values[name] = knob.default
+    if section in SETTINGS:
+        return SETTINGS[section](**values)
+    return Plugin(values.pop("kind"), values)
 
 
 def with_values(experiment: Experiment, values: Mapping[str, Any]) -> Experiment:
-    """A copy with other values, by dotted path, that no check looks at.
+    """A copy with other values, by dotted path, none of which is checked.
 
-    This is how arrays come to stand in the place of knobs (see `traced.py`); checked
-    values go through `from_dict`.
+    So arrays can stand in the place of knobs, which lets one program serve many values;
+    checked values go through `from_dict`.
     """
-    sections = {s: getattr(experiment, s) for s in (*PLUGINS, *SETTINGS)}
+    sections = {s: getattr(experiment, s) for s in SECTIONS}
     for path, value in values.items():
         section, knob = path.split(".")
         old = sections[section]
@@ -102,14 +135,18 @@ def to_dict(experiment: Experiment) -> dict[str, Any]:
 
 
 def load(path: str | pathlib.Path) -> dict[str, Any]:
-    """The nested dicts of a TOML experiment file, as written."""
+    """The nested dicts of a TOML experiment file, as written.
+
+    Raises:
+        ValueError: There is no such file (with the nearest), or it is not TOML.
+    """
     path = pathlib.Path(path)
     if not path.is_file():
         beside = [p.name for p in path.parent.glob("*.toml")]
         hint = checks.nearest(path.name, beside)
         raise ValueError(f"There is no experiment file {str(path)!r}.{hint}")
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        return with_new_names(tomllib.loads(path.read_text(encoding="utf-8")))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ValueError(f"{path} is not valid TOML: {error}.") from error
 
@@ -117,21 +154,25 @@ def load(path: str | pathlib.Path) -> dict[str, Any]:
 def with_kinds(
     tree: Mapping[str, Any], kinds: Mapping[str, str]
 ) -> tuple[dict[str, Any], list[str]]:
-    """The experiment with other plugins; options that do not fit them are dropped.
+    """The experiment with other plugins, which keep the options that fit them.
 
-    An option fits where the new kind has one of that name, which takes that value.
+    An option fits if the new kind has one of that name and takes that value.
+
+    Args:
+        tree: Section -> knob -> value.
+        kinds: Section -> kind.
 
     Returns:
-        The new tree, and the paths of the options that were dropped.
+        The new tree, and the paths of the options that are dropped.
     """
-    tree, dropped = {s: dict(v) for s, v in tree.items()}, []
+    check_sections(tree)
+    new, dropped = {s: dict(v) for s, v in tree.items()}, []
     for section, kind in kinds.items():
-        old = tree.get(section, {})
-        known = options(section, kind)
+        old, known = new.get(section, {}), options(section, kind)
         kept = {k: v for k, v in old.items() if k in known and _fits(known[k], v)}
         dropped += [f"{section}.{k}" for k in old if k not in kept and k != "kind"]
-        tree[section] = {"kind": kind, **kept}
-    return tree, dropped
+        new[section] = {"kind": kind, **kept}
+    return new, dropped
 
 
 def _fits(option: plugins.Option, value: Any) -> bool:
@@ -169,7 +210,7 @@ def to_toml(experiment: Experiment) -> str:
 
 
 def toml_value(value: Any) -> str:
-    """A plain value as TOML spells it."""
+    """A plain value, written as TOML."""
     if isinstance(value, list | tuple):
         return f"[{', '.join(map(toml_value, value))}]"
     if isinstance(value, float):

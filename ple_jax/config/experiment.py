@@ -6,24 +6,27 @@ from typing import Any, Literal
 
 from ple_jax.checks import at_least, rate
 
+OLD_NAMES = {"train": {"replicas": "seeds"}}  # section -> old name -> today's
+
 
 @dataclasses.dataclass(frozen=True)
 class Inputs:
     """How a batch becomes the input of the model.
 
     Attributes:
-        embedding_dim: Width of an embedding, where the schema names none.
+        embedding_dim: Width of the embeddings whose width the schema leaves open.
         embedding_scale: Standard deviation of the initial embeddings.
-        embedding_dropout_rate: Chance that an embedded field is dropped while training.
-        update: Whether a step updates whole tables (dense) or only the rows of its
-            batch (rows); auto is by rows where that is faster: where the rows are many
-            for each id of a batch. All tables of one width are one. By rows, Adam is
-            lazy, weight decay is of the touched rows only, and there is no moving
-            average.
-        row_optimizer: The update rule of tables that are updated by rows; same is
-            train.optimizer, rowwise_adagrad needs the least memory.
-        frozen: The tables, by name, that keep their initial values.
-        per_domain: Whether each domain has embeddings of its own.
+        embedding_dropout_rate: Probability of dropping each embedded field while
+            training.
+        update: Whether a step updates whole tables (`dense`) or only the rows that its
+            batch looks up (`rows`). `auto` updates by rows where that is faster, which
+            is where a table has many rows for each id of a batch; all tables of one
+            width count as one. By rows, Adam is lazy, weight decay shrinks only the
+            rows of the batch, and tables have no moving average.
+        row_optimizer: The update rule of tables that are updated by rows. `same` means
+            train.optimizer; `rowwise_adagrad` needs the least memory.
+        frozen: Names of tables that keep their initial values.
+        per_domain: Whether each domain has its own embeddings.
     """
 
     embedding_dim: int = 8
@@ -39,8 +42,8 @@ class Inputs:
         rate("inputs", embedding_dropout_rate=self.embedding_dropout_rate)
         if self.update == "dense" and self.row_optimizer != "same":
             raise ValueError(
-                "inputs.row_optimizer is for tables that are updated by rows, but "
-                f"inputs.update is 'dense'; got {self.row_optimizer!r}."
+                f"inputs.row_optimizer = {self.row_optimizer!r} needs tables that are "
+                "updated by rows, but inputs.update is 'dense'."
             )
 
 
@@ -49,41 +52,46 @@ class Train:
     """How long, how fast and from which seed to train.
 
     Attributes:
-        epochs: The most passes over the train split.
+        epochs: Passes over the train split, at most.
         batch_size: Examples in a step.
         optimizer: The update rule of all parameters.
-        learning_rate: Its highest rate.
-        schedule: How the rate goes from its highest to the end of training.
-        warmup_steps: Steps in which the rate climbs from zero first.
-        final_rate: The rate at the end of a cosine or linear schedule, as a share.
+        learning_rate: The highest learning rate of the schedule.
+        schedule: How the learning rate falls from its highest value until training
+            ends.
+        warmup_steps: Steps in which the learning rate first climbs from zero.
+        final_rate: What a cosine or linear schedule ends at, as a share of
+            learning_rate.
         weight_decay: Decoupled weight decay of kernels and tables (AdamW).
-        clip_norm: Gradients of what is trained are scaled down to this global norm
-            where theirs is larger; 0 is off.
-        average_decay: Per-step decay of the moving average of the parameters that is
-            evaluated and kept instead of the last values; 0 is off.
-        sampling: What a batch holds: the `natural` mix of domains; examples of
-            `one_domain`, drawn in proportion to its size (STAR's way) or, with
-            `one_domain_uniform`, each domain as often; or a mix that is `balanced`.
-        temperature: Of balanced sampling: domains take part in proportion to their size
-            to the power of 1 / temperature; 1 is the natural mix, inf all alike.
-        only: Names of which a parameter's path must hold one to be trained, such as
-            `private` for what belongs to domains; empty trains everything.
-        metric: What chooses the best epoch on validation: a metric, averaged over the
-            tasks, or metric/task.
-        patience: Epochs without a better metric before training stops; 0 is never.
-        checkpoint_every: Steps between checkpoints in an epoch; 0 is only at its end.
-        steps_per_dispatch: The most steps that one call of the device runs.
+        clip_norm: Scales the gradients of all trained parameters down to this global
+            norm if theirs is larger; 0 turns this off.
+        average_decay: Decay, per step, of a moving average of the parameters, which is
+            then evaluated and kept in place of the last ones; 0 turns this off.
+        sampling: What a batch holds: domains as they come (`natural`), one domain
+            chosen by its size, as in STAR (`one_domain`), one domain chosen uniformly
+            (`one_domain_uniform`), or domains mixed by temperature (`balanced`).
+        temperature: How even `balanced` sampling is: a domain's share is proportional
+            to its size to the power of 1 / temperature, so that 1 is the natural mix
+            and inf gives all domains the same share.
+        only: Trains only the parameters whose path contains one of these names, such as
+            `private` for what belongs to domains; empty trains all.
+        metric: The validation metric that chooses the best epoch: `METRIC`, averaged
+            over tasks, or `METRIC/TASK`.
+        patience: Stops after this many epochs without a better metric; 0 never does.
+        checkpoint_every: Steps between checkpoints within an epoch; 0 saves only at its
+            end.
+        steps_per_dispatch: Steps that one call to the device runs, at most.
         eval_batch_size: Examples in a batch of evaluation.
         data_on: Where the train split lies: on the device, which picks batches from it,
-            or on the host, which sends them. `auto` is the device where a quarter of
-            its memory is enough, unless the host must look at each batch anyhow, as it
-            does for tables that are updated by rows on CPU. The batches are the same.
-        compute_dtype: In which precision the model computes, products and activations;
-            parameters, statistics, tables and losses are float32 in any case.
-        devices: How many devices share a batch; 0 is all.
-        seed: Of the initial parameters, the order of examples, and dropout.
-        replicas: How many runs to train together, with seeds from `seed` on; the table
-            has their mean, standard deviation and confidence interval.
+            or on the host, which sends them. `auto` chooses the device if the split
+            fits in a quarter of its memory, unless the host must see each batch anyway,
+            as it does on CPU for tables that are updated by rows. Either way the
+            batches are the same.
+        compute_dtype: The precision of the model's products and activations.
+            Parameters, statistics, tables and losses are always float32.
+        devices: Devices that share a batch; 0 takes all.
+        seed: Seeds the initial parameters, the order of examples, and dropout.
+        seeds: Trials to train, with the seeds `seed`, `seed` + 1, ...; the tables then
+            show their mean, standard deviation and confidence interval.
     """
 
     epochs: int = 10
@@ -110,12 +118,12 @@ class Train:
     compute_dtype: Literal["float32", "bfloat16"] = "float32"
     devices: int = 0
     seed: int = 0
-    replicas: int = 1
+    seeds: int = 1
 
     def __post_init__(self):
         of = lambda *names: {name: getattr(self, name) for name in names}
         sizes = of("epochs", "batch_size", "steps_per_dispatch", "eval_batch_size")
-        factors = of("temperature", "replicas")
+        factors = of("temperature", "seeds")
         amounts = of("warmup_steps", "weight_decay", "clip_norm", "patience")
         counts = of("checkpoint_every", "devices", "seed")
         at_least(1, "train", **sizes, **factors)
@@ -127,9 +135,19 @@ class Train:
             )
 
 
+def with_new_names(tree: Mapping[str, Any]) -> dict[str, Any]:
+    """An experiment's nested dicts, with the names that older files use replaced."""
+    new = dict(tree)
+    for section, names in OLD_NAMES.items():
+        knobs = new.get(section)
+        if isinstance(knobs, Mapping):
+            new[section] = {names.get(k, k): v for k, v in knobs.items()}
+    return new
+
+
 @dataclasses.dataclass(frozen=True)
 class Plugin:
-    """A plugin by its kind, with all its options."""
+    """A plugin, by its kind, with a value for each of its options."""
 
     kind: str
     options: Mapping[str, Any]
@@ -137,7 +155,7 @@ class Plugin:
 
 @dataclasses.dataclass(frozen=True)
 class Experiment:
-    """All that determines a run, beside the data's bytes and the device count."""
+    """All that determines a run, apart from the bytes of the data and the devices."""
 
     data: Plugin
     model: Plugin

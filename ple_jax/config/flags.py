@@ -1,138 +1,180 @@
-"""An experiment's knobs as typed flags; the only room that imports tyro."""
+"""The knobs of an experiment on a command line: `--section.knob VALUE ...`."""
 
-import dataclasses
-import tomllib
+import re
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Annotated, Any
-
-import tyro
+from typing import Any, Literal, NamedTuple, get_args, get_origin
 
 from ple_jax import config, plugins
+from ple_jax.checks import check_known
 from ple_jax.config.experiment import Experiment
+from ple_jax.config.values import from_texts, from_toml
+
+Knobs = Mapping[str, Sequence[str]]  # dotted path -> the texts after its flag
+SWEEP = "sweep."
+NAMES = {int: "INT", float: "FLOAT", str: "TEXT"}
 
 
-def parse(
-    tree: Mapping[str, Any], arguments: Sequence[str], prog: str
-) -> tuple[Experiment, list[str]]:
-    """The experiment of `tree` with the overrides in `arguments`.
+def split(arguments: Iterable[str]) -> tuple[list[str], dict[str, list[str]]]:
+    """Splits a command line into its ordinary arguments and its knobs.
 
-    `--model.kind mmoe` exchanges a plugin; the options it does not share are dropped.
+    A knob is a flag with a dot in its name. What follows it, up to the next flag, are
+    its values; `--section.knob=VALUE` has just the one.
+
+    Raises:
+        ValueError: A knob is given twice.
+    """
+    ordinary: list[str] = []
+    knobs: dict[str, list[str]] = {}
+    taking = ordinary
+    for argument in arguments:
+        flag, equals, value = argument.partition("=")
+        if re.match("--.*[.]", flag):
+            path = flag[2:].replace("-", "_")
+            if path in knobs:
+                raise ValueError(f"{flag} is given twice.")
+            knobs[path] = [value] if equals else []
+            taking = ordinary if equals else knobs[path]
+        else:
+            if re.match("--|-[A-Za-z]$", argument):
+                taking = ordinary
+            taking.append(argument)
+    return ordinary, knobs
+
+
+def split_sweep(knobs: Knobs) -> tuple[dict[str, Sequence[str]], dict[str, list[Any]]]:
+    """Splits `--sweep.section.knob VALUE ...` off: the other knobs, and path -> values.
+
+    Each text is one value, a list is written as in TOML.
+    """
+    single = {k: v for k, v in knobs.items() if not k.startswith(SWEEP)}
+    lists = {
+        k.removeprefix(SWEEP): [from_toml(text) for text in v]
+        for k, v in knobs.items()
+        if k not in single
+    }
+    return single, lists
+
+
+def check_not_swept(knobs: Iterable[str], swept: Iterable[str]) -> None:
+    """Raises a ValueError for a knob that has one value here and is swept, too."""
+    for path in set(knobs) & set(swept):
+        raise ValueError(
+            f"{path} is swept, so it cannot have one value: use --sweep.{path} to give "
+            "it others."
+        )
+
+
+def experiment(tree: Mapping[str, Any], knobs: Knobs) -> tuple[Experiment, list[str]]:
+    """The experiment of nested dicts, with these knobs in the place of its own.
+
+    `--model.kind mmoe` exchanges a plugin, and drops the options that do not fit it.
 
     Returns:
-        The experiment, and the paths of options that were dropped.
+        The experiment, and the paths of the options that are dropped.
+
+    Raises:
+        ValueError: An unknown section or knob (with the nearest), or texts that do not
+            spell a value of the knob's type.
     """
-    arguments, kinds = _take_kinds(arguments)
-    tree, dropped = config.with_kinds(tree, kinds)
-    base = config.from_dict(tree, partial=True)
-    sections = {s: _section(base, s) for s in (*config.PLUGINS, *config.SETTINGS)}
-    flags = dataclasses.make_dataclass(
-        "Flags",
-        [
-            (name, type(section), dataclasses.field(default=section))
-            for name, section in sections.items()
-        ],
-        frozen=True,
-    )
-    flags.__doc__ = ""
-    chosen: Any = tyro.cli(
-        flags, args=arguments, prog=prog, config=(tyro.conf.FlagConversionOff,)
-    )
-    values = {
-        name: {
-            f.name: getattr(getattr(chosen, name), f.name)
-            for f in dataclasses.fields(s)
-        }
-        for name, s in sections.items()
+    changed, dropped = overridden(tree, knobs)
+    return config.from_dict(changed), dropped
+
+
+def overridden(
+    tree: Mapping[str, Any], knobs: Knobs
+) -> tuple[dict[str, Any], list[str]]:
+    """The nested dicts with these knobs, and the paths of the options dropped."""
+    by_path = {tuple(path.split(".", 1)): texts for path, texts in knobs.items()}
+    for section, _ in by_path:
+        check_known(section, config.SECTIONS, "section of an experiment")
+    kinds = {
+        section: from_texts(str, texts, f"{section}.kind")
+        for (section, name), texts in by_path.items()
+        if name == "kind" and section in config.PLUGINS
     }
-    return config.from_dict({s: _given(v) for s, v in values.items()}), dropped
+    tree, dropped = config.with_kinds(tree, kinds)
+    for (section, name), texts in by_path.items():
+        kind = config.kind_of(section, tree)
+        known = config.knobs(section, kind)
+        check_known(name, known, f"knob of {config.titled(section, kind)}")
+        value = from_texts(known[name].type, texts, f"{section}.{name}")
+        tree.setdefault(section, {})[name] = value
+    return tree, dropped
 
 
-def _given(values: Mapping[str, Any]) -> dict[str, Any]:
-    return {k: v for k, v in values.items() if v is not None}
+class Line(NamedTuple):
+    """A knob, as `--help` shows it."""
+
+    flag: str  # "--train.batch-size"
+    expected: str  # "INT"
+    help: str  # what it is, and the value that it has
+    choices: Sequence[str] | None  # the known values, where they can be listed
 
 
-def take_sweep(arguments: Sequence[str]) -> tuple[list[str], dict[str, list[Any]]]:
-    """Takes `--sweep.SECTION.KNOB VALUE VALUE ...` out: dotted path -> values.
+class Section(NamedTuple):
+    """A section's knobs, as `--help` shows them."""
 
-    Values are written as in TOML; what is none is a string.
-    """
-    rest: list[str] = []
-    lists: dict[str, list[Any]] = {}
-    taking: list[Any] | None = None
-    for argument in arguments:
-        if argument.startswith("--"):
-            flag, equals, value = argument.partition("=")
-            path = flag.removeprefix("--sweep.").replace("-", "_")
-            if not flag.startswith("--sweep."):
-                taking = None
-                rest.append(argument)
-                continue
-            taking = lists.setdefault(path, [])
-            if equals:
-                taking.append(_value(value))
-        elif taking is None:
-            rest.append(argument)
-        else:
-            taking.append(_value(argument))
-    return rest, lists
+    title: str  # "model 'ple'"
+    summary: str
+    lines: Sequence[Line]
 
 
-def _value(text: str) -> Any:
-    try:
-        return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
-        return text
+def described(tree: Mapping[str, Any], knobs: Knobs) -> list[Section]:
+    """Every knob of an experiment: what it is, what it takes, and what it has."""
+    single, _ = split_sweep(knobs)
+    tree, _ = overridden({s: v for s, v in tree.items() if s != "sweep"}, single)
+    return [_section(section, tree) for section in config.SECTIONS]
 
 
-def check_not_swept(arguments: Sequence[str], paths: Iterable[str]) -> None:
-    """Raises a ValueError where a flag sets a knob that is swept."""
-    given = {a.partition("=")[0].replace("_", "-") for a in arguments}
-    for path in paths:
-        if f"--{path}".replace("_", "-") in given:
-            raise ValueError(
-                f"{path} is swept, so it cannot have one value: use --sweep.{path} to "
-                "give it others."
-            )
-
-
-def _take_kinds(arguments: Sequence[str]) -> tuple[list[str], dict[str, str]]:
-    """Takes `--SECTION.kind NAME` out: the other flags depend on it."""
-    rest, kinds, waiting = [], {}, list(arguments)
-    while waiting:
-        flag, equals, value = (first := waiting.pop(0)).partition("=")
-        section = flag.removeprefix("--").removesuffix(".kind")
-        if flag == f"--{section}.kind" and section in config.PLUGINS:
-            if not equals and not waiting:
-                raise ValueError(f"{flag} needs a name.")
-            kinds[section] = value if equals else waiting.pop(0)
-        else:
-            rest.append(first)
-    return rest, kinds
-
-
-def _section(base: Experiment, section: str) -> Any:
-    """One section as an instance of a dataclass made for its knobs."""
-    chosen = getattr(base, section)
-    if section in config.SETTINGS:
-        knobs = plugins.options_of(type(chosen))
-        values = dataclasses.asdict(chosen)
-    else:
-        one = "What kind; the other flags of this section depend on it."
-        kind = plugins.Option(type=str, default=chosen.kind, required=False, help=one)
-        knobs = {"kind": kind, **config.options(section, chosen.kind)}
-        values = {"kind": chosen.kind, **chosen.options}
-    fields = [
-        (
-            name,
-            Annotated[knob.type, tyro.conf.arg(help=_escaped(knob.help))],
-            dataclasses.field(default=values.get(name, tyro.MISSING)),
-        )
-        for name, knob in knobs.items()
+def all_lines() -> list[Line]:
+    """Every knob of every plugin, once; what it has is its default."""
+    each = [
+        _section(section, {section: {"kind": kind}})
+        for section in config.SECTIONS
+        for kind in _kinds(section) or [""]
     ]
-    cls = dataclasses.make_dataclass(section.capitalize(), fields, frozen=True)
-    cls.__doc__ = ""
-    return cls()
+    return list({line.flag: line for one in each for line in one.lines}.values())
 
 
-def _escaped(text: str) -> str:
-    return text.replace("[", "\\[")
+def _section(section: str, tree: Mapping[str, Any]) -> Section:
+    kind, given = config.kind_of(section, tree), tree.get(section, {})
+    known = config.knobs(section, kind).items()
+    lines = [_line(section, name, knob, given) for name, knob in known]
+    return Section(config.titled(section, kind), config.summary(section, kind), lines)
+
+
+def _line(
+    section: str, name: str, knob: plugins.Option, given: Mapping[str, Any]
+) -> Line:
+    has = "must be given"
+    if name in given or not knob.required:
+        value = given.get(name, knob.default)
+        has = f"now {'none' if value is None else config.toml_value(value)}"
+    choices = _kinds(section) if name == "kind" else choices_of(knob.type)
+    about = knob.help
+    if name == "kind":
+        about += f" Known: {', '.join(choices)}, and modules by dotted name."
+    flag = f"--{section}.{name}".replace("_", "-")
+    return Line(flag, expected(knob.type), f"{about} ({has})", choices or None)
+
+
+def _kinds(section: str) -> list[str]:
+    package = config.PLUGINS.get(section)
+    return plugins.available(package) if package else []
+
+
+def expected(wanted: Any) -> str:
+    """What stands for the values of a type in help: `INT ...`, `{adam,sgd}`."""
+    if choices := choices_of(wanted):
+        return f"{{{','.join(choices)}}}"
+    if get_origin(wanted) is tuple:
+        return f"{expected(get_args(wanted)[0])} ..."
+    each = [expected(c) for c in get_args(wanted) if c is not type(None)]
+    return "|".join(each) or NAMES.get(wanted, "VALUE")
+
+
+def choices_of(wanted: Any) -> list[str]:
+    """All values of a type; none where they cannot be listed."""
+    if wanted is bool:
+        return ["true", "false"]
+    return [str(c) for c in get_args(wanted) if get_origin(wanted) is Literal]

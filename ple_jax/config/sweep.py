@@ -1,4 +1,4 @@
-"""Sweeps: values for some knobs, and the runs, called replicas, that they ask for."""
+"""Sweeps: lists of values for some knobs, and the trials that they ask for."""
 
 import functools
 import itertools
@@ -13,12 +13,12 @@ from ple_jax.config.experiment import Experiment, Train
 
 SEED = "train.seed"
 Lists = Mapping[str, tuple[Any, ...]]  # dotted path -> values
-# What the experiment is with other plugins: section -> kind.
+# The experiment with other plugins: section -> kind.
 OfKinds = Callable[[Mapping[str, str]], Experiment]
 
 
-class Replica(NamedTuple):
-    """One run of a sweep."""
+class Trial(NamedTuple):
+    """One run of a sweep, or of several seeds."""
 
     name: str  # "learning_rate=0.003,seed=1"
     point: str  # "learning_rate=0.003": the same for all its seeds
@@ -28,15 +28,15 @@ class Replica(NamedTuple):
 class Sweep(NamedTuple):
     """An experiment, and lists of values for some of its knobs.
 
-    The points are the products of the lists; each has `train.replicas` seeds.
+    The points are the product of the lists; each has `train.seeds` trials.
     """
 
     base: Experiment
     lists: Lists
-    replicas: tuple[Replica, ...]
+    trials: tuple[Trial, ...]
 
     def to_toml(self) -> str:
-        """As TOML that `config.load` and `of` read back."""
+        """TOML that `config.load` and `of` read back."""
         text = config.to_toml(self.base)
         if not self.lists:
             return text
@@ -47,14 +47,14 @@ class Sweep(NamedTuple):
 def taken(
     tree: Mapping[str, Any], more: Mapping[str, Any] = MappingProxyType({})
 ) -> tuple[dict[str, Any], Lists]:
-    """An experiment's dicts without the table `[sweep]`, and its lists by dotted path.
+    """Splits off the table `[sweep]`: an experiment's dicts, and lists by dotted path.
 
     Args:
         tree: Section -> knob -> value, and `sweep`.
-        more: Lists by dotted path, in the place of those of the table.
+        more: Lists by dotted path, which override those of the table.
 
     Raises:
-        ValueError: What stands there is no list, or not of a knob that can be swept.
+        ValueError: A value is no list, or its knob cannot be swept.
     """
     rest = dict(tree)
     table = rest.pop("sweep", {})
@@ -67,7 +67,7 @@ def taken(
 
 
 def _flat(table: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    """Dotted path -> what stands there."""
+    """Pairs of a dotted path and its value."""
     for section, knobs in table.items():
         if isinstance(knobs, Mapping):
             yield from ((f"{section}.{knob}", v) for knob, v in knobs.items())
@@ -76,7 +76,7 @@ def _flat(table: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
 
 
 def check_values(path: str, values: Any) -> None:
-    """Raises a ValueError where `values` are not those of a knob to sweep."""
+    """Raises a ValueError if `values` are no list, or `path` is no knob to sweep."""
     section, dot, _ = path.partition(".")
     check_known(section, [*config.PLUGINS, *config.SETTINGS], "section to sweep")
     if not dot:
@@ -85,51 +85,51 @@ def check_values(path: str, values: Any) -> None:
         )
     if section == "data":
         raise ValueError(
-            f"{path} cannot be swept: all replicas read one data set. Make a run each."
+            f"{path} cannot be swept: all trials read one data set. Make a run each."
         )
-    if path == "train.replicas":
-        raise ValueError("train.replicas cannot be swept; sweep train.seed.")
+    if path == "train.seeds":
+        raise ValueError("train.seeds cannot be swept; sweep train.seed.")
     if not isinstance(values, list | tuple):
         raise ValueError(f"sweep.{path} must be a list of values, got {values!r}.")
     if not values:
-        raise ValueError(f"sweep.{path} is an empty list: name a value, or leave it.")
+        raise ValueError(f"sweep.{path} is an empty list: name a value, or drop it.")
 
 
 def of(of_kinds: OfKinds, lists: Lists) -> Sweep:
     """The sweep of an experiment.
 
     Args:
-        of_kinds: The experiment with these kinds in the place of its own.
-        lists: Values by dotted path, of `taken`.
+        of_kinds: The experiment with these kinds instead of its own.
+        lists: Values by dotted path, from `taken`.
 
     Raises:
         ValueError: An unknown knob (with the nearest), a value that it does not take,
-            or two replicas that are the same.
+            or two trials that are the same.
     """
     once = functools.cache(lambda kinds: of_kinds(dict(kinds)))
-    replicas: list[Replica] = []
+    trials: list[Trial] = []
     for chosen, point in points(lists):
         experiment = with_checked(lambda kinds: once(tuple(kinds.items())), chosen)
         for seed in seeds_of(experiment.train):
-            alone = {SEED: seed, "train.replicas": 1}
+            alone = {SEED: seed, "train.seeds": 1}
             one = config.with_values(experiment, alone)
-            replicas.append(Replica(name_of(point, seed), point, one))
-    names = [r.name for r in replicas]
+            trials.append(Trial(name_of(point, seed), point, one))
+    names = [trial.name for trial in trials]
     if twice := [name for name in names if names.count(name) > 1]:
-        raise ValueError(f"The sweep asks for the same replica twice: {twice[0]}.")
-    return Sweep(once(()), lists, tuple(replicas))
+        raise ValueError(f"The sweep asks for the same trial twice: {twice[0]}.")
+    return Sweep(once(()), lists, tuple(trials))
 
 
 def recorded(
     base: Experiment, lists: Lists, of_name: Callable[[str], Experiment]
 ) -> Sweep:
-    """The sweep that a directory records, each replica's experiment by its name."""
-    replicas = []
+    """The sweep that a directory records, with each trial's experiment by its name."""
+    trials = []
     for chosen, point in points(lists):
         train = config.with_values(base, chosen).train
         names = [name_of(point, seed) for seed in seeds_of(train)]
-        replicas += [Replica(name, point, of_name(name)) for name in names]
-    return Sweep(base, lists, tuple(replicas))
+        trials += [Trial(name, point, of_name(name)) for name in names]
+    return Sweep(base, lists, tuple(trials))
 
 
 def points(lists: Lists) -> Iterator[tuple[dict[str, Any], str]]:
@@ -141,22 +141,22 @@ def points(lists: Lists) -> Iterator[tuple[dict[str, Any], str]]:
 
 def seeds_of(train: Train) -> range:
     """The seeds of a point."""
-    return range(train.seed, train.seed + train.replicas)
+    return range(train.seed, train.seed + train.seeds)
 
 
 def name_of(point: str, seed: int) -> str:
-    """A replica's name."""
+    """A trial's name."""
     return ",".join(filter(None, [point, f"seed={seed}"]))
 
 
 def point_of(chosen: Mapping[str, Any], lists: Lists) -> str:
-    """A point's name: its values, but for the seed."""
+    """A point's name: its values without the seed."""
     shown = short(lists)
     return ",".join(f"{shown[k]}={spelled(v)}" for k, v in chosen.items() if k != SEED)
 
 
 def with_checked(of_kinds: OfKinds, chosen: Mapping[str, Any]) -> Experiment:
-    """The experiment with these values, checked as if they were its own."""
+    """The experiment with these values, checked like its own."""
     kinds = {}
     for path, value in chosen.items():
         section, _, knob = path.partition(".")
@@ -176,14 +176,14 @@ def with_checked(of_kinds: OfKinds, chosen: Mapping[str, Any]) -> Experiment:
 
 
 def short(lists: Lists) -> dict[str, str]:
-    """The last name of each path; all of it where two would be the same."""
+    """The last name of each path, or the whole path where two would be the same."""
     last = {path: path.rpartition(".")[2] for path in lists}
     often = list(last.values())
     return {p: p if often.count(n) > 1 else n for p, n in last.items()}
 
 
 def spelled(value: Any) -> str:
-    """A value as a part of a folder's name."""
+    """A value as part of a folder's name."""
     if isinstance(value, list | tuple):
         return "+".join(map(spelled, value)) or "none"
     text = value if isinstance(value, str) else config.toml_value(value)
@@ -191,6 +191,6 @@ def spelled(value: Any) -> str:
 
 
 def is_sweep(tree: Mapping[str, Any], lists: Lists = MappingProxyType({})) -> bool:
-    """Whether an experiment's dicts, and these lists, ask for several runs."""
-    several = tree.get("train", {}).get("replicas", 1) != 1
+    """Whether an experiment's dicts and these lists ask for several trials."""
+    several = tree.get("train", {}).get("seeds", 1) != 1
     return bool(lists or several or tree.get("sweep"))

@@ -1,12 +1,16 @@
-"""Plain values to annotated types, strictly, with errors that name the place."""
+"""Plain values and texts to annotated types, strictly; errors name the place."""
 
+import contextlib
 import dataclasses
+import tomllib
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal, get_args, get_origin
 
 from ple_jax.checks import check_known, nearest
+
+UNIONS = (typing.Union, types.UnionType)
 
 
 def convert(wanted: Any, value: Any, path: str) -> Any:
@@ -16,7 +20,7 @@ def convert(wanted: Any, value: Any, path: str) -> Any:
         ValueError: The value is of another type; the message starts with `path`.
     """
     origin = get_origin(wanted)
-    if origin in (typing.Union, types.UnionType):
+    if origin in UNIONS:
         return _union(wanted, value, path)
     if origin is Literal:
         return _choice(wanted, value, path)
@@ -76,20 +80,76 @@ def _choice(wanted: Any, value: Any, path: str) -> Any:
 def _tuple(wanted: Any, value: Any, path: str) -> tuple:
     if not isinstance(value, list | tuple):
         raise ValueError(f"{path}: expected {spelled(wanted)}, got {value!r}.")
-    items = get_args(wanted)
-    if items[-1] is not Ellipsis and len(items) != len(value):
-        raise ValueError(f"{path}: expected {len(items)} values, got {value!r}.")
-    each = items[:1] * len(value) if items[-1] is Ellipsis else items
+    each = _types_of_items(wanted, len(value))
+    if len(each) != len(value):
+        raise ValueError(f"{path}: expected {len(each)} values, got {value!r}.")
     return tuple(
         convert(t, v, f"{path}[{i}]")
         for i, (t, v) in enumerate(zip(each, value, strict=True))
     )
 
 
+def _types_of_items(wanted: Any, count: int) -> tuple[Any, ...]:
+    items = get_args(wanted)
+    return items[:1] * count if items[-1] is Ellipsis else items
+
+
+def from_texts(wanted: Any, texts: Sequence[str], path: str) -> Any:
+    """The value of type `wanted` that the texts after a flag spell.
+
+    They are read as TOML, except that a string needs no quotes, that a list may also be
+    given item by item (`7 5` or `[7, 5]`), and that `none` is None where that is
+    allowed.
+
+    Raises:
+        ValueError: They spell another type; the message starts with `path`.
+    """
+    if not texts:
+        raise ValueError(f"{path} needs a value: expected {spelled(wanted)}.")
+    return convert(wanted, _plain(wanted, texts, path), path)
+
+
+def _plain(wanted: Any, texts: Sequence[str], path: str) -> Any:
+    """A plain value for `convert`; texts that spell none stay, for it to refuse."""
+    origin, choices = get_origin(wanted), get_args(wanted)
+    if origin in UNIONS:
+        return _plain_of_union(choices, texts, path)
+    if origin is tuple and not (len(texts) == 1 and texts[0].startswith("[")):
+        each = _types_of_items(wanted, len(texts))
+        if len(each) != len(texts):
+            return list(texts)
+        return [_plain(t, [x], path) for t, x in zip(each, texts, strict=True)]
+    if len(texts) > 1:
+        raise ValueError(f"{path} takes one value, got {' '.join(texts)}.")
+    is_text = wanted is str or texts[0] in choices
+    return texts[0] if is_text else from_toml(texts[0])
+
+
+def _plain_of_union(choices: Sequence[Any], texts: Sequence[str], path: str) -> Any:
+    if type(None) in choices and list(texts) == ["none"]:
+        return None
+    for choice in choices:
+        try:
+            return from_texts(choice, texts, path)
+        except ValueError:
+            continue
+    return texts[0] if len(texts) == 1 else list(texts)
+
+
+def from_toml(text: str) -> Any:
+    """What a text spells in TOML, or as a float of Python (`.5`); else the text."""
+    for read in (lambda t: tomllib.loads(f"value = {t}")["value"], float):
+        with contextlib.suppress(ValueError):
+            return read(text)
+    return text
+
+
 def spelled(wanted: Any) -> str:
     """A type in words: `int or a list of int`."""
+    if wanted is bool:
+        return "true or false"
     origin, args = get_origin(wanted), get_args(wanted)
-    if origin in (typing.Union, types.UnionType):
+    if origin in UNIONS:
         return " or ".join(spelled(a) for a in args if a is not type(None))
     if origin is tuple:
         return f"a list of {spelled(args[0])}"

@@ -1,4 +1,4 @@
-"""What is counted on the train split: mergeable, so that chunks add up to the whole."""
+"""Counts of the train split. They merge: the counts of chunks add up to the whole."""
 
 import dataclasses
 from functools import reduce
@@ -7,18 +7,18 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-MOST_DISTINCT = 100_000  # values of a number that are counted one by one
+MOST_DISTINCT = 100_000  # distinct numbers that are counted exactly
 
 
 class ValueCounts:
-    """How often each string occurs; missing ones are not counted."""
+    """How often each string occurs. Missing values are not counted."""
 
     def __init__(self) -> None:
         self._parts: list[pa.Table] = []
         self._rows = 0
 
     def add(self, codes: np.ndarray, values: pa.Array) -> None:
-        """Counts coded strings, as `Rows.text` gives them."""
+        """Counts codes (B,) into an array of strings, as `Rows.text` gives them."""
         counts = np.bincount(codes, minlength=len(values))
         part = pa.table({"value": values, "count": pa.array(counts, pa.int64())})
         keep = pc.and_(pc.is_valid(part["value"]), pc.greater(part["count"], 0))
@@ -32,14 +32,14 @@ class ValueCounts:
         whole = whole.aggregate([("count", "sum")]).rename_columns(["value", "count"])
         self._parts, self._rows = [whole], len(whole)
 
-    def merged(self, other: "ValueCounts") -> "ValueCounts":
-        """Counts of both."""
+    def merge(self, other: "ValueCounts") -> "ValueCounts":
+        """Adds up the counts of both."""
         both = ValueCounts()
         both._parts, both._rows = self._parts + other._parts, self._rows + other._rows
         return both
 
     def vocabulary(self, min_count: int = 1) -> pa.Table:
-        """value, count, id: the most frequent first, ties by value; ids start at 1."""
+        """value, count, id: most frequent first, ties by value; ids start at 1."""
         if not self._parts:
             self._parts = [
                 pa.table({"value": pa.array([], pa.string()), "count": [0][:0]})
@@ -56,7 +56,7 @@ class ValueCounts:
 class NumberCounts:
     """How often each number occurs, exactly up to `MOST_DISTINCT` distinct values.
 
-    Beyond it neighbours are merged, zero never, so that memory stays bounded.
+    Above that, neighbouring values are merged to bound memory. Zero stays apart.
     """
 
     values: np.ndarray  # (n,) float64, ascending
@@ -64,19 +64,22 @@ class NumberCounts:
 
     @classmethod
     def of(cls, numbers: np.ndarray) -> "NumberCounts":
-        """Counts of the numbers that are there."""
+        """Counts numbers (B,); NaN means missing and is not counted."""
         there = numbers[~np.isnan(numbers)]
-        return cls(*np.unique(there, return_counts=True)).compacted()
+        return cls(*np.unique(there, return_counts=True)).compact()
 
-    def merged(self, other: "NumberCounts") -> "NumberCounts":
-        """Counts of both."""
+    def merge(self, other: "NumberCounts") -> "NumberCounts":
+        """Adds up the counts of both."""
         values, place = np.unique(np.r_[self.values, other.values], return_inverse=True)
         both = np.r_[self.counts, other.counts]
         counts = np.bincount(place, weights=both, minlength=len(values))
-        return NumberCounts(values, counts.astype(np.int64)).compacted()
+        return NumberCounts(values, counts.astype(np.int64)).compact()
 
-    def compacted(self) -> "NumberCounts":
-        """At most `MOST_DISTINCT` values, each standing for about as many rows."""
+    def compact(self) -> "NumberCounts":
+        """Merges neighbours until at most `MOST_DISTINCT` values remain.
+
+        Each remaining value stands for about as many rows.
+        """
         if len(self.values) <= MOST_DISTINCT:
             return self
         share = (np.cumsum(self.counts) - 1) / self.counts.sum()
@@ -88,7 +91,7 @@ class NumberCounts:
         return NumberCounts(means, counts)
 
     def moments(self, log: bool) -> tuple[float, float]:
-        """Mean and standard deviation, of the numbers or of their signed logarithms."""
+        """Mean and standard deviation of the numbers, or of their signed logarithms."""
         if not len(self.values):
             return 0.0, 1.0
         values = signed_log(self.values) if log else self.values
@@ -97,7 +100,7 @@ class NumberCounts:
         return float(mean), float(spread) or 1.0
 
     def quantiles(self, bins: int, nonzero: bool) -> np.ndarray:
-        """The distinct values at the inner bin-quantiles, ascending."""
+        """The distinct values at the quantiles 1/bins .. (bins-1)/bins, ascending."""
         keep = self.values != 0 if nonzero else slice(None)
         values, counts = self.values[keep], self.counts[keep]
         if not len(values):
@@ -112,5 +115,5 @@ def signed_log(x: np.ndarray) -> np.ndarray:
 
 
 def merge_all(parts: list[NumberCounts]) -> NumberCounts:
-    """Counts of all parts."""
-    return reduce(NumberCounts.merged, parts, NumberCounts.of(np.zeros(0)))
+    """Adds up the counts of all parts."""
+    return reduce(NumberCounts.merge, parts, NumberCounts.of(np.zeros(0)))

@@ -1,4 +1,4 @@
-"""From raw rows to ids and numbers: what is fitted on train, and how it is applied."""
+"""Encodes raw rows as ids and numbers, with vocabularies and scales fitted on train."""
 
 import dataclasses
 import json
@@ -11,11 +11,17 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from ple_jax.data import labels as _labels
-from ple_jax.data import numeric
+from ple_jax.checks import nearest
 from ple_jax.data.counts import NumberCounts, ValueCounts, merge_all
 from ple_jax.data.examples import Examples
-from ple_jax.data.numeric import NumericFit
+from ple_jax.data.labels import (
+    ONE_DOMAIN,
+    read_domains,
+    read_labels,
+    read_users,
+    read_weights,
+)
+from ple_jax.data.numeric import NumericFit, fit_numeric
 from ple_jax.data.rows import Rows
 from ple_jax.data.schema_file import schema_from_dict, schema_to_dict
 from ple_jax.schema import Bag, Field, IdColumn, Layout, Schema
@@ -24,18 +30,18 @@ VOCABULARIES, ENCODER = "vocabularies", "encoder.json"
 
 
 class Counts:
-    """All that fitting needs to know of the train split; chunks add up."""
+    """The counts of the train split that fitting needs."""
 
     def __init__(self, schema: Schema):
         self.schema = schema
-        self.values = {f.table or f.name: ValueCounts() for f in _with_table(schema)}
+        self.values = {f.table or f.name: ValueCounts() for f in _table_fields(schema)}
         self.numbers: dict[str, list[NumberCounts]] = {
             f.name: [] for f in schema.fields if f.kind == "numeric"
         }
         self.domains = ValueCounts()
 
     def add(self, rows: Rows) -> None:
-        """Counts more rows of train."""
+        """Counts more rows of the train split."""
         for field in self.schema.fields:
             if field.kind == "numeric":
                 counts = NumberCounts.of(rows.numbers(field.name))
@@ -43,18 +49,18 @@ class Counts:
                     merge_all([*self.numbers[field.name], counts])
                 ]
             else:
-                codes, values = _coded(rows, field)[-2:]
+                codes, values = _codes(rows, field)[-2:]
                 self.values[field.table or field.name].add(codes, values)
         if self.schema.domain:
             self.domains.add(*rows.text(self.schema.domain))
 
 
-def _with_table(schema: Schema) -> list[Field]:
+def _table_fields(schema: Schema) -> list[Field]:
     return [f for f in schema.fields if f.kind != "numeric"]
 
 
-def _coded(rows: Rows, field: Field) -> tuple:
-    """Codes and values, and for lists the row of each item before them."""
+def _codes(rows: Rows, field: Field) -> tuple:
+    """Codes and distinct values, after the row of each item for a column of lists."""
     if field.kind == "categorical":
         return rows.text(field.name)
     return rows.lists(field.name, field.separator)
@@ -62,13 +68,13 @@ def _coded(rows: Rows, field: Field) -> tuple:
 
 @dataclasses.dataclass(frozen=True)
 class Encoder:
-    """What was fitted on train; encodes rows of any split, or without labels.
+    """Encodes rows of any split, with what was fitted on train.
 
     Attributes:
         schema: What the columns mean.
-        vocabularies: Table -> value, count, id; id 0 is unknown and not in it.
+        vocabularies: Table -> value, count, id. Id 0 means unknown and is not listed.
         numerics: Field -> its fitted encodings.
-        domains: Names, in the order of the axis N.
+        domains: Names of the domains, in the order of the axis N.
     """
 
     schema: Schema
@@ -78,29 +84,34 @@ class Encoder:
 
     @classmethod
     def fit(cls, counts: Counts) -> "Encoder":
-        """Vocabularies and encodings from counts of the train split."""
+        """Fits vocabularies and encodings to the counts of the train split.
+
+        Raises:
+            ValueError: The train split has no example of `unseen_domain`.
+        """
         schema = counts.schema
         least = {f.name: f.min_count for f in schema.fields}
         fields = {f.name: f for f in schema.fields}
         domains = counts.domains.vocabulary()["value"].to_pylist()
         if schema.unseen_domain and schema.unseen_domain not in domains:
             raise ValueError(
-                f"unseen_domain = {schema.unseen_domain!r} must be a domain in train: "
-                f"{', '.join(domains)}."
+                f"unseen_domain must be a domain of the train split, got "
+                f"{schema.unseen_domain!r}.{nearest(schema.unseen_domain, domains)} "
+                f"Known: {', '.join(domains)}."
             )
         return cls(
             schema,
             {t: c.vocabulary(least[t]) for t, c in counts.values.items()},
             {
-                name: numeric.fit(fields[name], merge_all(parts))
+                name: fit_numeric(fields[name], merge_all(parts))
                 for name, parts in counts.numbers.items()
             },
-            tuple(domains) if schema.domain else (_labels.ONE_DOMAIN,),
+            tuple(domains) if schema.domain else (ONE_DOMAIN,),
         )
 
     @property
     def layout(self) -> Layout:
-        """What the encoded arrays hold."""
+        """Describes the encoded arrays."""
         ids, bags, numbers = [], [], []
         for field in self.schema.fields:
             if field.kind == "numeric":
@@ -118,10 +129,10 @@ class Encoder:
         )
 
     def encode(self, rows: Rows, labels: bool = True) -> Examples:
-        """Encoded rows, in order; without `labels` none is observed.
+        """Encodes rows, in order. Without `labels`, no label is observed.
 
         Raises:
-            ValueError: A value does not fit; the message names file, row and column.
+            ValueError: A value does not fit the schema; names file, row and column.
         """
         ids, bags, numbers = [], {}, []
         for field in self.schema.fields:
@@ -135,10 +146,10 @@ class Encoder:
             else:
                 bags[field.name] = self._bag(rows, field)
         return Examples(
-            ids=_columns(ids, len(rows), np.int32),
+            ids=_stack_columns(ids, len(rows), np.int32),
             bags=bags,
-            numbers=_columns(numbers, len(rows), np.float32),
-            domain=_labels.domains_of(rows, self.schema, self.domains),
+            numbers=_stack_columns(numbers, len(rows), np.float32),
+            domain=read_domains(rows, self.schema, self.domains),
             **self._targets(rows, labels),
         )
 
@@ -150,22 +161,22 @@ class Encoder:
                 "observed": np.zeros(shape, bool),
                 "weights": np.ones(len(rows), np.float32),
             }
-        values, observed = _labels.labels(rows, self.schema)
+        values, observed = read_labels(rows, self.schema)
         return {
             "labels": values,
             "observed": observed,
-            "weights": _labels.weights_of(rows, self.schema),
-            "user": _labels.users_of(rows, self.schema),
+            "weights": read_weights(rows, self.schema),
+            "user": read_users(rows, self.schema),
         }
 
     def _ids(self, field: Field, values: pa.Array) -> np.ndarray:  # (values,) int32
-        """The id of each distinct value; 0 where it is unknown or missing."""
+        """The id of each distinct value; 0 if it is unknown or missing."""
         known = self.vocabularies[field.table or field.name]["value"]
         index = pc.index_in(values, known.combine_chunks(), skip_nulls=True)
         return pc.fill_null(index, -1).to_numpy(zero_copy_only=False) + np.int32(1)
 
     def _bag(self, rows: Rows, field: Field) -> np.ndarray:  # (B, L) int32
-        """The first ids of a multi-valued field, or the last of a sequence."""
+        """The first L ids of a multi-valued field, or the last L of a sequence."""
         item_rows, codes, values = rows.lists(field.name, field.separator)
         lengths = np.bincount(item_rows, minlength=len(rows))
         place = np.arange(len(codes)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
@@ -177,7 +188,7 @@ class Encoder:
         return bag
 
     def save(self, directory: pathlib.Path) -> None:
-        """Writes encoder.json, and vocabularies/ with a Parquet file a table."""
+        """Writes encoder.json, and one Parquet file per table into vocabularies/."""
         (directory / VOCABULARIES).mkdir(parents=True)
         for i, table in enumerate(self.vocabularies.values()):
             path = directory / VOCABULARIES / f"{i}.parquet"
@@ -192,7 +203,7 @@ class Encoder:
 
     @classmethod
     def load(cls, directory: pathlib.Path) -> "Encoder":
-        """The inverse of `save`."""
+        """Reads what `save` wrote."""
         fitted = json.loads((directory / ENCODER).read_text(encoding="utf-8"))
         vocabularies = {
             table: pq.read_table(
@@ -210,7 +221,9 @@ class Encoder:
         )
 
 
-def _columns(columns: list[np.ndarray], rows: int, dtype: type) -> np.ndarray:
+def _stack_columns(
+    columns: list[np.ndarray], rows: int, dtype: type
+) -> np.ndarray:  # (rows, columns)
     if not columns:
         return np.zeros((rows, 0), dtype)
     return np.stack(columns, axis=1).astype(dtype, copy=False)

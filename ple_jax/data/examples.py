@@ -1,4 +1,4 @@
-"""Encoded rows: the arrays of a batch, for any number of rows."""
+"""Encoded rows: the arrays of a batch, for any number of examples."""
 
 import dataclasses
 
@@ -7,7 +7,7 @@ import numpy as np
 
 @dataclasses.dataclass(frozen=True)
 class Examples:
-    """Arrays with the leading axis of examples, as `types.Batch` has them."""
+    """Arrays whose leading axis is examples, as in `types.Batch`."""
 
     ids: np.ndarray  # (B, F) int32
     bags: dict[str, np.ndarray]  # name -> (B, L) int32, padded with -1 at the end
@@ -22,7 +22,7 @@ class Examples:
         return len(self.domain)
 
     def arrays(self) -> dict[str, np.ndarray]:
-        """Name -> array; a bag's name is bags/NAME."""
+        """Name -> array; a bag is named bags/NAME."""
         named = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
         bags = {f"bags/{name}": bag for name, bag in named.pop("bags").items()}
         return {k: v for k, v in (named | bags).items() if v is not None}

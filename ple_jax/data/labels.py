@@ -1,4 +1,4 @@
-"""Labels, sample spaces, domains, users and weights of raw rows."""
+"""Reads labels, sample spaces, domains, users and weights from raw rows."""
 
 import hashlib
 import operator
@@ -23,11 +23,11 @@ COMPARISONS = {
 }
 
 
-def labels(rows: Rows, schema: Schema) -> tuple[np.ndarray, np.ndarray]:
-    """Labels (B, T) float32, and whether each is observed (B, T) bool.
+def read_labels(rows: Rows, schema: Schema) -> tuple[np.ndarray, np.ndarray]:
+    """Reads labels (B, T) float32, and whether each is observed (B, T) bool.
 
-    A label is observed where it is not missing and, for a task that is given another,
-    where that task's label is observed and 1.
+    A label is observed if it is not missing and, for a task that is given another, if
+    that task's label is observed and 1.
     """
     values = np.stack([_label(rows, task) for task in schema.tasks], axis=1)
     observed = ~np.isnan(values)
@@ -47,21 +47,21 @@ def _label(rows: Rows, task: Task) -> np.ndarray:  # (B,) float64, NaN where mis
         return np.where(is_missing(values), np.nan, ones.astype(np.float64))[codes]
     numbers = rows.numbers(column)
     if task.positive is not None:
-        compare, threshold = comparison(task)
+        compare, threshold = parse_comparison(task)
         return np.where(np.isnan(numbers), np.nan, compare(numbers, threshold))
     if task.loss == "binary":
         bad = ~np.isnan(numbers) & (numbers != 0) & (numbers != 1)
         if bad.any():
-            wanted = f"0 or 1 as label of task {task.name!r} (or give it a `positive`)"
-            raise rows.fail(column, bad.argmax(), wanted)
+            wanted = f"0 or 1 as label of task {task.name!r} (or set its `positive`)"
+            raise rows.error(column, bad.argmax(), wanted)
     return numbers
 
 
-def comparison(task: Task) -> tuple[Callable[[Any, Any], Any], float]:
-    """The operator and number of a rule such as ">= 4".
+def parse_comparison(task: Task) -> tuple[Callable[[Any, Any], Any], float]:
+    """Parses a rule such as ">= 4" into an operator and a number.
 
     Raises:
-        ValueError: It is no such rule.
+        ValueError: `task.positive` is not such a rule.
     """
     rule = re.fullmatch(r"\s*(>=|<=|==|!=|>|<)\s*(\S+)\s*", str(task.positive))
     sign, number = rule.groups() if rule else ("", "")
@@ -74,13 +74,14 @@ def comparison(task: Task) -> tuple[Callable[[Any, Any], Any], float]:
         ) from None
 
 
-def domains_of(
+def read_domains(
     rows: Rows, schema: Schema, known: tuple[str, ...]
 ) -> np.ndarray:  # (B,) int32
-    """Each row's domain.
+    """Reads each row's domain as its number among the known ones.
 
     Raises:
-        ValueError: A domain that train does not have, and no `unseen_domain`.
+        ValueError: A row has a domain that the train split lacks, and the schema sets
+            no `unseen_domain`.
     """
     if schema.domain is None:
         return np.zeros(len(rows), np.int32)
@@ -92,28 +93,32 @@ def domains_of(
     if (domain < 0).any():
         row = (domain < 0).argmax()
         value = values[int(codes[row])].as_py()
-        raise rows.fail(
+        raise rows.error(
             schema.domain,
             row,
             f"one of the domains in train ({', '.join(known)};"
-            f"{nearest(str(value), known)} `unseen_domain` names a stand-in)",
+            f"{nearest(str(value), known)} Set `unseen_domain` to name a stand-in)",
         )
     return domain
 
 
-def weights_of(rows: Rows, schema: Schema) -> np.ndarray:  # (B,) float32
-    """Each row's weight: 1, or the schema's column, which must not be negative."""
+def read_weights(rows: Rows, schema: Schema) -> np.ndarray:  # (B,) float32
+    """Reads each row's weight from the schema's column; 1 if it names none.
+
+    Raises:
+        ValueError: A weight is negative or missing.
+    """
     if schema.weight is None:
         return np.ones(len(rows), np.float32)
     weights = rows.numbers(schema.weight)
     bad = ~(weights >= 0)  # NaN too
     if bad.any():
-        raise rows.fail(schema.weight, bad.argmax(), "a weight of at least 0")
+        raise rows.error(schema.weight, bad.argmax(), "a weight of at least 0")
     return weights.astype(np.float32)
 
 
-def users_of(rows: Rows, schema: Schema) -> np.ndarray | None:  # (B,) int64
-    """A stable code of each row's user."""
+def read_users(rows: Rows, schema: Schema) -> np.ndarray | None:  # (B,) int64
+    """Hashes each row's user; None if the schema names no column of users."""
     if schema.user is None:
         return None
     codes, values = rows.text(schema.user)

@@ -8,22 +8,32 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 
 from ple_jax.data.examples import Examples
-from ple_jax.data.sampling import order_of
+from ple_jax.data.sampling import make_order
 from ple_jax.types import Batch
 
-PART = 2**14  # rows that are worth a thread
+PART = 2**14  # rows worth a thread of their own
 
 
 class Loader:
-    """Shuffled batches of a split; an epoch visits each example at most once.
+    """Shuffled batches of a split.
 
-    The last n mod batch_size examples of an epoch's order are left out of it; the next
-    epoch has another order. With several processes each reads its part of every batch.
-    `sampling` and `temperature` are those of `config.Train`: domains may also take
-    part otherwise than by size.
+    With natural sampling, an epoch visits each example at most once: it drops the last
+    n mod batch_size examples of its order, and the next epoch has another order.
+
+    Args:
+        examples: The split.
+        batch_size: Examples in a batch, over all processes.
+        seed: Seed of every epoch's order.
+        process: (number, count): this process reads its part of every batch.
+        sampling: How domains take part in batches, as `train.sampling`.
+        temperature: Of balanced sampling, as `train.temperature`.
+
+    Raises:
+        ValueError: The batch is larger than the split, or does not divide evenly among
+            the processes.
     """
 
-    axes = 1  # before that of examples: of steps
+    axes = 1  # axes before that of examples: steps
 
     def __init__(
         self,
@@ -47,69 +57,74 @@ class Loader:
             )
         self.examples, self.batch_size = examples, batch_size
         domain = np.asarray(examples.domain)
-        self._order = order_of(sampling, domain, batch_size, seed, temperature)
+        self._order = make_order(sampling, domain, batch_size, seed, temperature)
         self._share = batch_size // processes
         self._first = number * self._share
 
     @property
     def steps_per_epoch(self) -> int:
-        """Whole batches in an epoch."""
+        """How many whole batches an epoch has."""
         return len(self.examples) // self.batch_size
 
     def batches(self, epoch: int, first: int, count: int) -> Batch:
-        """`count` batches from number `first` on, with leading axes (count, B)."""
-        return taken(self.examples, self.rows(epoch, first, count))
+        """Batches `first` to `first + count - 1`, with leading axes (count, B)."""
+        return gather_batch(self.examples, self.rows(epoch, first, count))
 
     def rows(self, epoch: int, first: int, count: int) -> np.ndarray:  # (count, B)
-        """The rows of the split that these batches hold."""
+        """The split's rows that these batches hold."""
         start = (first + np.arange(count))[:, None] * self.batch_size + self._first
         place = start + np.arange(self._share)[None]
         return self._order(place.ravel(), epoch).reshape(place.shape)
 
 
 class Loaders:
-    """The batches of several loaders of one split, side by side."""
+    """Several loaders of one split, whose batches lie side by side."""
 
-    axes = 2  # before that of examples: of steps, and of loaders
+    axes = 2  # axes before that of examples: steps, loaders
 
     def __init__(self, each: Sequence[Loader]):
         self.each, self.examples = tuple(each), each[0].examples
         self.steps_per_epoch = each[0].steps_per_epoch
 
     def batches(self, epoch: int, first: int, count: int) -> Batch:
-        """As of a loader, with leading axes (count, loaders, B)."""
-        return taken(self.examples, self.rows(epoch, first, count))
+        """Like `Loader.batches`, with leading axes (count, loaders, B)."""
+        return gather_batch(self.examples, self.rows(epoch, first, count))
 
-    def rows(self, epoch: int, first: int, count: int) -> np.ndarray:
-        """As of a loader: (count, loaders, B)."""
+    def rows(
+        self, epoch: int, first: int, count: int
+    ) -> np.ndarray:  # (count, loaders, B)
+        """Like `Loader.rows`."""
         return np.stack([one.rows(epoch, first, count) for one in self.each], axis=1)
 
 
-def taken(examples: Examples, rows: np.ndarray) -> Batch:
-    """These rows as a batch, whose leading axes are those of `rows`."""
+def gather_batch(examples: Examples, rows: np.ndarray) -> Batch:
+    """Copies rows (...) of a split into a batch with leading axes (...)."""
     parts = max(1, min(os.cpu_count() or 1, rows.size // PART))
     flat = np.array_split(rows.ravel(), parts)
     each = _threads().map if parts > 1 else map
 
-    def take(array):
-        found = np.empty((rows.size, *array.shape[1:]), array.dtype)
+    def gather(array):  # (n, ...) -> (*rows.shape, ...)
+        copied = np.empty((rows.size, *array.shape[1:]), array.dtype)
         # "clip" spares NumPy a buffered copy; every row is in range.
         copy = functools.partial(np.take, array, axis=0, mode="clip")
-        into = np.array_split(found, parts)
+        into = np.array_split(copied, parts)
         list(each(lambda i: copy(flat[i], out=into[i]), range(parts)))
-        return found.reshape(*rows.shape, *array.shape[1:])
+        return copied.reshape(*rows.shape, *array.shape[1:])
 
-    return as_batch(examples, take)
+    return as_batch(examples, gather)
 
 
 @functools.cache
 def _threads() -> ThreadPoolExecutor:
-    """NumPy lets other threads run while it copies rows."""
+    """Threads that copy rows: NumPy releases the interpreter meanwhile."""
     return ThreadPoolExecutor(os.cpu_count())
 
 
 def as_batch(examples: Examples, take: Callable[[np.ndarray], np.ndarray]) -> Batch:
-    """A batch of what `take` makes of each array."""
+    """Builds a batch from what `take` makes of each array (n, ...) of the examples.
+
+    `take` decides the leading axes: it may select rows (B, ...), or give all n.
+    """
     return Batch(
         ids=take(examples.ids),
         bags={name: take(bag) for name, bag in examples.bags.items()},
@@ -121,14 +136,16 @@ def as_batch(examples: Examples, take: Callable[[np.ndarray], np.ndarray]) -> Ba
     )
 
 
-def in_order(examples: Examples, batch_size: int) -> Iterator[tuple[Batch, int]]:
-    """Every example once, in order: batches of one shape, and how many rows are real.
+def batches_in_order(
+    examples: Examples, batch_size: int
+) -> Iterator[tuple[Batch, int]]:
+    """Every example once, in order: batches (B, ...), and how many rows are real.
 
-    The last batch is filled up with copies of its rows that are not observed.
+    The last batch is padded with copies of its rows that count as not observed.
     """
     for first in range(0, len(examples), batch_size):
         real = min(batch_size, len(examples) - first)
         rows = first + np.resize(np.arange(real), batch_size)
-        batch = taken(examples, rows)
+        batch = gather_batch(examples, rows)
         batch.observed[real:] = False
         yield batch, real

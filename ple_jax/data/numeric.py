@@ -1,4 +1,4 @@
-"""Encodings of a number: fitted on train, applied to any row."""
+"""Encodings of numeric fields: fitted on train, applied to any row."""
 
 import dataclasses
 from typing import Any
@@ -11,14 +11,14 @@ from ple_jax.schema import Encoding, Field, IdColumn, NumberColumn
 
 @dataclasses.dataclass(frozen=True)
 class NumericFit:
-    """What a numeric field has become, fitted on train.
+    """The encodings of a numeric field, fitted on train.
 
     Attributes:
-        name: The field.
-        encodings: Which encodings it has.
-        moments: Encoding -> (mean, standard deviation), of `standard` and `log`.
+        name: Name of the field.
+        encodings: The encodings that it has.
+        moments: Encoding -> (mean, standard deviation), for `standard` and `log`.
         edges: Lower bounds of all buckets but the first, ascending.
-        knots: Of the piecewise-linear encoding, ascending; there are bins + 1.
+        knots: The bins + 1 bounds of the piecewise-linear encoding, ascending.
     """
 
     name: str
@@ -28,7 +28,7 @@ class NumericFit:
     knots: np.ndarray
 
     def id_columns(self, dim: int | None) -> list[IdColumn]:
-        """The column of bucket ids, if there is one."""
+        """The column of bucket ids, or none."""
         if "buckets" not in self.encodings:
             return []
         name = f"{self.name}:bucket"
@@ -42,15 +42,15 @@ class NumericFit:
             plain.append(NumberColumn(f"{self.name}:piecewise", bins))
         return plain
 
-    def ids(self, x: np.ndarray) -> list[np.ndarray]:
-        """Bucket of each number: 0 is missing, 1 the first."""
+    def ids(self, x: np.ndarray) -> list[np.ndarray]:  # (B,) -> columns (B,) int32
+        """The bucket of each number: 0 means missing, 1 is the first bucket."""
         if "buckets" not in self.encodings:
             return []
         bucket = 1 + np.searchsorted(self.edges, x, side="right")
         return [np.where(np.isnan(x), 0, bucket).astype(np.int32)]
 
-    def numbers(self, x: np.ndarray) -> list[np.ndarray]:
-        """Encoded numbers; a missing one is encoded as the mean is, that is 0."""
+    def numbers(self, x: np.ndarray) -> list[np.ndarray]:  # (B,) -> columns (B,)
+        """Encodes numbers as float32; a missing one becomes 0, as the mean does."""
         columns = []
         for encoding, (mean, spread) in self.moments.items():
             value = signed_log(x) if encoding == "log" else x
@@ -67,7 +67,7 @@ class NumericFit:
 
     @classmethod
     def from_dict(cls, plain: dict[str, Any]) -> "NumericFit":
-        """The inverse of `to_dict`; JSON keeps every float64 exactly."""
+        """Reverses `to_dict`; JSON keeps every float64 exactly."""
         return cls(
             name=plain["name"],
             encodings=tuple(plain["encodings"]),
@@ -77,7 +77,7 @@ class NumericFit:
         )
 
 
-def fit(field: Field, counts: NumberCounts) -> NumericFit:
+def fit_numeric(field: Field, counts: NumberCounts) -> NumericFit:
     """Fits a numeric field's encodings to its numbers in train."""
     encodings = choose_encodings(field, counts)
     knots = np.unique(
@@ -101,9 +101,9 @@ def fit(field: Field, counts: NumberCounts) -> NumericFit:
 
 
 def choose_encodings(field: Field, counts: NumberCounts) -> tuple[Encoding, ...]:
-    """What `auto` means: an embedded bucket, and the logarithm.
+    """The encodings that a field asks for; `auto` means buckets and the logarithm.
 
-    Buckets let the model bend anywhere, the logarithm orders what a bucket holds.
+    Buckets let the model bend anywhere; the logarithm orders the values within one.
     """
     if "auto" not in field.encodings:
         return field.encodings
@@ -111,10 +111,10 @@ def choose_encodings(field: Field, counts: NumberCounts) -> tuple[Encoding, ...]
 
 
 def bucket_edges(counts: NumberCounts, bins: int) -> np.ndarray:
-    """Lower bounds of the buckets but the first.
+    """Lower bounds of all buckets but the first.
 
-    Few distinct values have a bucket each. Otherwise buckets are quantiles of the
-    numbers that are not zero, and zero, if it occurs, has a bucket of its own.
+    If there are at most `bins` distinct values, each has its own bucket. Otherwise
+    buckets are quantiles of the nonzero numbers, and zero, if it occurs, has its own.
     """
     if len(counts.values) <= bins:
         return counts.values[1:]

@@ -1,10 +1,8 @@
-"""Raw rows to a prepared data set: one pass to count train, one to encode all."""
+"""Prepares a data set from raw rows: one pass counts train, another encodes all."""
 
 import hashlib
 import json
 import pathlib
-import shutil
-import tempfile
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -16,15 +14,15 @@ from ple_jax.data.rows import Rows
 from ple_jax.data.schema_file import schema_to_dict
 from ple_jax.data.source import Source
 from ple_jax.data.split import assigner
-from ple_jax.data.store import FACTS, VERSION, Prepared, fingerprint
-from ple_jax.disk import cache_dir
+from ple_jax.data.store import FACTS, VERSION, Prepared, compute_fingerprint
+from ple_jax.disk import cache_dir, new_directory
 from ple_jax.schema import SPLITS
 
-Advance = Callable[[int], None]  # told how many rows were done
+Advance = Callable[[int], None]  # is called with the number of rows just done
 
 
-def prepared(source: Source, progress: Advance = lambda rows: None) -> Prepared:
-    """The source's prepared data set, from the cache if it was prepared before."""
+def load_or_prepare(source: Source, progress: Advance = lambda rows: None) -> Prepared:
+    """Opens the source's prepared data set from the cache, or prepares it there."""
     whole = [VERSION, schema_to_dict(source.schema), source.identity]
     identity = json.dumps(whole, sort_keys=True)
     key = hashlib.blake2b(identity.encode(), digest_size=12).hexdigest()
@@ -33,60 +31,43 @@ def prepared(source: Source, progress: Advance = lambda rows: None) -> Prepared:
         return Prepared.open(directory)
     try:
         return prepare(source, directory, progress)
-    except FileExistsError:  # another process was faster
+    except FileExistsError:  # another process finished first
         return Prepared.open(directory)
 
 
 def prepare(
     source: Source, directory: pathlib.Path, progress: Advance = lambda rows: None
 ) -> Prepared:
-    """Writes a new prepared data set; what is interrupted leaves nothing behind.
+    """Writes a new prepared data set. An interrupted call leaves nothing behind.
 
-    Memory holds one chunk of rows at a time, the counts of train, and for a split by
-    time one number a row.
+    Memory holds one chunk of rows at a time, the counts of train and, for a split by
+    time, one number per row.
 
     Raises:
         FileExistsError: The directory exists.
-        ValueError: A row does not fit the schema, or a split or class is empty.
+        ValueError: A row does not fit the schema, a split is empty, or a binary task
+            has one class only.
     """
-    check_new(directory)
-    directory.parent.mkdir(parents=True, exist_ok=True)
-    partial = pathlib.Path(tempfile.mkdtemp(prefix=".partial-", dir=directory.parent))
-    try:
-        partial.chmod(0o755)
+    with new_directory(directory) as partial:
         _write(source, partial, progress)
-        partial.rename(directory)
-    except OSError:
-        check_new(directory)  # by now
-        raise
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
     return Prepared.open(directory)
-
-
-def check_new(directory: pathlib.Path) -> None:
-    """Raises where there is something already."""
-    if directory.exists():
-        raise FileExistsError(f"{directory} exists already; name a new directory.")
 
 
 def _write(source: Source, directory: pathlib.Path, progress: Advance) -> None:
     assign = assigner(source)
     counts, sizes = Counts(source.schema), np.zeros(len(SPLITS), np.int64)
-    for rows, split in _assigned(source, assign):
+    for rows, split in _rows_and_splits(source, assign):
         sizes += np.bincount(split, minlength=len(SPLITS))
         counts.add(rows.where(split == 0))
         progress(len(rows))
     if not sizes.all():
-        raise ValueError(
-            f"Every split needs examples, but the split leaves {_sizes(sizes)}."
-        )
+        raise ValueError(f"Every split needs examples, got {_size_listing(sizes)}.")
     encoder = Encoder.fit(counts)
     encoder.save(directory)
     writers = [
         _SplitWriter(directory / s, int(n)) for s, n in zip(SPLITS, sizes, strict=True)
     ]
-    for rows, split in _assigned(source, assign):
+    for rows, split in _rows_and_splits(source, assign):
         for number, writer in enumerate(writers):
             if (mine := split == number).any():
                 writer.add(encoder.encode(rows.where(mine)))
@@ -98,13 +79,13 @@ def _write(source: Source, directory: pathlib.Path, progress: Advance) -> None:
         "identity": source.identity,
         "arrays": list(writers[0].arrays),
         "splits": facts,
-        "fingerprint": fingerprint(directory),
+        "fingerprint": compute_fingerprint(directory),
     }
     (directory / FACTS).write_text(json.dumps(whole, indent=1), encoding="utf-8")
 
 
-def _assigned(source: Source, assign) -> Iterator[tuple[Rows, np.ndarray]]:
-    """Each chunk, with the split of each row."""
+def _rows_and_splits(source: Source, assign) -> Iterator[tuple[Rows, np.ndarray]]:
+    """Each chunk's rows, with the number of each row's split (B,)."""
     first = 0
     for chunk in source.chunks():
         rows = Rows(chunk, source.schema.format)
@@ -112,12 +93,12 @@ def _assigned(source: Source, assign) -> Iterator[tuple[Rows, np.ndarray]]:
         first += len(rows)
 
 
-def _sizes(sizes: np.ndarray) -> str:
+def _size_listing(sizes: np.ndarray) -> str:
     return ", ".join(f"{s} {n:,}" for s, n in zip(SPLITS, sizes, strict=True))
 
 
 class _SplitWriter:
-    """Fills the arrays of one split, whose rows are known, chunk by chunk."""
+    """Writes the arrays of one split chunk by chunk; its number of rows is known."""
 
     def __init__(self, folder: pathlib.Path, rows: int):
         self.folder, self.rows, self.done = folder, rows, 0
@@ -141,7 +122,7 @@ class _SplitWriter:
         return np.lib.format.open_memmap(path, "w+", like.dtype, shape)
 
     def facts(self, encoder: Encoder) -> dict[str, Any]:
-        """Rows, base rates and domain sizes; also puts the arrays on disk."""
+        """Flushes the arrays to disk; returns rows, base rates and domain sizes."""
         for array in self.arrays.values():
             if isinstance(array, np.memmap):
                 array.flush()
@@ -163,14 +144,15 @@ class _SplitWriter:
 
 
 def _check_classes(source: Source, train: dict[str, Any]) -> None:
-    """Raises a ValueError for a binary task with one class in train."""
+    """Raises a ValueError if a binary task has only one class in train."""
     for task in source.schema.tasks:
         rate = train["base_rates"][task.name]
         if task.loss == "binary" and rate in (None, 0.0, 1.0):
             values = ", ".join(map(repr, _some_values(source, task.label_column)))
             raise ValueError(
                 f"Task {task.name!r} cannot be learned: its base rate in train is "
-                f"{rate}. Column {task.label_column!r} holds {values}."
+                f"{rate}, expected both classes. Column {task.label_column!r} holds "
+                f"{values}."
             )
 
 

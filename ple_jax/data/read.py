@@ -1,4 +1,4 @@
-"""Reads CSV, CSV.gz and Parquet files strictly, one bounded chunk after another."""
+"""Reads CSV, CSV.gz and Parquet files strictly, in chunks of bounded size."""
 
 import glob
 import gzip
@@ -20,32 +20,37 @@ PARQUET_ROWS = 1 << 18
 def read(
     files: Iterable[str | pathlib.Path], schema: Schema, labels: bool = True
 ) -> Chunks:
-    """The rows of all files, in order; text comes as strings.
+    """Reads the rows of all files, in order; values of text files stay strings.
 
     Args:
-        files: Paths, or patterns with *; .parquet is Parquet, all else is text.
-        schema: Tells how text is written, and which columns there must be.
-        labels: Whether all columns that training needs must be there, and no others
-            but ignored ones; else only the inputs, and others do not matter.
+        files: Paths, or patterns with *; .parquet and .pq are Parquet, all else is
+            text.
+        schema: Says how text files are written, and which columns must exist.
+        labels: If true, a file must have every column that training needs, and no
+            others but ignored ones. If false, it must have the inputs; other columns
+            do not matter.
 
     Raises:
-        ValueError: A file is empty, cut off or malformed, or its columns do not fit.
+        ValueError: A file is empty, truncated or malformed, or its columns do not fit
+            the schema.
     """
-    for path in expand(files):
+    for path in expand_patterns(files):
         is_parquet = path.suffix in (".parquet", ".pq")
-        tables = _parquet(path) if is_parquet else csv_tables(path, schema.format)
-        for chunk in numbered(_with_errors(tables, path), path):
+        tables = (
+            _parquet_tables(path) if is_parquet else csv_tables(path, schema.format)
+        )
+        for chunk in number_rows(_with_path_in_errors(tables, path), path):
             if not chunk.first:
                 check_columns(chunk.table.column_names, schema, labels, path)
             if len(chunk.table):
                 yield chunk
 
 
-def numbered(tables: Iterable[pa.Table], path: pathlib.Path) -> Chunks:
-    """One file's tables as chunks, which know the number of their first row.
+def number_rows(tables: Iterable[pa.Table], path: pathlib.Path) -> Chunks:
+    """Turns one file's tables into chunks that know the number of their first row.
 
     Raises:
-        ValueError: They have no rows.
+        ValueError: The tables have no rows.
     """
     first = 0
     for table in tables:
@@ -55,11 +60,11 @@ def numbered(tables: Iterable[pa.Table], path: pathlib.Path) -> Chunks:
         raise ValueError(f"{path} has no rows.")
 
 
-def expand(files: Iterable[str | pathlib.Path]) -> list[pathlib.Path]:
-    """The files that paths and patterns name.
+def expand_patterns(files: Iterable[str | pathlib.Path]) -> list[pathlib.Path]:
+    """Lists the files that paths and patterns match, in order.
 
     Raises:
-        ValueError: One names no file.
+        ValueError: A path or pattern matches no file.
     """
     found: list[pathlib.Path] = []
     for name in map(str, files):
@@ -71,17 +76,18 @@ def expand(files: Iterable[str | pathlib.Path]) -> list[pathlib.Path]:
             raise ValueError(f"There is no file {name!r}.{hint}")
         found += map(pathlib.Path, matches)
     if not found:
-        raise ValueError("At least one file is needed.")
+        raise ValueError("Expected at least one file, got none.")
     return found
 
 
 def csv_tables(path: pathlib.Path, form: Format) -> Iterator[pa.Table]:
-    """The rows of one text file, block by block, every column as strings."""
-    # A table of other columns, or in another order, may say so in a header line.
+    """Reads one text file block by block, with all columns as strings."""
+    # A file may have a header although the format needs none: it may hold other
+    # columns, or have them in another order.
     names = None if form.header or _is_header(path, form) else list(form.columns)
     reading = pyarrow.csv.ReadOptions(block_size=CSV_BLOCK, column_names=names)
     parsing = pyarrow.csv.ParseOptions(delimiter=form.delimiter)
-    # The first pass over a file only asks for its columns; all of them are strings.
+    # Open the file once just for its column names, to declare them all strings.
     first = pyarrow.csv.open_csv(path, read_options=reading, parse_options=parsing)
     types = {name: pa.string() for name in first.schema.names}
     first.close()
@@ -94,21 +100,23 @@ def csv_tables(path: pathlib.Path, form: Format) -> Iterator[pa.Table]:
 
 
 def _is_header(path: pathlib.Path, form: Format) -> bool:
-    """Whether the first line names columns, though none has to."""
+    """Whether the first line names columns, although the format needs no header."""
     opening = gzip.open if path.suffix == ".gz" else open
     with opening(path, "rt", encoding="utf-8", errors="replace") as file:
         first = [name.strip() for name in file.readline().split(form.delimiter)]
     return set(first) <= set(form.columns)
 
 
-def _parquet(path: pathlib.Path) -> Iterator[pa.Table]:
+def _parquet_tables(path: pathlib.Path) -> Iterator[pa.Table]:
     with pq.ParquetFile(path, page_checksum_verification=True) as file:
         for batch in file.iter_batches(PARQUET_ROWS):
             yield pa.Table.from_batches([batch])
 
 
-def _with_errors(tables: Iterator[pa.Table], path: pathlib.Path) -> Iterator[pa.Table]:
-    """The same tables; what Arrow raises names the file."""
+def _with_path_in_errors(
+    tables: Iterator[pa.Table], path: pathlib.Path
+) -> Iterator[pa.Table]:
+    """Passes tables on; an error of Arrow becomes a ValueError that names the file."""
     try:
         yield from tables
     except (pa.ArrowInvalid, pa.ArrowException, OSError, EOFError) as error:
@@ -118,12 +126,12 @@ def _with_errors(tables: Iterator[pa.Table], path: pathlib.Path) -> Iterator[pa.
 def check_columns(
     names: Sequence[str], schema: Schema, labels: bool, path: pathlib.Path
 ) -> None:
-    """Raises a ValueError for a column that is missing, or that nobody named."""
-    wanted = needed(schema, labels)
+    """Raises a ValueError for a missing column, or one that the schema omits."""
+    wanted = needed_columns(schema, labels)
     for name in wanted:
         if name not in names:
             raise ValueError(
-                f"{path} has no column {name!r}, which the schema names."
+                f"{path} has no column {name!r}, which the schema needs."
                 f"{nearest(name, names)} Its columns: {', '.join(names)}."
             )
     known = {*wanted, *schema.ignored, *schema.leaking}
@@ -131,12 +139,12 @@ def check_columns(
     if labels and extra and "*" not in schema.ignored:
         raise ValueError(
             f"{path} has columns that the schema does not name: {', '.join(extra)}. "
-            'List them under `ignored`, or leave out all others by ignored = ["*"].'
+            'List them under `ignored`, or ignore all such columns: ignored = ["*"].'
         )
 
 
-def needed(schema: Schema, labels: bool = True) -> list[str]:
-    """The columns that a file must have to train (`labels`) or to be scored."""
+def needed_columns(schema: Schema, labels: bool = True) -> list[str]:
+    """The columns that a file must have: to train, or without `labels` to be scored."""
     names = [field.name for field in schema.fields]
     names += [schema.domain] if schema.domain else []
     if labels:

@@ -1,4 +1,4 @@
-"""Raw columns as codes, numbers or lists; every error names file, row and value."""
+"""Raw columns as codes, numbers or lists. Every error names file, row and value."""
 
 import copy
 
@@ -12,61 +12,61 @@ from ple_jax.schema import Format
 
 
 class Rows:
-    """Some rows of a chunk, column by column; all are, until `where` picks some."""
+    """The rows of a chunk, or those that `where` selects, read column by column."""
 
     def __init__(self, chunk: Chunk, form: Format):
         self.table, self.origin, self.form = chunk.table, chunk.origin, form
-        self.numbers_there = chunk.first + 1 + np.arange(chunk.table.num_rows)
+        self.row_numbers = chunk.first + 1 + np.arange(chunk.table.num_rows)
 
     def __len__(self) -> int:
         return self.table.num_rows
 
     def where(self, mask: np.ndarray) -> "Rows":
-        """The rows where the mask is true."""
+        """Selects the rows where the mask (B,) is true."""
         some = copy.copy(self)
         some.table = self.table.filter(pa.array(mask))
-        some.numbers_there = self.numbers_there[mask]
+        some.row_numbers = self.row_numbers[mask]
         return some
 
     def _column(self, name: str) -> pa.Array:
         if name not in self.table.column_names:
             raise ValueError(
-                f"{self.origin}: there is no column {name!r}."
+                f"{self.origin} has no column {name!r}."
                 f"{nearest(name, self.table.column_names)}"
             )
         column = self.table.column(name).combine_chunks()
         return column.combine_chunks() if hasattr(column, "num_chunks") else column
 
-    def fail(self, name: str, row: int | np.integer, expected: str) -> ValueError:
-        """The error for one bad value."""
+    def error(self, name: str, row: int | np.integer, expected: str) -> ValueError:
+        """The error for a bad value: where it is, what was expected, what came."""
         value = self.table.column(name)[int(row)].as_py()
         return ValueError(
-            f"{self.origin}, row {self.numbers_there[row]}, column {name!r}: expected "
+            f"{self.origin}, row {self.row_numbers[row]}, column {name!r}: expected "
             f"{expected}, got {value!r}."
         )
 
     def text(self, name: str) -> tuple[np.ndarray, pa.Array]:  # (B,) int64, values
-        """Codes into an array of strings; a null string means missing."""
-        return coded(self._column(name), self.form)
+        """Codes into an array of distinct strings; null means missing."""
+        return factorize(self._column(name), self.form)
 
     def numbers(self, name: str) -> np.ndarray:  # (B,) float64, NaN where missing
-        """A column as numbers.
+        """Reads a column as numbers.
 
         Raises:
-            ValueError: A value is neither a number nor missing, or is infinite.
+            ValueError: A value is infinite, or neither a number nor missing.
         """
         column = self._column(name)
         if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
-            column = self._parsed(name, column)
+            column = self._parse_numbers(name, column)
         elif pa.types.is_dictionary(column.type):
-            column = self._parsed(name, pc.cast(column, pa.string()))
+            column = self._parse_numbers(name, pc.cast(column, pa.string()))
         values = pc.cast(column, pa.float64(), safe=False)
         values = values.to_numpy(zero_copy_only=False).astype(np.float64)
         if np.isinf(values).any():
-            raise self.fail(name, np.isinf(values).argmax(), "a finite number")
+            raise self.error(name, np.isinf(values).argmax(), "a finite number")
         return values
 
-    def _parsed(self, name: str, column: pa.Array) -> pa.Array:
+    def _parse_numbers(self, name: str, column: pa.Array) -> pa.Array:
         column = pc.utf8_trim_whitespace(column)
         missing = pa.array(["", *self.form.missing])
         column = pc.if_else(
@@ -77,26 +77,30 @@ class Rows:
         except pa.ArrowInvalid:
             for row, value in enumerate(column.to_pylist()):
                 if value is not None and not _is_number(value):
-                    raise self.fail(name, row, "a number") from None
+                    raise self.error(name, row, "a number") from None
             raise
 
     def times(self, name: str) -> np.ndarray:  # (B,) float64
-        """A column of numbers or times, as numbers that keep the order."""
+        """Reads a column of numbers or times as numbers in the same order.
+
+        Raises:
+            ValueError: A value is missing, or neither a number nor an ISO 8601 time.
+        """
         column = self._column(name)
         if pa.types.is_temporal(column.type):
             values = pc.cast(column, pa.timestamp("us"))
         elif pa.types.is_string(column.type):
-            values = self._parsed_times(name, column)
+            values = self._parse_times(name, column)
         else:
             values = column
         if values.null_count:
             row = np.argmax(pc.is_null(values).to_numpy(zero_copy_only=False))
-            raise self.fail(name, row, "a time")
+            raise self.error(name, row, "a time")
         if pa.types.is_temporal(values.type):
             values = pc.cast(values, pa.int64())
         return values.to_numpy(zero_copy_only=False).astype(np.float64)
 
-    def _parsed_times(self, name: str, column: pa.Array) -> pa.Array:
+    def _parse_times(self, name: str, column: pa.Array) -> pa.Array:
         column = pc.utf8_trim_whitespace(column)
         for kind in (pa.float64(), pa.timestamp("us")):
             try:
@@ -111,26 +115,26 @@ class Rows:
     def lists(
         self, name: str, separator: str
     ) -> tuple[np.ndarray, np.ndarray, pa.Array]:
-        """The items of a column of lists.
+        """Reads the items of a column of lists; strings are split at the separator.
 
         Returns:
-            The row of each item (items,), its code (items,), and the codes' values;
-            missing items are left out.
+            Each item's row (items,) and code (items,), and the strings that the codes
+            index. Missing items are left out.
         """
         column = self._column(name)
         if not pa.types.is_list(column.type):
             column = pc.split_pattern(pc.cast(column, pa.string()), separator)
         lengths = pc.fill_null(pc.list_value_length(column), 0).to_numpy()
-        codes, values = coded(pc.list_flatten(column), self.form)
+        codes, values = factorize(pc.list_flatten(column), self.form)
         rows = np.repeat(np.arange(len(column)), lengths)
         there = ~is_missing(values)[codes]
         return rows[there], codes[there], values
 
 
-def coded(column: pa.Array, form: Format) -> tuple[np.ndarray, pa.Array]:
-    """Codes (n,) into an array of strings, null where missing.
+def factorize(column: pa.Array, form: Format) -> tuple[np.ndarray, pa.Array]:
+    """Codes (n,) into an array of distinct strings; null means missing.
 
-    All that is done to strings is done once per distinct value.
+    Strings are stripped and compared once per distinct value, not once per row.
     """
     if not pa.types.is_dictionary(column.type):
         column = column.dictionary_encode()

@@ -1,4 +1,4 @@
-"""A schema as a TOML file that people write, and as plain values that programs keep."""
+"""Schemas as TOML files, which people write, and as plain values for JSON."""
 
 import dataclasses
 import json
@@ -9,20 +9,20 @@ from typing import Any
 
 from ple_jax.checks import check_known
 from ple_jax.config.values import convert, dataclass_from
-from ple_jax.schema import Field, Schema, Task
+from ple_jax.schema import Field, FieldKind, Schema, Task
 
 LISTS = ("categorical", "numeric")
 
 
 def read_schema(path: str | pathlib.Path) -> Schema:
-    """The schema in a TOML file.
+    """Reads a schema from a TOML file.
 
         categorical = ["shop", "item"]      # columns by kind
         numeric = ["price"]
         domain = "shop"
         user = "user"
         ignored = ["*"]
-        [fields.tags]                       # what needs more than a kind
+        [fields.tags]                       # fields that need more than a kind
         kind = "multi_valued"
         separator = " "
         [[tasks]]
@@ -35,7 +35,7 @@ def read_schema(path: str | pathlib.Path) -> Schema:
         column = "timestamp"
 
     Raises:
-        ValueError: There is no such file, it is not TOML, or something in it is wrong.
+        ValueError: The file is missing, is not TOML, or describes no valid schema.
     """
     path = pathlib.Path(path)
     if not path.is_file():
@@ -45,13 +45,13 @@ def read_schema(path: str | pathlib.Path) -> Schema:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ValueError(f"{path} is not valid TOML: {error}.") from error
     try:
-        return from_tree(tree)
+        return schema_from_tree(tree)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
 
 
-def from_tree(tree: dict[str, Any]) -> Schema:
-    """A schema from the nested values of its TOML form."""
+def schema_from_tree(tree: dict[str, Any]) -> Schema:
+    """Builds a schema from the nested values of its TOML form."""
     types = typing.get_type_hints(Schema)
     for key in tree:
         check_known(key, [*LISTS, *types], "key of a schema")
@@ -67,14 +67,14 @@ def from_tree(tree: dict[str, Any]) -> Schema:
 
 
 def _fields(tree: dict[str, Any]) -> list[Field]:
-    """Fields in the order of the lists, then those that only [fields] names."""
+    """The fields of the lists in their order, then those that only [fields] names."""
     details = convert(dict, tree.get("fields", {}), "fields")
     kinds: dict[str, str] = {}
     for kind in LISTS:
         for name in convert(tuple[str, ...], tree.get(kind, []), kind):
             if name in kinds:
                 raise ValueError(
-                    f"Column {name!r} is listed twice, under {kind!r} too."
+                    f"Column {name!r} is listed twice, as {kinds[name]!r} and {kind!r}."
                 )
             kinds[name] = kind
     fields = []
@@ -85,7 +85,9 @@ def _fields(tree: dict[str, Any]) -> list[Field]:
         if name in kinds:
             more = {"kind": kinds[name]} | more
         elif "kind" not in more:
-            raise ValueError(f"fields.{name}: kind must be given.")
+            raise ValueError(
+                f"fields.{name} needs a kind, one of {typing.get_args(FieldKind)}."
+            )
         fields.append(dataclass_from(Field, {"name": name} | more, f"fields.{name}"))
     return fields
 
@@ -96,5 +98,5 @@ def schema_to_dict(schema: Schema) -> dict[str, Any]:
 
 
 def schema_from_dict(plain: dict[str, Any]) -> Schema:
-    """The inverse of `schema_to_dict`."""
+    """Reverses `schema_to_dict`."""
     return dataclass_from(Schema, plain, "schema")

@@ -1,4 +1,4 @@
-"""What a data set plugin hands over: how its rows look, and how to read them."""
+"""What a data set plugin returns: what its rows mean, and how to read them."""
 
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
@@ -9,20 +9,20 @@ from ple_jax.schema import Schema
 
 
 class Chunk(NamedTuple):
-    """Some raw rows, and where they came from."""
+    """Some raw rows, and where they come from."""
 
     table: pa.Table
-    origin: str  # a file, say
-    first: int = 0  # the number of the first row there, from 0
+    origin: str  # what errors name, such as a file
+    first: int = 0  # number of the first row within the origin, from 0
 
 
 Chunks = Iterator[Chunk]
 
 
 class Source(NamedTuple):
-    """Raw rows with their meaning; `build` of every data set returns one."""
+    """Raw rows and their meaning; `build` of every data set returns one."""
 
     schema: Schema
-    chunks: Callable[[], Chunks]  # from the start, each time it is called
-    identity: dict[str, Any]  # plain values that change whenever the rows would
-    terms: str = ""  # what the data's owner asks of its users
+    chunks: Callable[[], Chunks]  # reads all rows, from the start at each call
+    identity: dict[str, Any]  # plain values that change whenever the rows do
+    terms: str = ""  # the owner's terms of use

@@ -1,4 +1,4 @@
-"""Which split each row belongs to; the same however the rows are cut into chunks."""
+"""Assigns rows to splits, in a way that does not depend on the chunks."""
 
 from collections.abc import Callable, Sequence
 
@@ -10,38 +10,35 @@ from ple_jax.data.rows import Rows
 from ple_jax.data.source import Source
 from ple_jax.schema import SPLITS, Split
 
-Assign = Callable[
-    [Rows, int], np.ndarray
-]  # (rows, number of the first) -> (B,) 0, 1, 2
+# (rows, number of the first) -> each row's split, as its number in SPLITS (B,)
+Assign = Callable[[Rows, int], np.ndarray]
 
 
 def assigner(source: Source) -> Assign:
-    """The rule of the source's schema; a split by time reads all times first."""
+    """The function that assigns rows; a split by time reads all times beforehand."""
     split, column = source.schema.split, source.schema.split.column
     if column is None:
-        return lambda rows, first: _at_random(len(rows), first, split)
+        return lambda rows, first: _random_splits(len(rows), first, split)
     if split.by == "column":
-        return lambda rows, first: _by_column(rows, column, split)
+        return lambda rows, first: _column_splits(rows, column, split)
     cuts = _time_cuts(source, column)
     return lambda rows, first: np.searchsorted(cuts, rows.times(column), "right")
 
 
-def names_by_start(
-    values: np.ndarray, starts: Sequence[int]
-) -> pa.Array:  # (B,) strings
-    """The name of each row's split, where validation and test start at a value each."""
+def split_names(values: np.ndarray, starts: Sequence[int]) -> pa.Array:  # (B,) strings
+    """The name of each row's split, for the first values of validation and of test."""
     return pa.array(np.array(SPLITS)[np.searchsorted(starts, values, "right")])
 
 
-def _at_random(count: int, first: int, split: Split) -> np.ndarray:
-    """A hash of the row's number and the seed, as a number in [0, 1)."""
+def _random_splits(count: int, first: int, split: Split) -> np.ndarray:
+    """Splits rows by a hash of row number and seed, taken as a number in [0, 1)."""
     number = np.arange(first, first + count, dtype=np.uint64)
     uniform = mix(number, split.seed).astype(np.float64) / 2.0**64
     return np.searchsorted(np.cumsum(split.fractions[:2]), uniform, "right")
 
 
 def mix(x: np.ndarray, key: int) -> np.ndarray:  # uint64 -> uint64
-    """A well-mixed bijection of 64-bit integers (the finaliser of splitmix64)."""
+    """Mixes 64-bit integers by a bijection (the finaliser of splitmix64)."""
     with np.errstate(over="ignore"):
         x = x + np.uint64(key % 2**64) * np.uint64(0x9E3779B97F4A7C15)
         x = x + np.uint64(0x9E3779B97F4A7C15)
@@ -50,7 +47,7 @@ def mix(x: np.ndarray, key: int) -> np.ndarray:  # uint64 -> uint64
         return x ^ (x >> np.uint64(31))
 
 
-def _by_column(rows: Rows, column: str, split: Split) -> np.ndarray:
+def _column_splits(rows: Rows, column: str, split: Split) -> np.ndarray:
     codes, values = rows.text(column)
     number = {v: i for i, s in enumerate(SPLITS) for v in getattr(split, s)}
     mapped = np.array([number.get(v, -1) for v in values.to_pylist()])
@@ -59,12 +56,12 @@ def _by_column(rows: Rows, column: str, split: Split) -> np.ndarray:
         row = (assigned < 0).argmax()
         hint = nearest(str(values[int(codes[row])].as_py()), number)
         wanted = f"a split ({', '.join(map(repr, number))};{hint})"
-        raise rows.fail(column, row, wanted)
+        raise rows.error(column, row, wanted)
     return assigned
 
 
 def _time_cuts(source: Source, column: str) -> np.ndarray:  # (2,)
-    """The first times of validation and of test; equal times stay together."""
+    """The first time of validation and of test. Equal times stay in one split."""
     form, split = source.schema.format, source.schema.split
     parts = [Rows(chunk, form).times(column) for chunk in source.chunks()]
     times = np.sort(np.concatenate(parts))

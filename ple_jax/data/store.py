@@ -22,12 +22,12 @@ FACTS = "dataset.json"
 
 @dataclasses.dataclass(frozen=True)
 class Prepared:
-    """A prepared data set, opened: arrays are mapped, not read.
+    """An open prepared data set. Its arrays are memory-mapped.
 
     dataset.json    version, rows, base rates, domain sizes, fingerprint
     encoder.json    schema, and what was fitted on train
     vocabularies/   value, count and id of every table, in Parquet
-    train/ ...      ids.npy, numbers.npy, labels.npy, ...: a folder a split
+    train/ ...      ids.npy, numbers.npy, labels.npy, ...: one folder per split
     """
 
     directory: pathlib.Path
@@ -36,10 +36,10 @@ class Prepared:
 
     @classmethod
     def open(cls, directory: pathlib.Path) -> "Prepared":
-        """Opens what `prepare` has written.
+        """Opens what `prepare` wrote.
 
         Raises:
-            ValueError: It is no prepared data set, or one of another version.
+            ValueError: The directory is no prepared data set, or of another version.
         """
         path = directory / FACTS
         if not path.is_file():
@@ -50,7 +50,7 @@ class Prepared:
         facts = json.loads(path.read_text(encoding="utf-8"))
         if facts["version"] != VERSION:
             raise ValueError(
-                f"{directory} was prepared in format {facts['version']}, and this "
+                f"{directory} was prepared in format {facts['version']}, but this "
                 f"ple_jax reads format {VERSION}: prepare it again."
             )
         return cls(directory, facts, Encoder.load(directory))
@@ -62,19 +62,19 @@ class Prepared:
 
     @cached_property
     def layout(self) -> Layout:
-        """What the arrays hold."""
+        """Describes the arrays."""
         return self.encoder.layout
 
     @property
     def fingerprint(self) -> str:
-        """Changes whenever the schema or a byte of the arrays does."""
+        """A hash that changes whenever the schema or a byte of the arrays does."""
         return self.facts["fingerprint"]
 
     def split(self, name: str) -> Examples:
         """The examples of train, validation or test.
 
         Raises:
-            ValueError: A file is missing or does not have the recorded rows.
+            ValueError: A file is missing, or does not have the recorded number of rows.
         """
         check_known(name, SPLITS, "split")
         folder, rows = self.directory / name, self.facts["splits"][name]["rows"]
@@ -92,8 +92,8 @@ class Prepared:
         return Examples.of(arrays)
 
     def verify(self) -> None:
-        """Raises a ValueError where a byte has changed since it was written."""
-        found = fingerprint(self.directory)
+        """Raises a ValueError if any byte has changed since it was written."""
+        found = compute_fingerprint(self.directory)
         if found != self.fingerprint:
             raise ValueError(
                 f"{self.directory} is damaged: its fingerprint is {found}, expected "
@@ -101,7 +101,7 @@ class Prepared:
             )
 
     def copy_to(self, directory: pathlib.Path) -> "Prepared":
-        """The same data set in another directory, by hard links where they can be."""
+        """Copies the data set to another directory, by hard links where possible."""
         shutil.copytree(self.directory, directory, copy_function=_link)
         return Prepared(directory, self.facts, self.encoder)
 
@@ -113,8 +113,8 @@ def _link(source: str, target: str) -> None:
         shutil.copy2(source, target)
 
 
-def fingerprint(directory: pathlib.Path) -> str:
-    """A hash over the encoder, the vocabularies and every array."""
+def compute_fingerprint(directory: pathlib.Path) -> str:
+    """Hashes the encoder, the vocabularies and every array."""
     digest = hashlib.blake2b(digest_size=16)
     files = sorted(p for p in directory.rglob("*") if p.is_file() and p.name != FACTS)
     for path in files:

@@ -1,4 +1,4 @@
-"""One data set per file; the file name is the data set's name."""
+"""One data set per file, named by it."""
 
 from functools import partial
 

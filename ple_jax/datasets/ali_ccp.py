@@ -1,11 +1,12 @@
-"""Ali-CCP: 85 million impressions of Taobao, clicked and bought or not.
+"""Ali-CCP: 85 million impressions in Taobao, with clicks and purchases.
 
-Read as the tables that torch-rechub and Scenario-Wise Rec make of the raw files: 23
-sparse columns, 8 dense ones, and no row that is bought but not clicked. Tested on their
-100-row samples only; the full data could not be had.
+Reads the tables that torch-rechub and Scenario-Wise Rec make of the raw files: 23
+sparse columns, 8 dense ones, and no purchase without a click. Tested on their 100-row
+samples only, since the full data were not available.
 
 Source: Ma et al., SIGIR 2018; tianchi.aliyun.com/dataset/408.
-Terms: Tianchi shows them to those who log in; unseen here, so for research only.
+Terms: Tianchi shows its terms after login. We have not seen them, so assume research
+use only.
 """
 
 from typing import Any
@@ -13,16 +14,16 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from ple_jax.data import files as _files
+from ple_jax.data.files import file_identity, find_files
 from ple_jax.data.read import read
 from ple_jax.data.source import Chunks, Source
 from ple_jax.schema import SPLITS, Field, Schema, Split, Task
 
 HOW = (
-    "The raw files are at tianchi.aliyun.com/dataset/408 (Ali-CCP); torch-rechub's "
-    "examples/ranking/data/ali-ccp makes these tables of them."
+    "Download the raw files from tianchi.aliyun.com/dataset/408 (Ali-CCP) and convert "
+    "them to these tables by torch-rechub's examples/ranking/data/ali-ccp."
 )
-TERMS = "Tianchi's, unseen here: research only; cite Ma et al., SIGIR 2018"
+TERMS = "Tianchi's, not seen by us: research only; cite Ma et al., SIGIR 2018"
 CATEGORICAL = """
     101 121 122 124 125 126 127 128 129 205 206 207 210 216 508 509 702 853 301
     109_14 110_14 127_14 150_14
@@ -38,20 +39,21 @@ def build(
     min_count: int = 10,
     data_dir: str | None = None,
 ) -> Source:
-    """Impressions: clicked, and bought given a click; the domain is field 301.
+    """Predicts click, and purchase given a click; the domain is field 301.
 
     Args:
-        train: The file of train; .csv or .csv.gz.
-        validation: The file of validation, in the usual recipe half the official test.
-        test: The file of test, the other half.
-        min_count: Values rarer than this in train are one unknown value.
+        train: File of the train split, .csv or .csv.gz.
+        validation: File of the validation split, usually half of the official test
+            split.
+        test: File of the test split, usually the other half.
+        min_count: Values that occur less often in train become unknown.
         data_dir: The folder that holds the three files.
 
     Reference: Ma et al., SIGIR 2018.
-    Differs from the paper: fields of many values hold one; the rarest values go, as in
-        AITM (Xi et al., KDD 2021).
+    Differs from the paper: multi-valued fields hold one value, and the rarest values
+        are unknown, as in AITM (Xi et al., KDD 2021).
     """
-    paths = _files.find("ali_ccp", [train, validation, test], data_dir, HOW)
+    paths = find_files("ali_ccp", [train, validation, test], data_dir, HOW)
     schema = Schema(
         fields=(
             *(Field(name, min_count=min_count) for name in CATEGORICAL),
@@ -70,12 +72,12 @@ def build(
                 names = pa.array(np.full(len(chunk.table), split))
                 yield chunk._replace(table=chunk.table.append_column("split", names))
 
-    files = [_files.identity(path) for path in paths]
+    files = [file_identity(path) for path in paths]
     return Source(schema, chunks, {"kind": "ali_ccp", "files": files}, TERMS)
 
 
 def describe() -> dict[str, Any]:
-    """What `ple-jax datasets` shows."""
+    """What `ple-jax datasets` shows about it."""
     return {
         "summary": "Ali-CCP: impressions, clicks and purchases; tested on samples only",
         "rows": None,

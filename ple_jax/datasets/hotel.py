@@ -1,10 +1,10 @@
 """Hotel booking demand: 119,390 bookings of two hotels in Portugal, 2015 to 2017.
 
-A funnel with real sample spaces: whether a car was parked, or the room was another than
-the reserved one, is only known of guests who came.
+This is a funnel with real sample spaces: parking and a change of room are known only
+for guests who came.
 
-The two bookings whose market segment is `Undefined` (both cancelled, August 2015) are
-left out: a domain of two rows can be neither learned nor measured. 119,388 rows stay.
+Two bookings with the market segment `Undefined` (both cancelled, August 2015) are
+dropped, since a domain of two rows can be neither learned nor measured. 119,388 remain.
 
 Source: Antonio, de Almeida & Nunes, Data in Brief 22 (2019), 41-49.
 Terms: CC BY 4.0; name the authors.
@@ -16,17 +16,17 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ple_jax.checks import check_known
-from ple_jax.data import files
+from ple_jax.data.files import find_files
 from ple_jax.data.read import read
 from ple_jax.data.source import Chunks, Source
-from ple_jax.data.split import names_by_start
+from ple_jax.data.split import split_names
 from ple_jax.schema import Field, Format, Schema, Split, Task
 
 FILE = "hotel_bookings.csv"
 SHA256 = "7c2ae42a7353905ea136e5c2287f17c92c5435826598bfbb8491c6f0c7b1fc06"
 HOW = (
-    "It is the table of `Hotel booking demand datasets` (Data in Brief 22, 2019), "
-    "119,390 rows, and can be had under that name from Kaggle and from many mirrors."
+    "It is the table of `Hotel booking demand datasets` (Data in Brief 22, 2019) with "
+    "119,390 rows; download it by that name from Kaggle or one of many mirrors."
 )
 TERMS = "CC BY 4.0: Antonio, de Almeida & Nunes, Data in Brief 22 (2019), 41-49"
 NUMERIC = """
@@ -34,20 +34,20 @@ NUMERIC = """
     stays_in_weekend_nights stays_in_week_nights previous_cancellations
     previous_bookings_not_canceled days_in_waiting_list adr total_of_special_requests
 """.split()
-# Not the year: the later ones would be unknown values in train.
+# Without the year, since train lacks the years of validation and test.
 CATEGORICAL = """
     hotel arrival_date_month meal country market_segment distribution_channel
     is_repeated_guest reserved_room_type agent company customer_type
 """.split()
-# Known only after the guest came or cancelled. `deposit_type` is among them because it
-# is computed from the payments found up to arrival or cancellation, not asked for when
-# booking; 99.4 % of `Non Refund` are cancelled.
+# Known only after the guest came or cancelled. `deposit_type` leaks because it is
+# computed from payments up to arrival or cancellation, not chosen when booking: 99.4 %
+# of `Non Refund` are cancelled.
 LEAKING = """
     is_canceled reservation_status reservation_status_date assigned_room_type
     booking_changes required_car_parking_spaces deposit_type
 """.split()
 TASKS = (
-    Task("kept", "is_canceled", ("0",)),  # a no-show counts as cancelled there
+    Task("kept", "is_canceled", ("0",)),  # no-shows count as cancelled
     Task("parking", "required_car_parking_spaces", "> 0", given="kept"),
     Task("room_change", given="kept"),
 )
@@ -60,35 +60,35 @@ VALIDATION, TEST = 201701, 201703  # the first months of arrival
 
 
 def build(features: tuple[str, ...] = (), data_dir: str | None = None) -> Source:
-    """Bookings: kept or not, then parking and a change of room of those kept.
+    """Predicts whether bookings are kept, then parking and change of room if so.
 
-    The domain is the market segment. Train is arrivals to 2016, validation those of
-    January and February 2017, test those since March 2017: 31,981 rows are copies of
-    another and have no booking number, so that a random split would put copies on both
-    sides. `country` is a feature, though a hotel may set it right at check-in only.
+    The domain is the market segment. Train is arrivals up to 2016, validation January
+    and February 2017, test March 2017 and later. A random split would leak, because
+    31,981 rows are copies of others and no booking number tells them apart. `country`
+    is a feature although hotels may correct it at check-in.
 
     Args:
-        features: Columns to use; none given takes all that are known beforehand. One
-            that is only known after the guest came or cancelled is an error.
+        features: Columns to use; empty takes all that are known beforehand. A column
+            that is known only after the guest came or cancelled is an error.
         data_dir: A folder that holds hotel_bookings.csv, plain or .gz.
 
     Reference: Antonio, de Almeida & Nunes, Data in Brief 22 (2019), 41-49.
-    Differs from the paper: two bookings of an undefined market segment are left out.
+    Differs from the paper: two bookings with an undefined market segment are dropped.
     """
-    schema = schema_of(features)
-    (path,) = files.find("hotel", [FILE], data_dir, HOW, SHA256)
+    schema = make_schema(features)
+    (path,) = find_files("hotel", [FILE], data_dir, HOW, SHA256)
     raw = Schema(schema.fields, TASKS[:2], format=FORMAT, ignored=("*",))
 
     def chunks() -> Chunks:
         for chunk in read([path], raw):
-            yield chunk._replace(table=_derived(chunk.table))
+            yield chunk._replace(table=_derive_columns(chunk.table))
 
     identity = {"kind": "hotel", "features": list(features), "sha256": SHA256}
     return Source(schema, chunks, identity, TERMS)
 
 
-def schema_of(features: tuple[str, ...]) -> Schema:
-    """What the columns mean."""
+def make_schema(features: tuple[str, ...]) -> Schema:
+    """Describes the columns."""
     known = [*NUMERIC, *CATEGORICAL]
     for name in features:
         check_known(name, [*known, *LEAKING], "column of hotel bookings")
@@ -106,19 +106,19 @@ def schema_of(features: tuple[str, ...]) -> Schema:
     )
 
 
-def _derived(table: pa.Table) -> pa.Table:
-    """The rows of the seven market segments, with split and room_change."""
+def _derive_columns(table: pa.Table) -> pa.Table:
+    """Keeps the seven market segments and adds the columns split and room_change."""
     table = table.filter(pc.not_equal(table["market_segment"], "Undefined"))
     month = pc.index_in(table["arrival_date_month"], pa.array(MONTHS)).to_numpy()
     year = pc.cast(table["arrival_date_year"], pa.int32()).to_numpy()
-    split = names_by_start(year * 100 + month + 1, [VALIDATION, TEST])
+    split = split_names(year * 100 + month + 1, [VALIDATION, TEST])
     changed = pc.not_equal(table["assigned_room_type"], table["reserved_room_type"])
     table = table.append_column("split", split)
     return table.append_column("room_change", pc.cast(changed, pa.int8()))
 
 
 def describe() -> dict[str, Any]:
-    """What `ple-jax datasets` shows."""
+    """What `ple-jax datasets` shows about it."""
     return {
         "summary": "Hotel booking demand: kept, then parking and change of room",
         "rows": 119_388,

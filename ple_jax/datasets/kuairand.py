@@ -1,8 +1,8 @@
 """KuaiRand: short videos shown in the Kuaishou app, with twelve kinds of feedback.
 
 Reads the logs (`log_standard_*.csv`), alone or joined with the user and video features
-that the data set comes with. Tested on a joined sample of 200 rows without dates only;
-the full data could not be had.
+of the data set. Tested only on a joined sample of 200 rows without dates, since the
+full data were not available.
 
 Source: Gao et al., CIKM 2022; kuairand.com.
 Terms: CC BY-SA 4.0; cite the authors.
@@ -15,14 +15,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ple_jax.checks import check_known
-from ple_jax.data import files as _files
+from ple_jax.data.files import file_identity, find_files
 from ple_jax.data.read import read
 from ple_jax.data.rows import Rows
 from ple_jax.data.source import Chunk, Chunks, Source
-from ple_jax.data.split import names_by_start
+from ple_jax.data.split import split_names
 from ple_jax.schema import Field, Format, Schema, Split, Task
 
-HOW = "It can be had from kuairand.com, or zenodo.org/records/10439422."
+HOW = "Download it from kuairand.com or zenodo.org/records/10439422."
 TERMS = "CC BY-SA 4.0; cite Gao et al., CIKM 2022"
 FEEDBACK = """
     is_click long_view is_like is_follow is_comment is_forward is_hate is_profile_enter
@@ -51,30 +51,30 @@ def build(
     min_count: int = 2,
     data_dir: str | None = None,
 ) -> Source:
-    """Impressions of videos, with the feedback of the user; the domain is the tab.
+    """Predicts a user's feedback on videos; the domain is the tab of the app.
 
-    Features are those columns of the files that are known before the video is played.
+    Features are the columns of the files that are known before the video plays.
 
     Args:
-        files: Logs, all of the same columns; of KuaiRand-Pure, -1K or -27K.
+        files: Logs of KuaiRand-Pure, -1K or -27K, all with the same columns.
         tasks: Any of is_click, long_view, is_like, is_follow, is_comment, is_forward,
             is_hate and is_profile_enter.
-        tabs: Scenes of the app to keep, 0 to 14; the others are left out.
-        split: By `date`, or at `random` for files without dates.
-        validation_from: The first date of validation, as 20220505.
-        test_from: The first date of test.
-        min_count: Users, videos and others rarer than this in train are one unknown
-            value, which stands for those that train never shows.
+        tabs: Tabs of the app to keep, out of 0 to 14.
+        split: `date` splits by date; `random` is for files without dates.
+        validation_from: First date of validation, written as 20220505.
+        test_from: First date of test.
+        min_count: Users, videos and other values that occur less often in train become
+            unknown, as are those that train lacks.
         data_dir: The folder that holds the files.
 
     Reference: Gao et al., CIKM 2022; tabs and files as in Scenario-Wise Rec.
-    Differs from the paper: it proposes no such tasks; the split is ours.
+    Differs from the paper: the paper proposes no such tasks; the split is ours.
     """
     for task in tasks:
         check_known(task, FEEDBACK, "feedback of KuaiRand")
-    paths = _files.find("kuairand", files, data_dir, HOW)
+    paths = find_files("kuairand", files, data_dir, HOW)
     by = Split(by="column", column="split") if split == "date" else Split()
-    schema = schema_of(_fields_of(paths[0], min_count), tasks, by)
+    schema = make_schema(_fields_in(paths[0], min_count), tasks, by)
     raw = dataclasses.replace(schema, split=Split())  # its column is not in the files
     starts = [validation_from, test_from]
 
@@ -87,14 +87,14 @@ def build(
                 yield chunk._replace(table=table, origin=f"{chunk.origin} (tabs kept)")
 
     identity = {"kind": "kuairand", "tabs": list(tabs), "starts": starts}
-    identity["files"] = [_files.identity(path) for path in paths]
+    identity["files"] = [file_identity(path) for path in paths]
     return Source(schema, chunks, identity, TERMS)
 
 
-def schema_of(
+def make_schema(
     fields: tuple[Field, ...], tasks: tuple[str, ...], split: Split
 ) -> Schema:
-    """What the columns mean."""
+    """Describes the columns."""
     return Schema(
         fields=fields,
         tasks=tuple(Task(name) for name in tasks),
@@ -106,8 +106,8 @@ def schema_of(
     )
 
 
-def _fields_of(path, min_count: int) -> tuple[Field, ...]:
-    """The features among the columns of a file."""
+def _fields_in(path, min_count: int) -> tuple[Field, ...]:
+    """The features among a file's columns."""
     least = Schema((Field("user_id"),), (Task("is_click"),), ignored=("*",))
     columns = next(read([path], least)).table.column_names
     return (
@@ -119,16 +119,16 @@ def _fields_of(path, min_count: int) -> tuple[Field, ...]:
 def _with_split(chunk: Chunk, starts: list[int]) -> Chunk:
     if "date" not in chunk.table.column_names:
         raise ValueError(
-            f"{chunk.origin} has no column 'date', which data.split = 'date' needs; "
-            "data.split = 'random' does not."
+            f"{chunk.origin} has no column 'date', which data.split = 'date' needs. "
+            "Expected that column, or data.split = 'random'."
         )
     date = Rows(chunk, Format()).times("date")
-    table = chunk.table.append_column("split", names_by_start(date, starts))
+    table = chunk.table.append_column("split", split_names(date, starts))
     return chunk._replace(table=table)
 
 
 def describe() -> dict[str, Any]:
-    """What `ple-jax datasets` shows."""
+    """What `ple-jax datasets` shows about it."""
     return {
         "summary": "KuaiRand: feedback on videos by tab; tested on a sample only",
         "rows": None,

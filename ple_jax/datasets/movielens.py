@@ -1,10 +1,10 @@
 """MovieLens-1M: 1,000,209 ratings of 3,706 movies by 6,040 people, 2000 to 2003.
 
-The files are RecBole's copy, in which a movie is its title and year.
+The files are RecBole's copy, which identifies movies by title and year.
 
-Terms: GroupLens lends the data for research. Its licence asks to cite Harper and
-Konstan (ACM TiiS, 2015), and forbids passing the data on or using it commercially
-without its permission. So nothing of it may be kept in a repository.
+Terms: GroupLens licenses the data for research. Its licence asks users to cite Harper
+and Konstan (ACM TiiS, 2015), and forbids redistribution and commercial use without
+permission. So no part of the data may be kept in a repository.
 """
 
 import pathlib
@@ -13,8 +13,8 @@ from typing import Any, Literal
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ple_jax.data.fetch import Member, Package, find
-from ple_jax.data.read import csv_tables, numbered
+from ple_jax.data.fetch import Member, Package, find_package
+from ple_jax.data.read import csv_tables, number_rows
 from ple_jax.data.source import Chunks, Source
 from ple_jax.schema import Field, Format, Schema, Split, Task
 
@@ -56,7 +56,7 @@ FIELDS = (
 )
 TASKS = (Task("like", "rating", ">= 4"), Task("love", "rating", ">= 5"))
 DOMAINS = {"age": "age_group", "occupation": "occupation", "genre": "first_genre"}
-AGE_GROUPS = {  # a code of the file is the youngest age that it stands for
+AGE_GROUPS = {  # the file's code is the youngest age of its group
     "1": "under 25",
     "18": "under 25",
     "25": "25 to 34",
@@ -66,8 +66,8 @@ AGE_GROUPS = {  # a code of the file is the youngest age that it stands for
     "56": "35 or more",
 }
 TERMS = (
-    "GroupLens lends MovieLens for research: cite Harper and Konstan (ACM TiiS, 2015); "
-    "do not pass it on, nor use it commercially, without its permission"
+    "GroupLens licenses MovieLens for research: cite Harper and Konstan (ACM TiiS, "
+    "2015); do not pass it on, nor use it commercially, without its permission"
 )
 
 
@@ -77,36 +77,36 @@ def build(
     seed: int = 0,
     data_dir: str | None = None,
 ) -> Source:
-    """Ratings, of which 4 and 5 are `like` and 5 alone is `love`.
+    """Predicts `like` (a rating of 4 or 5) and `love` (a rating of 5).
 
     Args:
-        domain: `age` makes the three age groups of Scenario-Wise Rec, `occupation` 21
-            domains, `genre` 18 by the first genre of the movie.
-        split: 8:1:1, at random or by time; by time one rating in five of test is by
-            someone who is not in train.
-        seed: Of the random split.
+        domain: `age` gives the three age groups of Scenario-Wise Rec, `occupation` 21
+            domains, `genre` 18 domains by the movie's first genre.
+        split: `random` or by `time`, both 8 : 1 : 1. By time, one test rating in five
+            is by a user whom train lacks.
+        seed: Seed of the random split.
         data_dir: A folder that holds ml-1m.inter, ml-1m.user and ml-1m.item.
 
     Reference: Li et al., Scenario-Wise Rec, 2024; Zhang et al., M3oE, SIGIR 2024.
-    Differs from the paper: age is categorical and not a scaled number, all genres and
-        the release year are features too, and the random split is our own. M3oE splits
-        by place in the file.
+    Differs from the paper: age is categorical, not a scaled number; all genres and the
+        release year are features too; the random split is ours. M3oE splits by position
+        in the file.
     """
-    paths = find(PACKAGE, data_dir)
+    paths = find_package(PACKAGE, data_dir)
 
     def chunks() -> Chunks:
-        users = _users(_whole(paths["users"]))
-        movies = _movies(_whole(paths["movies"]))
+        users = _users(_read_whole(paths["users"]))
+        movies = _movies(_read_whole(paths["movies"]))
         ratings = csv_tables(paths["ratings"], FORMAT)
-        for chunk in numbered(ratings, paths["ratings"]):
-            yield chunk._replace(table=_joined(chunk.table, users, movies))
+        for chunk in number_rows(ratings, paths["ratings"]):
+            yield chunk._replace(table=_join(chunk.table, users, movies))
 
     identity = {"kind": "movielens", "files": PACKAGE.digests}
-    return Source(schema_of(domain, split, seed), chunks, identity, TERMS)
+    return Source(make_schema(domain, split, seed), chunks, identity, TERMS)
 
 
-def schema_of(domain: str, split: str, seed: int) -> Schema:
-    """What the columns mean."""
+def make_schema(domain: str, split: str, seed: int) -> Schema:
+    """Describes the columns."""
     by_time = Split(by="time", column="timestamp")
     return Schema(
         fields=FIELDS,
@@ -118,7 +118,7 @@ def schema_of(domain: str, split: str, seed: int) -> Schema:
     )
 
 
-def _whole(path: pathlib.Path) -> pa.Table:
+def _read_whole(path: pathlib.Path) -> pa.Table:
     return pa.concat_tables(csv_tables(path, FORMAT)).combine_chunks()
 
 
@@ -141,8 +141,8 @@ def _movies(raw: pa.Table) -> pa.Table:
     )
 
 
-def _joined(ratings: pa.Table, users: pa.Table, movies: pa.Table) -> pa.Table:
-    """Each rating with all that is known of its user and its movie."""
+def _join(ratings: pa.Table, users: pa.Table, movies: pa.Table) -> pa.Table:
+    """Adds the columns of its user and its movie to each rating."""
     table = users.take(pc.index_in(ratings["user_id:token"], users["user_id"]))
     movie = movies.take(pc.index_in(ratings["item_id:token"], movies["movie"]))
     for name in movie.column_names:
@@ -152,7 +152,7 @@ def _joined(ratings: pa.Table, users: pa.Table, movies: pa.Table) -> pa.Table:
 
 
 def describe() -> dict[str, Any]:
-    """What `ple-jax datasets` shows."""
+    """What `ple-jax datasets` shows about it."""
     return {
         "summary": "MovieLens-1M: ratings of movies, 2000 to 2003",
         "rows": 1_000_209,

@@ -1,4 +1,4 @@
-"""A data set that `ple-jax prepare` has written: trains without the raw files."""
+"""A data set that `ple-jax prepare` wrote; it trains without the raw files."""
 
 import pathlib
 from typing import Any
@@ -7,18 +7,18 @@ from ple_jax.data.store import Prepared
 
 
 def build(directory: str) -> Prepared:
-    """The prepared data set itself, in place of raw rows.
+    """Opens the prepared data set itself, in place of a source of raw rows.
 
     Args:
-        directory: What `ple-jax prepare --out` was given.
+        directory: The directory given to `ple-jax prepare --out`.
     """
     return Prepared.open(pathlib.Path(directory).expanduser())
 
 
 def describe() -> dict[str, Any]:
-    """What `ple-jax datasets` shows."""
+    """What `ple-jax datasets` shows about it."""
     return {
-        "summary": "a data set that `ple-jax prepare` has written",
+        "summary": "a data set that `ple-jax prepare` wrote",
         "rows": None,
         "tasks": {},
         "domains": {},

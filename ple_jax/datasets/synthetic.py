@@ -1,4 +1,4 @@
-"""Two correlated binary tasks, drawn on the spot: no file and no network."""
+"""Two correlated tasks drawn at random, without any file or network."""
 
 from typing import Any, Literal
 
@@ -26,39 +26,40 @@ def build(
     scale: float = 1.0,
     seed: int = 0,
 ) -> Source:
-    """Scores of two tasks along directions at a given angle, cut at a base rate.
+    """Two tasks with scores along two directions, cut at a base rate.
 
         s_k = w_k . x + sum_i sin(a_i w_k . x + b_i) + noise,   a, b, x standard normal
         cos(w_1, w_2) = correlation,   |w_k| = scale
-        y_k = s_k, or 1 where s_k is among the highest `base_rate`
+        y_k = s_k, or 1 if s_k is among the top share `base_rate`
 
-    The model sees the first entries of x only through the category that stands for each
-    value, the others as numbers. With several domains the directions turn a little from
-    one to the next, and later domains are smaller. The PLE paper's data are
+    The model sees the first entries of x only as categories, one per value, and the
+    others as numbers. With several domains, directions turn a little from domain to
+    domain, and later domains are smaller. The PLE paper's data are
     `labels = "real", categorical = 0, numeric = 512, waves = 10, examples = 1_400_000`.
 
     Args:
-        examples: Rows in all.
-        correlation: Cosine of the angle between the two tasks' directions, in [-1, 1].
-        base_rate: Share of ones of each task.
-        categorical: Columns of categories.
-        numeric: Columns of numbers.
-        values: Categories in a column.
-        domains: Domains; 1 has no domain column.
-        labels: `binary` cuts the scores, `real` keeps them, for squared errors.
-        waves: Sines in a score; m of the papers.
-        scale: Length of the directions; c of the papers.
-        seed: Of everything that is drawn.
+        examples: Total number of rows.
+        correlation: Cosine of the angle between the tasks' directions, in [-1, 1].
+        base_rate: Share of ones in each task's labels, in (0, 1).
+        categorical: Number of columns of categories.
+        numeric: Number of columns of numbers.
+        values: Number of categories in a column.
+        domains: Number of domains; 1 adds no column of domains.
+        labels: `binary` cuts the scores into 0 and 1; `real` keeps them, with a squared
+            loss.
+        waves: Number of sines in a score, m in the papers.
+        scale: Length of the directions, c in the papers.
+        seed: Seed of everything drawn.
 
     Reference: Ma et al., KDD 2018, section 3.2; Tang et al., RecSys 2020, section 5.2.
-    Differs from the paper: by default labels are cut to 0 and 1 and some inputs are
-        categories; the constants that the first paper leaves open are chosen here.
+    Differs from the paper: by default labels are 0 and 1, and some inputs are
+        categories; we chose the constants that the first paper leaves open.
     """
-    options = dict(locals())  # just the arguments so far
+    options = dict(locals())  # only the arguments so far
     at_least(1, "data", examples=examples, values=values, domains=domains)
     at_least(0, "data", categorical=categorical, numeric=numeric, waves=waves)
     _check(correlation, base_rate, categorical + numeric)
-    schema = schema_of(categorical, numeric, domains, labels, seed)
+    schema = make_schema(categorical, numeric, domains, labels, seed)
 
     def chunks() -> Chunks:
         yield Chunk(draw(**options), "synthetic")
@@ -72,13 +73,16 @@ def _check(correlation: float, base_rate: float, columns: int) -> None:
     if not 0 < base_rate < 1:
         raise ValueError(f"data.base_rate must be in (0, 1), got {base_rate}.")
     if columns < 2:
-        raise ValueError("Two directions need two columns, categorical and numeric.")
+        raise ValueError(
+            "data.categorical and data.numeric must be at least 2 together, got "
+            f"{columns}: two directions need two columns."
+        )
 
 
-def schema_of(
+def make_schema(
     categorical: int, numeric: int, domains: int, labels: str, seed: int
 ) -> Schema:
-    """What the columns mean."""
+    """Describes the columns."""
     categories = (Field(f"category_{i}") for i in range(categorical))
     numbers = (Field(f"number_{i}", "numeric") for i in range(numeric))
     loss: Literal["binary", "squared"] = "binary" if labels == "binary" else "squared"
@@ -103,7 +107,7 @@ def draw(
     scale: float,
     seed: int,
 ) -> pa.Table:
-    """The raw rows."""
+    """Draws the raw rows."""
     rng = np.random.default_rng(seed)
     meanings = rng.normal(size=(categorical, values))
     codes = rng.integers(0, values, (examples, categorical))
@@ -131,7 +135,7 @@ def draw(
 def _directions(
     width: int, domains: int, correlation: float, rng: np.random.Generator
 ) -> np.ndarray:  # (tasks, domains, width)
-    """Two unit vectors at an angle, which each domain but the first turns a little."""
+    """Two unit vectors at an angle, turned a little in each domain but the first."""
     first, second = np.linalg.qr(rng.normal(size=(width, 2)))[0].T
     other = correlation * first + np.sqrt(1 - correlation**2) * second
     turns = 0.3 * rng.normal(size=(domains, width)) / np.sqrt(width)
@@ -140,9 +144,9 @@ def _directions(
 
 
 def describe() -> dict[str, Any]:
-    """What `ple-jax datasets` shows."""
+    """What `ple-jax datasets` shows about it."""
     return {
-        "summary": "two correlated binary tasks, drawn on the spot",
+        "summary": "two correlated binary tasks, drawn at random",
         "rows": 100_000,
         "tasks": {name: 0.2 for name in TASKS},
         "domains": {"all": 100_000},

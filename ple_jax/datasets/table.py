@@ -1,32 +1,32 @@
-"""The user's own files: CSV, CSV.gz or Parquet, and a schema of what they hold."""
+"""The user's own CSV, CSV.gz or Parquet files, described by a schema."""
 
 from typing import Any
 
-from ple_jax.data.files import identity
-from ple_jax.data.read import expand, read
+from ple_jax.data.files import file_identity
+from ple_jax.data.read import expand_patterns, read
 from ple_jax.data.schema_file import read_schema
 from ple_jax.data.source import Source
 
 
 def build(schema: str, files: tuple[str, ...]) -> Source:
-    """One table in one file or many.
+    """Reads one table from one or more files.
 
     Args:
-        schema: A TOML file that says what the columns mean.
-        files: Paths, or patterns with *, of CSV, CSV.gz or Parquet files.
+        schema: A TOML file that describes the columns.
+        files: Paths of CSV, CSV.gz or Parquet files, or patterns with *.
     """
-    meaning, paths = read_schema(schema), expand(files)
+    meaning, paths = read_schema(schema), expand_patterns(files)
     return Source(
         schema=meaning,
         chunks=lambda: read(paths, meaning),
-        identity={"kind": "table", "files": [identity(path) for path in paths]},
+        identity={"kind": "table", "files": [file_identity(path) for path in paths]},
     )
 
 
 def describe() -> dict[str, Any]:
-    """What `ple-jax datasets` shows."""
+    """What `ple-jax datasets` shows about it."""
     return {
-        "summary": "your own CSV, CSV.gz or Parquet files, by a TOML schema",
+        "summary": "your own CSV, CSV.gz or Parquet files, with a TOML schema",
         "rows": None,
         "tasks": {},
         "domains": {},

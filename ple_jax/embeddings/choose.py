@@ -1,4 +1,4 @@
-"""Which tables are updated by rows, where `auto` chooses."""
+"""Decides which tables are updated by rows when `inputs.update` is `auto`."""
 
 import jax
 
@@ -6,13 +6,13 @@ from ple_jax.checks import is_off
 from ple_jax.config.experiment import Train
 from ple_jax.embeddings.tables import Tables
 
-# On CPU an id that is looked up costs, by rows, what so many rows and so many floats of
-# a table cost that is updated whole: measured by `benchmarks/vocabulary.py --auto`.
+# On CPU, one sparse lookup costs as much as densely updating this many rows and this
+# many floats: measured by `benchmarks/cost_of_tables.py --auto`.
 AUTO_ROWS_AN_ID, AUTO_FLOATS_AN_ID = 3, 40
 AUTO_ROWS_ELSEWHERE = 10_000_000  # bound by memory: not measured yet
 
 
-def by_rows(tables: Tables, name: str, train: Train) -> bool:
+def is_updated_by_rows(tables: Tables, name: str, train: Train) -> bool:
     """Whether a fused table is updated by rows."""
     if tables.inputs.update != "auto":
         return tables.inputs.update == "rows"
@@ -22,9 +22,9 @@ def by_rows(tables: Tables, name: str, train: Train) -> bool:
 
 
 def auto_rows(ids: int, width: int) -> int:
-    """From how many rows on updating by rows is the faster, with so many ids a batch.
+    """The table size V above which sparse updates win, given the ids of a batch.
 
-    3 ids + 40 ids / W   on CPU
+    V >= 3 ids + 40 ids / W   on CPU
     """
     if jax.default_backend() != "cpu":
         return AUTO_ROWS_ELSEWHERE

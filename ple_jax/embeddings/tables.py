@@ -12,7 +12,7 @@ import numpy as np
 
 from ple_jax.checks import check_known, is_off
 from ple_jax.config.experiment import Inputs
-from ple_jax.embeddings.touched_rows import changed
+from ple_jax.embeddings.touched_rows import with_delta
 from ple_jax.schema import Bag, IdColumn, Layout
 from ple_jax.types import Array, Batch
 
@@ -24,10 +24,11 @@ FROZEN_KEYS = 2**20  # apart from every width, so that no two tables are drawn a
 
 @dataclasses.dataclass(frozen=True)
 class Tables:
-    """All tables of a layout; those of one width are one array, read by one gather.
+    """The tables of a layout, fused by width: one array and one gather per width.
 
-    `lookup` and `assemble` are apart so that a step can differentiate with respect to
-    the rows that a batch touches, whose number is that of the batch, not of the tables.
+    `lookup` and `assemble` are separate so that a step can differentiate with respect
+    to the rows that a batch touches. Gradients then have the size of the batch, not
+    that of the tables.
 
         x = [embedded ids; mean over each bag; numbers; piecewise-linear numbers]
     """
@@ -46,7 +47,7 @@ class Tables:
 
     @property
     def copies(self) -> int:
-        """How often each table is there, one after another."""
+        """Copies of each table, one after another: N if `inputs.per_domain`, else 1."""
         return len(self.layout.domains) if self.inputs.per_domain else 1
 
     def _dim(self, column: IdColumn | Bag) -> int:
@@ -57,19 +58,22 @@ class Tables:
 
     @cached_property
     def fused(self) -> Mapping[str, tuple[int, bool]]:
-        """Fused table -> its width, and whether it is frozen; in the order of x."""
+        """Fused table -> (width W, whether it is frozen), in the order of x."""
         return {
             f"dim_{width}" + "_frozen" * frozen: (width, frozen)
             for width, frozen in sorted({self._fused(c) for c in self._columns})
         }
 
-    def _in(self, name: str, columns: tuple[Column, ...]) -> list[tuple[int, Column]]:
+    def _columns_in(
+        self, name: str, columns: tuple[Column, ...]
+    ) -> list[tuple[int, Column]]:
+        """The columns that read a fused table, with their places in `columns`."""
         key = self.fused[name]
         return [(i, c) for i, c in enumerate(columns) if self._fused(c) == key]
 
     @cached_property
     def offsets(self) -> Mapping[str, Mapping[str, int]]:
-        """Fused table -> table -> its first row in the fused array; "" is the end."""
+        """Fused table -> table -> its first row in the fused array; "" gives V."""
         fused = {}
         for name, (width, _) in self.fused.items():
             rows, end = {}, 0
@@ -86,16 +90,19 @@ class Tables:
         return fused
 
     def lookups(self, name: str) -> int:
-        """S, the rows of a fused table that one example reads, padding of bags too."""
-        bags = self._in(name, self.layout.bags)
-        return len(self._in(name, self.layout.ids)) + sum(b.length for _, b in bags)
+        """S: how many rows of a fused table one example reads, padding included."""
+        bags = self._columns_in(name, self.layout.bags)
+        return len(self._columns_in(name, self.layout.ids)) + sum(
+            b.length for _, b in bags
+        )
 
     def init(self, key: jax.Array) -> dict[str, jax.Array]:  # "dim_8" -> (V, 8)
-        """Normal initial values of standard deviation `embedding_scale`."""
+        """Draws normal values with standard deviation `inputs.embedding_scale`."""
         scale = self.inputs.embedding_scale
 
         return {
-            name: scale * normal(self._key(key, name), self.offsets[name][""], width)
+            name: scale
+            * draw_normal(self._key(key, name), self.offsets[name][""], width)
             for name, (width, _) in self.fused.items()
         }
 
@@ -104,40 +111,41 @@ class Tables:
         return jax.random.fold_in(key, width + FROZEN_KEYS * frozen)
 
     def rows(self, batch: Batch) -> dict[str, Array]:  # "dim_8" -> (B, S) int32
-        """The rows of each fused table that the batch reads: S per example."""
+        """The rows of each fused table that the batch reads; padding reads row 0."""
         return {name: self._rows(batch, name, padding=0) for name in self.fused}
 
     def rows_or_end(
         self, batch: Batch, name: str, xp: ModuleType = jnp
     ) -> Array:  # (..., B, S) int32
-        """The rows of one fused table; V, which is out of range, for padding of bags.
+        """The rows of one fused table that the batch reads; V for the padding of bags.
 
         Args:
-            batch: With any leading axes.
-            name: Of the fused table.
-            xp: What computes: jax.numpy on the device, NumPy on the host.
+            batch: May have any leading axes.
+            name: Name of the fused table.
+            xp: jax.numpy to compute on the device, NumPy to compute on the host.
         """
         return self._rows(batch, name, padding=self.offsets[name][""], xp=xp)
 
     def _rows(
         self, batch: Batch, name: str, padding: int, xp: ModuleType = jnp
-    ) -> Array:
+    ) -> Array:  # (..., B, S) int32
+        """Adds each column's offset to its ids; padding of bags becomes `padding`."""
         parts = []
-        if columns := self._in(name, self.layout.ids):
+        if columns := self._columns_in(name, self.layout.ids):
             index = [i for i, _ in columns]
             every = len(index) == len(self.layout.ids)
             ids = batch.ids if every else batch.ids[..., np.array(index)]
-            parts.append(ids + self._first(batch, name, [c for _, c in columns]))
-        for _, bag in self._in(name, self.layout.bags):
+            parts.append(ids + self._first_rows(batch, name, [c for _, c in columns]))
+        for _, bag in self._columns_in(name, self.layout.bags):
             ids = batch.bags[bag.name]
-            there = ids + self._first(batch, name, [bag])
+            there = ids + self._first_rows(batch, name, [bag])
             parts.append(xp.where(ids < 0, padding, there))
         return xp.concatenate(parts, axis=-1) if len(parts) > 1 else parts[0]
 
-    def _first(
+    def _first_rows(
         self, batch: Batch, name: str, columns: Sequence[IdColumn | Bag]
-    ) -> Array:
-        """The first row (..., B or 1, columns) of each column's table."""
+    ) -> Array:  # (..., B or 1, columns) int32
+        """The first row of each column's table, in the example's own copy of it."""
         offsets, shape = self.offsets[name], (1,) * batch.domain.ndim + (-1,)
         first = np.array([offsets[c.table] for c in columns], np.int32).reshape(shape)
         if self.copies == 1:
@@ -148,20 +156,20 @@ class Tables:
     def lookup(
         self, tables: Mapping[str, jax.Array], batch: Batch
     ) -> dict[str, jax.Array]:  # "dim_8" -> (B, S, 8)
-        """Each table's rows; ids are checked on the host, so none is out of range.
+        """Looks up the rows of each table. Frozen tables pass no gradient.
 
-        Where the batch has looked up a table already, a change of the rows that it
-        touches stands in its place.
+        Ids were checked on the host, so none is out of range. If `batch.touched` holds
+        a table's rows already, `tables` has a delta (U, W) of zeros in its place.
         """
-        rows, found = self.rows(batch), {}
+        rows, embedded = self.rows(batch), {}
         for name, table in tables.items():
             touched = batch.touched.get(name)
-            if touched is None or touched.found is None:
-                found[name] = take(table, rows[name])
+            if touched is None or touched.embedded is None:
+                embedded[name] = gather_rows(table, rows[name])
             else:
-                found[name] = changed(touched.found, table, touched.slots)
+                embedded[name] = with_delta(touched.embedded, table, touched.slots)
         stop = jax.lax.stop_gradient
-        return {n: stop(e) if self.fused[n][1] else e for n, e in found.items()}
+        return {n: stop(e) if self.fused[n][1] else e for n, e in embedded.items()}
 
     def assemble(
         self,
@@ -169,7 +177,7 @@ class Tables:
         batch: Batch,
         dropout_key: jax.Array | None = None,
     ) -> jax.Array:  # (B, D)
-        """Joins the looked-up rows and the numbers; a key turns dropout on."""
+        """Concatenates the embedded fields and the numbers; a key turns dropout on."""
         parts: list[Array] = []
         for name in self.fused:
             fields = self._pool(embedded[name], batch, name)
@@ -189,9 +197,9 @@ class Tables:
         self, embedded: jax.Array, batch: Batch, name: str
     ) -> jax.Array:  # (B, fields, width)
         """The mean of each bag's embeddings; zero for an empty bag."""
-        start = len(self._in(name, self.layout.ids))
+        start = len(self._columns_in(name, self.layout.ids))
         parts = [embedded[:, :start]]
-        for _, bag in self._in(name, self.layout.bags):
+        for _, bag in self._columns_in(name, self.layout.bags):
             there = (batch.bags[bag.name] >= 0).astype(embedded.dtype)[:, :, None]
             values = embedded[:, start : start + bag.length] * there
             count = jnp.maximum(there.sum(1, keepdims=True), 1)
@@ -199,8 +207,13 @@ class Tables:
             start += bag.length
         return jnp.concatenate(parts, axis=1) if len(parts) > 1 else embedded
 
-    def _drop(self, fields: jax.Array, key: jax.Array | None, name: str) -> jax.Array:
-        """Whole fields dropped at random, the others scaled up to keep the mean."""
+    def _drop(
+        self,
+        fields: jax.Array,  # (B, fields, W)
+        key: jax.Array | None,
+        name: str,
+    ) -> jax.Array:  # (B, fields, W)
+        """Drops whole fields at random and scales the others up to keep the mean."""
         chance = self.inputs.embedding_dropout_rate
         if key is None or is_off(chance):
             return fields
@@ -217,39 +230,41 @@ class Tables:
 
 
 @jax.custom_vjp
-def take(table: jax.Array, rows: Array) -> jax.Array:  # (V, W), (B, S) -> (B, S, W)
-    """Rows of a table that are known to be there.
+def gather_rows(
+    table: jax.Array, rows: Array
+) -> jax.Array:  # (V, W), (B, S) -> (B, S, W)
+    """Gathers table rows that are known to be in range.
 
-    On CPU, XLA weaves a gather with the reshape behind it, and then computes the place
-    of each number instead of copying rows: three times the time. Two gathers that are
-    joined stay gathers of rows. Their gradient is one scatter all the same.
+    On CPU, XLA fuses a gather with the reshape that follows, and then computes the
+    place of each number instead of copying rows, which takes three times as long.
+    Concatenating two gathers prevents that. The gradient is still one scatter.
     """
     halves = 2 if jax.default_backend() == "cpu" and rows.shape[1] > 1 else 1
     parts = jnp.array_split(rows, halves, axis=1)
-    found = [table.at[part].get(mode="promise_in_bounds") for part in parts]
-    return jnp.concatenate(found, axis=1)
+    read = [table.at[part].get(mode="promise_in_bounds") for part in parts]
+    return jnp.concatenate(read, axis=1)
 
 
-def _take(table, rows):
-    return take(table, rows), (table, rows)
+def _gather(table, rows):
+    return gather_rows(table, rows), (table, rows)
 
 
-def _give_back(kept, grads):
+def _scatter(kept, grads):
     table, rows = kept
     return jnp.zeros_like(table).at[rows].add(grads, mode="promise_in_bounds"), None
 
 
-take.defvjp(_take, _give_back)
+gather_rows.defvjp(_gather, _scatter)
 
 
-def normal(key: jax.Array, rows: int, width: int) -> jax.Array:  # (rows, width)
-    """Normal values, drawn in blocks: drawing takes three times what it makes."""
+def draw_normal(key: jax.Array, rows: int, width: int) -> jax.Array:  # (rows, width)
+    """Draws normal values in blocks, since each draw needs three times its size."""
     if rows <= BLOCK:
         return jax.random.normal(key, (rows, width))
 
     def draw(i, table):
         block = jax.random.normal(jax.random.fold_in(key, i), (BLOCK, width))
-        # The last block is moved back to end where the table does.
+        # `dynamic_update_slice` moves the last block back so that it fits.
         return jax.lax.dynamic_update_slice(table, block, (i * BLOCK, 0))
 
     return jax.lax.fori_loop(0, -(-rows // BLOCK), draw, jnp.empty((rows, width)))

@@ -1,4 +1,4 @@
-"""The rows of a table that a batch reads, each once: on the device, or on the host."""
+"""Finds the distinct table rows that a batch reads, on the device or on the host."""
 
 import jax
 import jax.numpy as jnp
@@ -7,11 +7,11 @@ import numpy as np
 from ple_jax.types import Array, Touched
 
 
-def on_device(rows: Array, end: int) -> Touched:  # rows (B, S)
-    """The rows below `end`, which padding has, by one stable sort of pairs.
+def find_on_device(rows: Array, end: int) -> Touched:  # rows (B, S)
+    """Finds the distinct rows by one stable sort of (row, place) pairs.
 
-    Behind the sort, a row's place among the different ones is the number of times that
-    the value has changed before it.
+    The slot of a lookup is the number of times that the sorted row has changed before
+    it. Padding has row `end`, one past the table.
     """
     flat = jnp.ravel(rows)
     ordered, place = jax.lax.sort((flat, jnp.arange(flat.size)), num_keys=1)
@@ -22,11 +22,11 @@ def on_device(rows: Array, end: int) -> Touched:  # rows (B, S)
     return Touched(unique, slots.reshape(rows.shape))
 
 
-def on_host(rows: Array, end: int) -> Touched:  # rows (..., B, S)
-    """The same by NumPy, for each of the leading axes.
+def find_on_host(rows: Array, end: int) -> Touched:  # rows (..., B, S)
+    """Finds the same rows with NumPy, for each index of the leading axes.
 
-    NumPy sorts int64 several times as fast as pairs, or as `np.unique` with its
-    inverse: so a row and its place are sorted as one number.
+    A row and its place are packed into one int64, because NumPy sorts integers several
+    times as fast as pairs, or as `np.unique` with its inverse.
     """
     lead, size = rows.shape[:-2], rows.shape[-2] * rows.shape[-1]
     unique = np.full((*lead, capacity(size, end)), end, np.int32)
@@ -46,30 +46,30 @@ def capacity(lookups: int, end: int) -> int:
     return min(lookups, end + 1)
 
 
-def _changes(ordered, xp):
-    """Whether each value differs from the one before it; the first does not."""
+def _changes(ordered, xp):  # (n,) -> (n,) bool
+    """Whether each value differs from the one before it; False for the first."""
     return xp.concatenate([xp.zeros(1, bool), ordered[1:] != ordered[:-1]])
 
 
 @jax.custom_vjp
-def changed(found: jax.Array, change: jax.Array, slots: jax.Array) -> jax.Array:
-    """found (B, S, W) + change[slots] (U, W), where the change is zero.
+def with_delta(embedded: jax.Array, delta: jax.Array, slots: jax.Array) -> jax.Array:
+    """embedded (B, S, W) + delta (U, W)[slots (B, S)], for a delta of zeros.
 
-    So there is nothing to add; only the gradient of the change is wanted, which is the
-    sum over the places of each row.
+    Adding zero costs nothing, so the value is `embedded` itself. Only the gradient of
+    `delta` is wanted: it sums the gradients of all places that read a row.
     """
-    return found
+    return embedded
 
 
-def _forward(found, change, slots):
-    return found, (slots, len(change))
+def _forward(embedded, delta, slots):
+    return embedded, (slots, len(delta))
 
 
 def _backward(kept, grads):
     slots, rows = kept
-    change = jnp.zeros((rows, grads.shape[-1]), grads.dtype)
-    change = change.at[slots].add(grads, mode="promise_in_bounds")
-    return None, change, None
+    delta = jnp.zeros((rows, grads.shape[-1]), grads.dtype)
+    delta = delta.at[slots].add(grads, mode="promise_in_bounds")
+    return None, delta, None
 
 
-changed.defvjp(_forward, _backward)
+with_delta.defvjp(_forward, _backward)

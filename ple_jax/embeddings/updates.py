@@ -1,4 +1,4 @@
-"""Tables that are updated by rows, within a step."""
+"""Updates tables by rows within a step."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -11,10 +11,11 @@ import optax
 from ple_jax.checks import is_off
 from ple_jax.config.experiment import Train
 from ple_jax.embeddings import touched_rows
-from ple_jax.embeddings.choose import by_rows
-from ple_jax.embeddings.tables import Tables, take
+from ple_jax.embeddings.choose import is_updated_by_rows
+from ple_jax.embeddings.tables import Tables, gather_rows
 from ple_jax.optim.dense import is_moved
-from ple_jax.optim.rows import RULES, RowOptimizer, frozen
+from ple_jax.optim.rows import RowOptimizer, frozen
+from ple_jax.optim.rules import RULES
 from ple_jax.types import Batch, PyTree
 
 
@@ -22,9 +23,9 @@ from ple_jax.types import Batch, PyTree
 class RowUpdates:
     """The tables of a trainer that are updated by rows, each with its optimizer.
 
-    In what a step differentiates, such a table is replaced by a change (U, W) of the
-    rows that the batch touches: so gradients come summed per row, and the global norm
-    and weightings that compare gradients see these rows. The norm is that of the whole
+    A step does not differentiate such a table (V, W) but a delta (U, W) of the rows
+    that the batch touches. Gradients are then summed per row, and the global norm and
+    the weightings that compare gradients see them. The norm is still that of the whole
     table's gradient, which is zero elsewhere.
     """
 
@@ -33,14 +34,13 @@ class RowUpdates:
     learning_rate: optax.Schedule
 
     def init(self, tables: Mapping[str, jax.Array]) -> dict[str, PyTree]:
-        """The state of each optimizer."""
+        """The initial state of each optimizer."""
         return {name: rule.init(tables[name]) for name, rule in self.optimizers.items()}
 
-    def found(self, batch: Batch, on_host: bool = False) -> Batch:
-        """The batch with the rows that it touches, unless they are there already."""
-        find, xp = (
-            (touched_rows.on_host, np) if on_host else (touched_rows.on_device, jnp)
-        )
+    def with_touched_rows(self, batch: Batch, on_host: bool = False) -> Batch:
+        """Adds the rows that the batch touches, for the tables that lack them."""
+        on_device = touched_rows.find_on_device, jnp
+        find, xp = (touched_rows.find_on_host, np) if on_host else on_device
         rows = {
             name: find(
                 self.tables.rows_or_end(batch, name, xp), self.tables.offsets[name][""]
@@ -51,36 +51,38 @@ class RowUpdates:
         return batch.replace(touched={**batch.touched, **rows})
 
     @property
-    def on_host(self) -> bool:
-        """Whether the host looks for the rows of a batch, where that is faster.
+    def finds_on_host(self) -> bool:
+        """Whether `prepare_on_host` finds the touched rows, where that is faster.
 
-        On CPU that is some fifteen times as fast as the device's sort, and happens in
-        the loader's thread. With several processes none has a whole batch.
+        On CPU the host is some fifteen times as fast as the device's sort, and does it
+        in the loader's thread. With several processes, none has a whole batch.
         """
         alone = jax.process_count() == 1
         return bool(self.optimizers) and alone and jax.default_backend() == "cpu"
 
-    def prepared(self, batches: Batch) -> Batch:
-        """On the host: the batches, with their rows if these are found here."""
-        return self.found(batches, on_host=True) if self.on_host else batches
+    def prepare_on_host(self, batches: Batch) -> Batch:
+        """Adds the touched rows to the batches if the host is to find them."""
+        if not self.finds_on_host:
+            return batches
+        return self.with_touched_rows(batches, on_host=True)
 
-    def looked_up(self, trained: PyTree, batch: Batch) -> tuple[PyTree, Batch]:
-        """What a step differentiates, and the batch with what it reads of the tables.
+    def with_row_deltas(self, trained: PyTree, batch: Batch) -> tuple[PyTree, Batch]:
+        """Replaces each of these tables by a delta (U, W) of zeros to differentiate.
 
-        In the place of these tables stands a change of the touched rows, of zero. So
-        the rows that the batch reads are gathered once, not in two steps.
+        The batch gets the embedded rows, so that they are gathered once: here, and not
+        again in `Tables.lookup`.
         """
         tables, rows = dict(trained["tables"]), self.tables.rows(batch)
         touched = dict(batch.touched)
         for name in self.optimizers:
-            found = take(tables[name], rows[name])
-            touched[name] = touched[name].replace(found=found)
+            embedded = gather_rows(tables[name], rows[name])
+            touched[name] = touched[name].replace(embedded=embedded)
             shape = len(touched[name].rows), tables[name].shape[1]
             tables[name] = jnp.zeros(shape, tables[name].dtype)
         return {**trained, "tables": tables}, batch.replace(touched=touched)
 
-    def dense(self, trained: PyTree) -> PyTree:
-        """Without the tables that are updated by rows: Optax's part."""
+    def dense_part(self, trained: PyTree) -> PyTree:
+        """What Optax updates: all but the tables that are updated by rows."""
         tables = {
             n: t for n, t in trained["tables"].items() if n not in self.optimizers
         }
@@ -94,7 +96,7 @@ class RowUpdates:
         batch: Batch,
         step: jax.Array,
     ) -> tuple[dict[str, jax.Array], dict[str, PyTree]]:
-        """These tables and their states, one step on."""
+        """The tables that are updated by rows, and their states, after one step."""
         rows, rate = batch.touched, self.learning_rate(step)
         moved = {
             n: rule.update(tables[n], states[n], rows[n].rows, grads[n], rate, step)
@@ -106,22 +108,24 @@ class RowUpdates:
 def row_updates(
     tables: Tables, train: Train, learning_rate: optax.Schedule
 ) -> RowUpdates:
-    """Chooses the tables that are updated by rows, and their optimizers.
+    """Chooses which tables are updated by rows, and with which optimizer.
+
+    A frozen table always is: its optimizer leaves it as it is, at no cost.
 
     Raises:
-        ValueError: Updates by rows and a moving average are both asked for.
+        ValueError: `inputs.update` is `rows`, and a moving average is on too.
     """
     inputs = tables.inputs
     if inputs.update == "rows" and not is_off(train.average_decay):
         raise ValueError(
-            "A moving average (train.average_decay) walks over whole tables at each "
-            "step, so inputs.update cannot be 'rows' with it; use 'auto' or 'dense'."
+            "inputs.update must be 'auto' or 'dense' with a moving average "
+            "(train.average_decay), which reads whole tables at each step, got 'rows'."
         )
     same = inputs.row_optimizer == "same"
-    rule = RULES[train.optimizer if same else inputs.row_optimizer]
+    rule = RULES[train.optimizer if same else inputs.row_optimizer].rows
     optimizers = {}
     for name, (_, is_frozen) in tables.fused.items():
-        if is_frozen or by_rows(tables, name, train):
+        if is_frozen or is_updated_by_rows(tables, name, train):
             rests = is_frozen or not is_moved(("tables", name), train.only)
             optimizers[name] = frozen() if rests else rule(train.weight_decay)
     return RowUpdates(tables, optimizers, learning_rate)

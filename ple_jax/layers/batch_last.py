@@ -1,14 +1,16 @@
-"""Examples as rows or as columns: how parallel networks compute.
+"""Where examples lie: along the first axis of an array, or along the last.
 
-At the edges of models, levels and towers an example is a row, (B, ..., H). Within,
-where networks stand side by side, it is a column, (..., H, B), as in the papers' W h.
-Then a product of stacked kernels transposes no activations, and a sum over a few
-experts, or over hidden units, adds long vectors: on CPU a step of PLE takes 0.65 to 0.9
-of the time. Where two edges meet, the compiler leaves out both. Where none does, they
-cost more than columns gain: so a network that stands alone, and one that works off its
-own domain's examples, which are gathered as rows, compute on rows.
+Models, levels and towers take and return arrays with the batch first, (B, ..., H).
+Inside, where networks run side by side, the batch goes last, (..., H, B), as in the
+papers' W h. A product of stacked kernels then transposes no activations, and a sum over
+a few experts, or over hidden units, adds long vectors: on CPU a PLE step takes 0.65 to
+0.9 of the time. Where one layer leaves this order and the next enters it, the compiler
+cancels the two transposes. Otherwise they cost more than they save. So a network on its
+own keeps the batch first, and so does a network that sees only its own domain's
+examples, since these are gathered as rows.
 """
 
+import dataclasses
 import re
 from typing import Any
 
@@ -19,49 +21,70 @@ import jax.numpy as jnp
 from ple_jax.types import Array
 
 
-def turned(x: Array, columns: bool) -> jax.Array:  # (B, ..., H) -> (..., H, B)
-    """Rows as what a layer computes on."""
-    return jnp.moveaxis(x, 0, -1) if columns else jnp.asarray(x)
+@dataclasses.dataclass(frozen=True)
+class Axis:
+    """The axis of the examples, and what follows for the other axes.
+
+    Attributes:
+        batch_last: Whether examples are the last axis.
+    """
+
+    batch_last: bool
+
+    @property
+    def features(self) -> int:
+        """The axis H of (..., H, B) or (B, ..., H)."""
+        return -2 if self.batch_last else -1
+
+    @property
+    def networks(self) -> int:
+        """The axis of parallel networks in (networks, H, B) or (B, networks, H)."""
+        return 0 if self.batch_last else 1
+
+    def enter(self, x: Array) -> jax.Array:  # (B, ..., H) -> (..., H, B) or the same
+        """Moves the batch from the first axis to this one."""
+        return jnp.moveaxis(x, 0, -1) if self.batch_last else jnp.asarray(x)
+
+    def leave(self, x: Array) -> jax.Array:  # (..., H, B) or (B, ..., H)
+        """Moves the batch back to the first axis: (B, ..., H)."""
+        return jnp.moveaxis(x, -1, 0) if self.batch_last else jnp.asarray(x)
+
+    def take(self, x: jax.Array, networks: Any) -> jax.Array:
+        """Indexes the parallel networks of (networks, H, B) or (B, networks, H)."""
+        return x[networks] if self.batch_last else x[:, networks]
+
+    def einsum(self, subscripts: str, *operands: Array) -> jax.Array:
+        """NumPy's einsum with the batch axis b written first, wherever it lies."""
+        if self.batch_last:
+            subscripts = re.sub(r"b(\w*)", r"\1b", subscripts)  # b to the end
+        return jnp.einsum(subscripts, *operands)
 
 
-def turned_back(x: jax.Array, columns: bool) -> jax.Array:
-    """What a layer computes on as rows (B, ..., H)."""
-    return jnp.moveaxis(x, -1, 0) if columns else x
+BATCH_FIRST, BATCH_LAST = Axis(batch_last=False), Axis(batch_last=True)
 
 
-def networks(x: jax.Array, index: Any, columns: bool) -> jax.Array:
-    """Some of the parallel networks (networks, H, B) or (B, networks, H), or one."""
-    return x[index] if columns else x[:, index]
-
-
-def einsum(subscripts: str, *operands: jax.Array, columns: bool) -> jax.Array:
-    """As NumPy's, with the examples' axis b in front; it stands last in columns."""
-    if columns:
-        # In each term, what stands behind b goes before it.
-        subscripts = re.sub(r"b(\w*)", r"\1b", subscripts)
-    return jnp.einsum(subscripts, *operands)
-
-
-class ColumnDense(nn.Module):
-    """Flax's dense layer, on columns.
+class Dense(nn.Module):
+    """A dense layer.
 
         y = W x + b,   the kernel is W transposed (D, H)
 
     Attributes:
         features: H.
+        axis: Where examples lie.
     """
 
     features: int
+    axis: Axis = BATCH_FIRST
 
     @nn.compact
-    def __call__(self, x: jax.Array) -> jax.Array:  # (D, B) -> (H, B)
+    def __call__(
+        self,
+        x: Array,  # (B, D), or (D, B)
+    ) -> jax.Array:  # (B, H), or (H, B)
         """One product."""
-        shape = x.shape[0], self.features
+        shape = x.shape[self.axis.features], self.features
         kernel = self.param("kernel", nn.initializers.lecun_normal(), shape)
-        bias = self.param("bias", nn.initializers.zeros, shape[1:])
-        return kernel.T @ x + jnp.asarray(bias)[:, None]
-
-
-def dense(columns: bool) -> type[nn.Module]:
-    """The dense layer on either."""
-    return ColumnDense if columns else nn.Dense
+        bias = jnp.asarray(self.param("bias", nn.initializers.zeros, shape[1:]))
+        if self.axis.batch_last:
+            return kernel.T @ x + bias[:, None]
+        return jnp.matmul(x, kernel) + bias.reshape(1, -1)

@@ -8,15 +8,15 @@ from ple_jax.checks import is_off
 
 
 class Dropout(nn.Module):
-    """Units dropped at random, the others scaled up to keep the mean.
+    """Drops units at random and scales up the rest to keep the mean.
 
-        y = x / (1 - rate) with chance 1 - rate, otherwise 0
+        y = x / (1 - rate) with probability 1 - rate, otherwise 0
 
-    The same bits as Flax's layer of this name, which must know its rate.
+    Gives the same bits as flax's Dropout, whose rate cannot be traced.
 
     Attributes:
-        rate: Chance that a unit is dropped; a plain 0 costs nothing.
-        deterministic: Whether to drop none.
+        rate: Probability of dropping a unit; a plain 0 adds nothing to the program.
+        deterministic: Whether to keep all units.
     """
 
     rate: float | jax.Array
@@ -24,13 +24,13 @@ class Dropout(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
-        """The units that are kept."""
+        """Drops units of `x`."""
         if self.deterministic or is_off(self.rate):
             return x
-        return dropped(self.make_rng("dropout"), x, self.rate)
+        return drop(self.make_rng("dropout"), x, self.rate)
 
 
-def dropped(key: jax.Array, x: jax.Array, rate: float | jax.Array) -> jax.Array:
-    """Each number of `x` dropped with chance `rate`."""
+def drop(key: jax.Array, x: jax.Array, rate: float | jax.Array) -> jax.Array:
+    """Drops each number of `x` with probability `rate`."""
     keep = 1 - rate
     return jnp.where(jax.random.bernoulli(key, keep, x.shape), x / keep, 0)

@@ -1,32 +1,32 @@
-"""Normalisation by domain."""
+"""Batch normalisation with each domain's own statistics."""
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
 from ple_jax.layers.per_domain import PRIVATE
-from ple_jax.types import PyTree
+from ple_jax.types import Array, PyTree
 
 
 class PartitionedNorm(nn.Module):
-    """Each domain normalised by its own statistics.
+    """Normalises each domain by its own statistics.
 
         z = (scale * scale_p) * (x - mean_p) / sqrt(var_p + eps) + (bias + bias_p)
 
-    In training, mean_p and var_p are those of domain p's examples in the batch; a batch
-    of many domains gives what single-domain batches would. Otherwise they are moving
-    averages, so that scores never depend on the batch. A domain that is absent keeps
-    its averages to the bit.
+    In training, mean_p and var_p are those of domain p's examples in the batch, so a
+    batch of many domains gives what single-domain batches would. Otherwise they are
+    moving averages, so scores never depend on the batch. An absent domain keeps its
+    averages to the bit.
 
     Attributes:
         num_domains: N.
-        momentum: Of the moving averages; a domain's first batches count more.
+        momentum: Weight of the old moving average; less in a domain's first batches.
         epsilon: Added to the variance.
 
     Reference: Sheng et al., CIKM 2021, equations 3 and 4.
-    Differs from the paper: a domain with one example in the batch, which has no
-        variance, is normalised by its moving averages. Momentum, epsilon and initial
-        values are not in the paper.
+    Differs from the paper: a domain with one example in the batch has no variance and
+        is normalised by its moving averages. The paper gives no momentum, epsilon or
+        initial values.
     """
 
     num_domains: int
@@ -36,8 +36,8 @@ class PartitionedNorm(nn.Module):
     @nn.compact
     def __call__(
         self,
-        x: jax.Array,  # (B, D)
-        domain: jax.Array,  # (B,) int32
+        x: Array,  # (B, D)
+        domain: Array,  # (B,) int32
         train: bool = False,
     ) -> jax.Array:  # (B, D)
         """The normalised input."""
@@ -49,20 +49,20 @@ class PartitionedNorm(nn.Module):
         kept = self.variable("batch_stats", PRIVATE, self._start, shape)
         moments = jnp.asarray(kept.value["mean"]), jnp.asarray(kept.value["var"])
         if train:
-            moments, updated = self._of_batch(x, domain, kept.value)
+            moments, updated = self._measure(x, domain, kept.value)
             if not self.is_initializing():
                 kept.value = updated
         factor = scale[None] * own["scale"] * jax.lax.rsqrt(moments[1] + self.epsilon)
         term = jnp.asarray(bias)[None] + own["bias"]
         normalised = factor[domain] * (x - moments[0][domain]) + term[domain]
-        return normalised.astype(x.dtype)  # statistics have a precision of their own
+        return normalised.astype(x.dtype)  # statistics may be more precise
 
     def _start(self, shape: tuple[int, int]) -> PyTree:
         counts = jnp.zeros((shape[0], 1))
         return {"mean": jnp.zeros(shape), "var": jnp.ones(shape), "batches": counts}
 
-    def _of_batch(self, x, domain, kept):
-        """The moments (N, D) that each domain is normalised by; the new averages."""
+    def _measure(self, x, domain, kept):
+        """Gives the moments (N, D) to normalise by, and the new moving averages."""
         member = jax.nn.one_hot(domain, self.num_domains, axis=0)  # (N, B)
         size = member.sum(axis=1, keepdims=True)  # (N, 1)
         sums = lambda values: jnp.matmul(member, values, precision="highest")

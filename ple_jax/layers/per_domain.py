@@ -1,7 +1,7 @@
-"""Work that belongs to one domain, done on that domain's examples only.
+"""Runs what belongs to one domain on that domain's examples only.
 
-Parameters that each domain has for itself live under a module named `private`, with a
-leading axis N, in the batch statistics too.
+Parameters and batch statistics that each domain has for itself live under the name
+`private`, with a leading axis N.
 """
 
 import functools
@@ -13,10 +13,10 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from ple_jax.types import PyTree
+from ple_jax.types import Array, PyTree
 
 PRIVATE = "private"
-LEAST_ROWS, MOST_ROWS = 16, 1088  # of a block
+LEAST_ROWS, MOST_ROWS = 16, 1088  # per block
 # (shared, one domain's private, rows (n, ...), ints (n, ...)) -> results (n, ...)
 Function = Callable[[PyTree, PyTree, PyTree, PyTree], PyTree]
 
@@ -27,32 +27,32 @@ def by_domain(
     private: PyTree,  # leaves (N, ...)
     rows: PyTree,  # leaves (B, ...), float
     ints: PyTree,  # leaves (B, ...), of any type; no gradient
-    domain: jax.Array,  # (B,) int32
+    domain: Array,  # (B,) int32
     on_accelerator: bool | None = None,
 ) -> PyTree:  # leaves (B, ...)
-    """A function with each example's own domain's parameters.
+    """Applies a function to each example with its own domain's parameters.
 
         y_i = function(shared, private[domain_i], rows_i, ints_i)
 
-    The examples are sorted by domain into blocks of one domain each, so the cost is
-    that of B examples and at most a part of a block for each domain, whatever N is. On
-    CPU the blocks are worked off one after another, straight from each domain's
-    parameters, and gradients are added in place; what products give is kept for the
-    backward pass, all else it computes anew. On accelerators all blocks go as one
-    batched product, with the parameters gathered by block.
+    Examples are sorted by domain into blocks of one domain each. Whatever N is, this
+    costs what B examples cost, and at most a part of a block more for each domain. On
+    CPU, blocks run one at a time, read their domain's parameters in place, and add
+    their gradients in place; the backward pass keeps the results of products and
+    recomputes all else. On accelerators all blocks run as one batched product, with
+    parameters gathered by block.
 
     Args:
         function: Maps n examples to n results, each from its own example alone.
-        shared: What all domains use.
-        private: What each domain has for itself.
-        rows: What the function reads of each example.
-        ints: The same, for what needs no gradient.
+        shared: Parameters of all domains.
+        private: Each domain's own parameters.
+        rows: The examples' inputs that need gradients.
+        ints: The examples' inputs that need none.
         domain: Each example's domain.
-        on_accelerator: Which way; None looks at the device.
+        on_accelerator: Whether to run blocks as one product; None asks the device.
     """
-    # A traced index cannot pick from a NumPy array.
-    args = private, rows, ints, domain
-    private, rows, ints, domain = jax.tree.map(jnp.asarray, args)
+    # A traced index cannot index a NumPy array.
+    private, rows, ints = jax.tree.map(jnp.asarray, (private, rows, ints))
+    domain = jnp.asarray(domain)
     num_domains = jax.tree.leaves(private)[0].shape[0]
     if num_domains == 1:
         only = jax.tree.map(lambda leaf: jnp.squeeze(leaf, 0), private)
@@ -65,27 +65,27 @@ def by_domain(
         each = jax.tree.map(lambda leaf: leaf[blocks.domain], private)
         out = jax.vmap(function, (None, 0, 0, 0))(shared, each, rows, ints)
     else:
-        out = _in_turn(
+        out = _run_in_turn(
             function, shared, private, rows, ints, blocks.domain, blocks.used
         )
     return blocks.join(out)
 
 
 class Blocks(NamedTuple):
-    """Examples sorted by domain into M blocks of R places; a block has one domain.
+    """Examples sorted by domain into M blocks of R places, one domain each.
 
-    Empty places repeat an example of the block's own domain: their gradients are zero
-    times what it holds, and not even its NaN may reach another domain's parameters.
+    Empty places repeat an example of the block's own domain. Their gradients are zero
+    times that example, whose NaN must not reach another domain's parameters.
     """
 
-    example: jax.Array  # (M, R) int32, which example
+    example: jax.Array  # (M, R) int32, the example in each place
     domain: jax.Array  # (M,) int32
-    used: jax.Array  # () int32, blocks that hold examples; they come first
+    used: jax.Array  # () int32, number of blocks with examples; these come first
     place: jax.Array  # (B,) int32, each example's place among all M * R
 
     @classmethod
     def of(cls, domain: jax.Array, num_domains: int) -> "Blocks":
-        """The blocks of a batch's domains (B,)."""
+        """Sorts a batch by its domains (B,)."""
         batch = domain.shape[0]
         size = block_rows(batch, num_domains)
         most = min(batch // size + num_domains, batch)
@@ -98,7 +98,7 @@ class Blocks(NamedTuple):
         within = jnp.arange(batch) - start[sorted_domain]
         to = ((last - blocks)[sorted_domain] * size + within).astype(jnp.int32)
         number = jnp.searchsorted(last, jnp.arange(most), side="right")
-        number = jnp.minimum(number, jnp.max(domain, initial=0))  # where not used
+        number = jnp.minimum(number, jnp.max(domain, initial=0))  # of unused blocks
         first = jnp.repeat(order[start[number]], size)
         return cls(
             first.at[to].set(order).reshape(most, size),
@@ -118,10 +118,10 @@ class Blocks(NamedTuple):
 
 
 def block_rows(batch: int, num_domains: int) -> int:
-    """A domain's even share of the batch and two deviations of it, within bounds.
+    """Size of a block: an even share of the batch plus two deviations, within bounds.
 
-    So where domains are even, most of them fill one block: each block has the price of
-    its domain's parameters.
+    So most of several equal domains fit one block. Each block costs a read of its
+    domain's parameters.
     """
     share = batch / num_domains
     rows = LEAST_ROWS * math.ceil((share + 2 * math.sqrt(share)) / LEAST_ROWS)
@@ -129,24 +129,24 @@ def block_rows(batch: int, num_domains: int) -> int:
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
-def _in_turn(function, shared, private, rows, ints, domain, used):
-    """The blocks one by one: (M, R, ...) -> (M, R, ...)."""
+def _run_in_turn(function, shared, private, rows, ints, domain, used):
+    """Runs the blocks one at a time: (M, R, ...) -> (M, R, ...)."""
 
     def block(i):
         own = _at(private, domain[i])
         return function(shared, own, _at(rows, i), _at(ints, i))
 
-    return _collected(block, used, len(domain))
+    return _collect(block, used, len(domain))
 
 
 def _forward(function, *args):
     *_, domain, used = args
 
     def block(i):
-        out, pull_back, given = _pull_back(function, args, i)
-        return out, _computed(pull_back, given)
+        out, pull_back, given = _linearise(function, args, i)
+        return out, _new_leaves(pull_back, given)
 
-    out, kept = _collected(block, used, len(domain))
+    out, kept = _collect(block, used, len(domain))
     return out, (args, kept)
 
 
@@ -155,7 +155,7 @@ def _backward(function, residuals, cotangent):
     shared, private, rows, _, domain, used = args
 
     def body(i, sums):
-        pull_back = _with_kept(*_pull_back(function, args, i)[1:], _at(kept, i))
+        pull_back = _restore(*_linearise(function, args, i)[1:], _at(kept, i))
         of_shared, of_own, of_rows = pull_back(_at(cotangent, i))
         before = _at(sums[1], domain[i])
         return (
@@ -168,15 +168,15 @@ def _backward(function, residuals, cotangent):
     return *jax.lax.fori_loop(0, used, body, zeros), None, None, None
 
 
-def _collected(block: Callable[[jax.Array], PyTree], used, number: int) -> PyTree:
-    """What each used block gives, (M, ...); zeros for the others."""
+def _collect(block: Callable[[jax.Array], PyTree], used, number: int) -> PyTree:
+    """Stacks the results of all used blocks, (M, ...); zeros for the others."""
     zeros = lambda leaf: jnp.zeros((number, *leaf.shape), leaf.dtype)
     empty = jax.tree.map(zeros, jax.eval_shape(block, 0))
     return jax.lax.fori_loop(0, used, lambda i, all: _put(all, block(i), i), empty)
 
 
-def _pull_back(function, args, i):
-    """Block i's results, its backward pass, and the leaves that both were given."""
+def _linearise(function, args, i):
+    """Gives block i's results, its backward pass, and the leaves given to both."""
     shared, private, rows, ints, domain, _ = args
     own, its_rows, its_ints = _at(private, domain[i]), _at(rows, i), _at(ints, i)
     call = jax.checkpoint(
@@ -188,13 +188,13 @@ def _pull_back(function, args, i):
     return out, pull_back, jax.tree.leaves((shared, own, its_rows, its_ints))
 
 
-def _computed(pull_back, given) -> list[jax.Array]:
-    """What a backward pass holds beside what it was given: the products' results."""
+def _new_leaves(pull_back, given) -> list[jax.Array]:
+    """The leaves that a backward pass holds but was not given: results of products."""
     return [x for x in jax.tree.leaves(pull_back) if _is_new(x, given)]
 
 
-def _with_kept(pull_back, given, kept):
-    """The backward pass with what was kept; the forward pass behind it is not run."""
+def _restore(pull_back, given, kept):
+    """Puts kept leaves into a backward pass, so that its forward pass is not run."""
     left = iter(kept)
     pick = lambda leaf: next(left) if _is_new(leaf, given) else leaf
     return jax.tree.map(pick, pull_back)
@@ -204,7 +204,7 @@ def _is_new(leaf, given) -> bool:
     return all(leaf is not other for other in given)
 
 
-_in_turn.defvjp(_forward, _backward)
+_run_in_turn.defvjp(_forward, _backward)
 
 
 def _at(tree: PyTree, i) -> PyTree:
@@ -218,24 +218,24 @@ def _put(tree: PyTree, values: PyTree, i) -> PyTree:
 
 
 def dropout_keys(module: nn.Module, rows: int) -> jax.Array | tuple[()]:  # (B, 2)
-    """Data of a key for each row; nothing where the module was given no key."""
+    """Key data for each row, or () if the module was given no key for dropout."""
     if not module.has_rng("dropout"):
         return ()
     return jax.random.key_data(jax.random.split(module.make_rng("dropout"), rows))
 
 
 def dropout_key(keys: jax.Array) -> jax.Array:  # (R, 2) -> ()
-    """A block drops by the key of its first example."""
+    """The key that a block drops units by: that of its first example."""
     return jax.random.wrap_key_data(keys[0])
 
 
 class PerDomain(nn.Module):
-    """A copy of a module for each domain, on the domain's own examples.
+    """A copy of a module for each domain, run on the domain's own examples.
 
         y_i = module_{domain_i}(inputs_i)
 
     Attributes:
-        module: What each domain has; called as module(*inputs, train).
+        module: The module to copy; called as module(*inputs, train).
         num_domains: N.
     """
 
@@ -243,8 +243,8 @@ class PerDomain(nn.Module):
     num_domains: int
 
     @nn.compact
-    def __call__(self, domain: jax.Array, *inputs: jax.Array, train: bool = False):
-        """Each example's result; what the module sows is sown here."""
+    def __call__(self, domain: Array, *inputs: Array, train: bool = False):
+        """Each example's result; sows what the module sows."""
         module = self.module.clone(parent=None, name=None)
         private = self.param(PRIVATE, self._init, module, inputs)
         watched = self.is_mutable_collection("intermediates")

@@ -1,30 +1,30 @@
-"""The star topology: one shared network times a private one of each domain."""
+"""The star topology: a shared network times each domain's private one."""
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
 from ple_jax.checks import is_off
-from ple_jax.layers.dropout import dropped
+from ple_jax.layers.dropout import drop
 from ple_jax.layers.per_domain import PRIVATE, by_domain, dropout_key, dropout_keys
-from ple_jax.types import PyTree
+from ple_jax.types import Array, PyTree
 
 
 class StarNetwork(nn.Module):
-    """Dense layers whose weights are a shared factor times the domain's own.
+    """Dense layers whose weights are the shared ones times the domain's own.
 
         h <- relu((W * W_p)^T h + b + b_p),   without relu in the last layer
 
-    W_p, the `factor`, starts at one and b_p, the `term`, at zero: at first every domain
-    is the shared network. Neither takes part in weight decay.
+    W_p, the `factor`, starts at one and b_p, the `term`, at zero, so at first every
+    domain is the shared network. Neither is subject to weight decay.
 
     Attributes:
         num_domains: N.
-        dims: Widths of the layers, the last included.
-        dropout_rate: Chance that a hidden unit is dropped while training.
+        dims: Widths of all layers, output included.
+        dropout_rate: Probability of dropping each hidden unit while training.
 
     Reference: Sheng et al., CIKM 2021, equations 5 and 6.
-    Differs from the paper: which does not give initial values.
+    Differs from the paper: it gives no initial values.
     """
 
     num_domains: int
@@ -34,11 +34,11 @@ class StarNetwork(nn.Module):
     @nn.compact
     def __call__(
         self,
-        x: jax.Array,  # (B, D)
-        domain: jax.Array,  # (B,) int32
+        x: Array,  # (B, D)
+        domain: Array,  # (B,) int32
         train: bool = False,
     ) -> jax.Array:  # (B, dims[-1])
-        """Each example through its own domain's network."""
+        """Runs each example through its own domain's network."""
         shared = self.param("shared", self._shared, x.shape[-1])
         private = self.param(PRIVATE, self._private, x.shape[-1])
         drops = train and not is_off(self.dropout_rate)
@@ -58,7 +58,7 @@ class StarNetwork(nn.Module):
         if not len(keys):
             return x
         key = jax.random.fold_in(dropout_key(keys), layer)
-        return dropped(key, x, self.dropout_rate)
+        return drop(key, x, self.dropout_rate)
 
     def _shapes(self, width: int) -> dict[str, tuple[int, int]]:
         widths = (width, *self.dims)

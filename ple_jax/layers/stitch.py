@@ -1,15 +1,18 @@
-"""Linear mixing of parallel networks' features."""
+"""Linear mixing of the features of parallel networks."""
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ple_jax.layers.batch_last import einsum
+from ple_jax.layers.batch_last import BATCH_FIRST, Axis
+from ple_jax.types import Array
+
+Matrix = tuple[tuple[float, ...], ...]
 
 
 def near_identity(size: int, same: float) -> np.ndarray:  # (size, size)
-    """`same` on the diagonal, what is left to 1 spread evenly over each row's rest."""
+    """A matrix of `same` on the diagonal; each row's rest shares 1 - `same` evenly."""
     if size == 1:
         return np.ones((1, 1), np.float32)
     others = np.full((size, size), (1 - same) / (size - 1), np.float32)
@@ -17,38 +20,35 @@ def near_identity(size: int, same: float) -> np.ndarray:  # (size, size)
 
 
 class Stitch(nn.Module):
-    """Each network's features replaced by a learned mixture of all networks'.
+    """Replaces each network's features by a learned mixture of all networks'.
 
         x_k <- sum_j alpha_kj x_j
 
     Attributes:
         start: Initial alpha (J, J) of J networks, as nested tuples.
-        per_channel: Whether each of the H channels has an alpha of its own.
-        columns: Whether examples are columns.
+        per_channel: Whether each of the H channels has its own alpha.
+        axis: Where examples lie.
 
     Reference: Misra et al., CVPR 2016, equation 1.
     """
 
-    start: tuple[tuple[float, ...], ...]
+    start: Matrix
     per_channel: bool = False
-    columns: bool = False
+    axis: Axis = BATCH_FIRST
 
     @nn.compact
-    def __call__(
-        self,
-        x: jax.Array,  # (J, H, B), or (B, J, H)
-    ) -> jax.Array:  # the same
-        """The mixtures."""
+    def __call__(self, x: Array) -> jax.Array:  # (B, J, H) or (J, H, B), as given
+        """Mixes the networks."""
         start = jnp.asarray(self.start, jnp.float32)
         if not self.per_channel:
             alpha = self.param("stitch", lambda key: start)
-            return einsum("kj,bjh->bkh", alpha, x, columns=self.columns)
-        channels = x.shape[1 if self.columns else 2]
+            return self.axis.einsum("kj,bjh->bkh", alpha, x)
+        channels = x.shape[self.axis.features]
         spread = jnp.broadcast_to(start[:, :, None], (*start.shape, channels))
         alpha = self.param("stitch", lambda key: spread)
-        return einsum("kjh,bjh->bkh", alpha, x, columns=self.columns)
+        return self.axis.einsum("kjh,bjh->bkh", alpha, x)
 
 
-def as_tuples(matrix: np.ndarray) -> tuple[tuple[float, ...], ...]:
-    """A matrix as a module's field can hold it."""
+def as_tuples(matrix: np.ndarray) -> Matrix:
+    """Turns a matrix into nested tuples, which a module's field can hold."""
     return tuple(tuple(float(v) for v in row) for row in matrix)

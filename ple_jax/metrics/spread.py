@@ -1,4 +1,4 @@
-"""Mean and spread of a metric over several runs."""
+"""Mean and spread of a metric over several trials."""
 
 import statistics
 from collections.abc import Mapping, Sequence
@@ -15,12 +15,12 @@ def spread(values: Sequence[float | None]) -> dict[str, Any]:
 
         mean -+ t s / sqrt(n),   s with n - 1, t Student's quantile for n - 1
 
-    It is that of the seeds' mean on this split: the split itself is not drawn anew.
-    Undefined values are left out; one value has neither deviation nor interval.
+    The interval covers the seeds only: the split stays the same. Undefined values do
+    not count. A single value has neither deviation nor interval.
     """
     known = [v for v in values if v is not None]
     count = len(known)
-    found: dict[str, Any] = {"replicas": count, "mean": None}
+    found: dict[str, Any] = {"trials": count, "mean": None}
     found |= {"standard_deviation": None, "interval": None}
     if count:
         found["mean"] = mean = statistics.fmean(known)
@@ -32,8 +32,8 @@ def spread(values: Sequence[float | None]) -> dict[str, Any]:
     return found
 
 
-def by_task(each: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Task -> metric -> its spread; counts, which all replicas share, are left out."""
+def spread_by_task(each: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Task -> metric -> its spread; leaves out counts, which all trials share."""
     if not each:
         return {}
     return {

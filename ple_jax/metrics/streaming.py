@@ -1,4 +1,4 @@
-"""Metrics while training: sums on the device, computed on the host once an epoch."""
+"""Training metrics: summed on the device, computed on the host once per epoch."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -14,23 +14,23 @@ from ple_jax.schema import Task
 from ple_jax.types import Batch
 
 BINS = 8192
-LIMIT = 16.0  # logits beyond it share the outermost bins
+LIMIT = 16.0  # larger logits fall into the outermost bins
 
 
 class Stream(flax.struct.PyTreeNode):
-    """Mergeable sums per domain and task: two streams add up to that of both.
+    """Mergeable sums by domain and task: adding two streams gives that of both.
 
-    Counts are int32, exact up to 2^31 examples; sums of floats are float32 with the
-    rounding of each batch carried (Kahan), so that they stay exact to about 1e-6.
+    Counts are int32, exact up to 2^31 examples. Sums are float32 and carry the rounding
+    error of each batch (Kahan), so their relative error stays about 1e-6.
     """
 
     histogram: jax.Array  # (N, T, 2, BINS) int32: negatives and positives by logit
     sums: jax.Array  # (N, T, 4): the fields of `exact.Sums`
-    carry: jax.Array  # (N, T, 4): what `sums` has too much by rounding
+    carry: jax.Array  # (N, T, 4): how much `sums` is too large by rounding
 
 
 def init(num_domains: int, tasks: Sequence[Task]) -> Stream:
-    """Nothing seen yet."""
+    """The stream before the first batch."""
     shape = (num_domains, len(tasks))
     return Stream(
         histogram=jnp.zeros((*shape, 2, BINS), jnp.int32),
@@ -45,7 +45,7 @@ def update(
     batch: Batch,
     tasks: Sequence[Task],
 ) -> Stream:
-    """The stream with one more batch."""
+    """Adds a batch to the stream."""
     num_domains, num_tasks = stream.histogram.shape[:2]
     seen, labels = batch.observed, batch.labels
     bins = ((logits + LIMIT) * (BINS / (2 * LIMIT))).astype(jnp.int32)
@@ -73,10 +73,10 @@ def update(
 def add_exactly(
     total: jax.Array, added: jax.Array, carry: jax.Array
 ) -> tuple[jax.Array, jax.Array]:
-    """Kahan's sum: what this addition rounds away is carried to the next."""
+    """Adds by Kahan's method: the rounding error of this sum corrects the next."""
     added = added - carry
     new = total + added
-    # The barrier keeps the compiler from simplifying the difference to zero.
+    # The barrier stops XLA from simplifying the difference to zero.
     grown = jax.lax.optimization_barrier(new) - total
     return new, grown - added
 
@@ -84,37 +84,41 @@ def add_exactly(
 def compute(
     stream: Stream, tasks: Sequence[Task], domains: Sequence[str]
 ) -> dict[str, Any]:
-    """The "tasks" and "domains" of `exact.report`, without "auc_pr" and users.
+    """Computes "tasks" and "domains" of `exact.report`, without AUC-PR and grouped AUC.
 
-    Scores in one bin, 1/256 wide, count as equal. That moves "auc_roc" by less than
-    1e-4 where the logits have a standard deviation of 0.25 or more.
+    Scores in one bin, 1/256 wide, count as equal. This changes "auc_roc" by less than
+    1e-4 if the logits have a standard deviation of at least 0.25.
 
     Raises:
-        OverflowError: A count has passed 2^31.
+        OverflowError: A count exceeds 2^31.
     """
     histogram = np.asarray(stream.histogram)
     if (histogram < 0).any():
-        raise OverflowError("A stream counts up to 2^31 examples a bin; start anew.")
+        raise OverflowError(
+            "A bin of the stream has more than 2^31 examples: start a new stream."
+        )
     sums = np.asarray(stream.sums, np.float64) - np.asarray(stream.carry, np.float64)
 
-    def of(counts, sums):
+    def measure_tasks(counts, sums):
         return {
             task.name: _measure(task, counts[i], exact.Sums(*sums[i].tolist()))
             for i, task in enumerate(tasks)
         }
 
-    by_domain = {name: of(histogram[i], sums[i]) for i, name in enumerate(domains)}
-    overall = of(histogram.sum(axis=0, dtype=np.int64), sums.sum(axis=0))
+    by_domain = {
+        name: measure_tasks(histogram[i], sums[i]) for i, name in enumerate(domains)
+    }
+    overall = measure_tasks(histogram.sum(axis=0, dtype=np.int64), sums.sum(axis=0))
     return {"tasks": overall, "domains": by_domain}
 
 
 def _measure(task: Task, counts: np.ndarray, sums: exact.Sums) -> exact.Measured:
     negatives, positives = counts[:, ::-1].astype(np.float64)
     if task.loss == "squared":
-        return exact.of_squared(sums, int(counts.sum(dtype=np.int64)))
-    return exact.of_binary(sums, exact.Curve(positives, negatives))
+        return exact.squared_metrics(sums, int(counts.sum(dtype=np.int64)))
+    return exact.binary_metrics(sums, exact.Curve(positives, negatives))
 
 
 def loss_of(measured: exact.Measured) -> float | None:
-    """A task's mean loss, whichever it trains with."""
+    """A task's mean loss: log loss, or mean squared error."""
     return measured["mse"] if "mse" in measured else measured["log_loss"]

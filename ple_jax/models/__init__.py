@@ -1,8 +1,8 @@
 """One model per file; the file name is the model's name.
 
-A model is a linen module whose fields are its only options. It is called as
+A model is a linen module whose fields are its only options. Calling
 `model.apply(variables, x, domain, train=False)` with x (B, D) float32 and domain (B,)
-int32, and gives logits (B, T).
+int32 gives logits (B, T).
 """
 
 import inspect
@@ -19,11 +19,11 @@ available = partial(plugins.available, __name__)
 def build(
     kind: str, *, num_tasks: int, num_domains: int = 1, **options: Any
 ) -> nn.Module:
-    """The model `kind` for so many tasks and domains; a dotted kind is found elsewhere.
+    """Builds the model `kind`; a dotted kind is a module outside this package.
 
     Raises:
-        ValueError: An unknown kind or option (the message names the nearest), or a
-            value that makes no sense.
+        ValueError: The kind or an option is unknown (the message names the nearest), or
+            an option's value is out of range.
     """
     make = plugins.find(__name__, kind).build
     known = plugins.options_of(make)
@@ -38,14 +38,14 @@ def build(
 
 
 def describe(kind: str) -> dict[str, Any]:
-    """What a model is, and its options with their defaults, ready for JSON."""
+    """A model's summary, and its options' defaults and help, ready for JSON."""
     make = plugins.find(__name__, kind).build
-    knobs = plugins.options_of(make)
+    options = plugins.options_of(make)
     return {
-        "summary": (inspect.getdoc(make) or "").partition("\n")[0],
+        "summary": (inspect.getdoc(plugins.unwrap(make)) or "").partition("\n")[0],
         "options": {
             name: {"default": option.default, "help": option.help}
-            for name, option in knobs.items()
+            for name, option in options.items()
             if name not in ("num_tasks", "num_domains")
         },
     }

@@ -8,42 +8,34 @@ import jax.numpy as jnp
 import numpy as np
 
 from ple_jax import checks
-from ple_jax.layers.batch_last import turned_back
-from ple_jax.layers.experts import MLP, Towers, activated, stack
+from ple_jax.layers.batch_last import BATCH_LAST
+from ple_jax.layers.experts import HiddenLayers, activate, stack
+from ple_jax.models.common import WithExperts
+from ple_jax.types import Array
+
+Fusion = Literal["concat", "sum", "mean"]
 
 
-class Asymmetric(nn.Module):
-    """A bottom for each task, and towers that read their own and some others.
+class Asymmetric(WithExperts):
+    """A bottom for each task; each tower reads its own bottom and some others.
 
         z_t = tower_t(fuse(f_b(x) for b in reads(t)))
 
     Attributes:
-        num_tasks: T.
-        num_domains: N; the model does not look at the domain.
-        reads: The bottoms that each task reads, as T lists of task numbers; empty for
-            the first task's bottom and the task's own.
-        fusion: Whether what a tower reads is put side by side, summed or averaged.
+        num_domains: N; the model ignores the domain.
+        reads: The bottoms that each task reads, as T lists of task numbers. If empty,
+            each task reads the first task's bottom and its own.
+        fusion: Whether bottoms are concatenated, summed or averaged for a tower.
         expert_dims: Widths of the layers of each bottom.
-        tower_dims: Widths of the hidden layers of each task's tower.
-        dropout_rate: Chance that a hidden unit is dropped while training.
-        batch_norm: Whether to normalise before each ReLU; the paper does not.
 
     Reference: Tang et al., RecSys 2020, section 3.2 and figure 1b.
     """
 
-    num_tasks: int
-    num_domains: int = 1
     reads: tuple[tuple[int, ...], ...] = ()
-    fusion: Literal["concat", "sum", "mean"] = "concat"
-    expert_dims: tuple[int, ...] = (64,)
-    tower_dims: tuple[int, ...] = (32,)
-    dropout_rate: float = 0.0
-    batch_norm: bool = False
+    fusion: Fusion = "concat"
 
     def __post_init__(self):
-        checks.dims(expert_dims=self.expert_dims, tower_dims=self.tower_dims)
-        checks.rate(dropout_rate=self.dropout_rate)
-        checks.check_known(self.fusion, ["concat", "sum", "mean"], "fusion")
+        checks.choice(Fusion, fusion=self.fusion)
         tasks = range(self.num_tasks)
         if self.reads and len(self.reads) != self.num_tasks:
             raise ValueError(
@@ -56,7 +48,7 @@ class Asymmetric(nn.Module):
                     f"reads[{t}] must name one or more of the bottoms {list(tasks)}, "
                     f"each once, got {list(read)}."
                 )
-        unread = set(tasks) - {b for read in self.visible for b in read}
+        unread = set(tasks).difference(*self.visible)
         if unread:
             raise ValueError(f"No task reads bottom {min(unread)}: it would not train.")
         super().__post_init__()
@@ -68,31 +60,25 @@ class Asymmetric(nn.Module):
         return self.reads or default
 
     @nn.compact
-    def __call__(
-        self,
-        x: jax.Array,  # (B, D)
-        domain: jax.Array,  # (B,) int32, not looked at
-        train: bool = False,
-    ) -> jax.Array:  # (B, T) logits
-        """One logit a task."""
-        options = self.dropout_rate, self.batch_norm
-        bottoms = stack(MLP, self.num_tasks, one_input=True, columns=True)(
-            self.expert_dims, *options, train, columns=True, name="bottoms"
+    def __call__(self, x: Array, domain: Array, train: bool = False) -> jax.Array:
+        """One logit per task."""
+        x = self.apply_bottoms(x, self.num_tasks, train)
+        if self.fusion != "concat":
+            x = jnp.einsum("tj,jhb->thb", jnp.asarray(self._fusion_weights()), x)
+            return self.apply_towers(BATCH_LAST.leave(x), train)
+        # The towers' first layer, which reads bottoms side by side.
+        first, *rest = self.tower_dims or (1,)
+        x = Joined(self.visible, first, name="joined")(x)
+        if not self.tower_dims:
+            return x[:, 0].T
+        options = self.regularisation | {"axis": BATCH_LAST, "train": train}
+        activation = stack(
+            Activation, self.num_tasks, one_input=False, **options, name="activation"
         )
-        x = bottoms(x.T)
-        dims = self.tower_dims
-        if self.fusion == "concat":
-            joined = Joined(self.visible, dims[0] if dims else 1, name="joined")(x)
-            if not dims:
-                return joined[:, 0].T
-            after = stack(Activation, self.num_tasks, one_input=False, columns=True)
-            x, dims = after(*options, train, name="activation")(joined), dims[1:]
-        else:
-            x = jnp.einsum("tj,jhb->thb", jnp.asarray(self._shares()), x)
-        towers = Towers(self.num_tasks, dims, *options, name="towers")
-        return towers(turned_back(x, columns=True), train)
+        x = BATCH_LAST.leave(activation(x))
+        return self.apply_towers(x, train, dims=tuple(rest))
 
-    def _shares(self) -> np.ndarray:  # (T, bottoms)
+    def _fusion_weights(self) -> np.ndarray:  # (T, bottoms)
         shares = np.zeros((self.num_tasks, self.num_tasks), np.float32)
         for t, read in enumerate(self.visible):
             shares[t, list(read)] = 1 if self.fusion == "sum" else 1 / len(read)
@@ -100,13 +86,13 @@ class Asymmetric(nn.Module):
 
 
 class Joined(nn.Module):
-    """Dense layers on bottoms side by side: a kernel for each pair that is read.
+    """A dense layer per task on its bottoms side by side: a kernel for each pair.
 
         y_t = W_t [h_b for b in visible(t)] + b_t = sum_b W_tb h_b + b_t
 
     Attributes:
         visible: The bottoms that each task reads.
-        width: Of the result.
+        width: Width of the result.
     """
 
     visible: tuple[tuple[int, ...], ...]
@@ -133,18 +119,19 @@ class Joined(nn.Module):
         return summed + bias[..., None]
 
 
-class Activation(nn.Module):
-    """What follows a dense layer in `MLP`, on columns."""
+class Activation(HiddenLayers):
+    """What follows a dense layer in `MLP`.
 
-    dropout_rate: float
-    batch_norm: bool
-    train: bool
+    Attributes:
+        train: As in `MLP`.
+    """
+
+    train: bool = False
 
     @nn.compact
-    def __call__(self, x: jax.Array) -> jax.Array:
-        """(H, B) -> (H, B)."""
-        options = self.dropout_rate, self.batch_norm, self.train
-        return activated(x, *options, columns=True)
+    def __call__(self, x: jax.Array) -> jax.Array:  # (H, B), or (B, H), as given
+        """Normalises, rectifies and drops units."""
+        return activate(x, **self.options, train=self.train)
 
 
 build = Asymmetric

@@ -1,39 +1,196 @@
-"""What several models share."""
+"""The options that models share, their help, and what follows from them.
 
-import typing
-from collections.abc import Sequence
+Each class adds one idea to the one before: tasks and domains, towers, experts, groups,
+gates. A model builds on the last one that it needs, and states its own options only.
+"""
 
-from ple_jax.checks import check_known
-from ple_jax.layers.groups import Groups
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from ple_jax import checks
+from ple_jax.layers.batch_last import BATCH_LAST, Axis
+from ple_jax.layers.experts import MLP, Level, Routing, Towers, stack
+from ple_jax.layers.groups import Grouping, Groups, Head
+from ple_jax.layers.per_domain import PerDomain
+from ple_jax.types import Array
 
 
-def check_groups(groups: str, batch_norm: bool = False) -> None:
-    """Raises a ValueError for unknown groups, and for batch norm within a domain."""
-    check_known(groups, typing.get_args(Groups), "choice of groups")
-    if batch_norm and groups != "tasks":
-        raise ValueError(
-            f"batch_norm needs groups = 'tasks', got {groups!r}: a domain may have few "
-            "examples in a batch, whose statistics say little."
-        )
+class Model(nn.Module):
+    """A model of tasks and domains: (x (B, D), domain (B,), train) -> logits (B, T).
 
-
-def expert_counts(
-    groups: int, per_group: int | Sequence[int], shared: int
-) -> list[int]:
-    """How many experts each group owns.
-
-    Raises:
-        ValueError: There is not one number for each group, or a group sees no expert.
+    Attributes:
+        num_tasks: T.
+        num_domains: N.
+        dropout_rate: Probability of dropping each hidden unit while training.
     """
-    own = [per_group] * groups if isinstance(per_group, int) else list(per_group)
-    if len(own) != groups:
-        raise ValueError(
-            f"experts_per_task needs one number for each of the {groups} tasks, "
-            f"got {own}."
+
+    num_tasks: int
+    num_domains: int = 1
+    dropout_rate: float = 0.0
+
+    def __post_init__(self):
+        checks.rate(dropout_rate=self.dropout_rate)
+        super().__post_init__()
+
+
+class WithTowers(Model):
+    """A model whose tasks have towers.
+
+    Attributes:
+        tower_dims: Widths of the hidden layers of each task's tower.
+        batch_norm: Whether to batch-normalise before each ReLU; the papers do not.
+    """
+
+    tower_dims: tuple[int, ...] = (32,)
+    batch_norm: bool = False
+
+    def __post_init__(self):
+        checks.dims(tower_dims=self.tower_dims)
+        super().__post_init__()
+
+    @property
+    def regularisation(self) -> dict[str, Any]:
+        """The options of every module with hidden layers."""
+        return {"dropout_rate": self.dropout_rate, "batch_norm": self.batch_norm}
+
+    def make_mlps(
+        self, size: int, dims: tuple[int, ...], train: bool, **fields: Any
+    ) -> nn.Module:
+        """`size` parallel MLPs; `fields` are further arguments of `stack`."""
+        options = self.regularisation | {"dims": dims, "train": train}
+        return stack(MLP, size, **options, **fields)
+
+    def apply_towers(
+        self,
+        x: Array,  # (B, T, H), or (B, H) for all
+        train: bool,
+        axis: Axis = BATCH_LAST,
+        dims: tuple[int, ...] | None = None,
+    ) -> jax.Array:  # (B, T) logits
+        """Runs the module `towers`, one tower per task, of `tower_dims` by default."""
+        dims = self.tower_dims if dims is None else dims
+        options = self.regularisation | {"axis": axis}
+        return Towers(self.num_tasks, dims, **options, name="towers")(x, train)
+
+
+class WithExperts(WithTowers):
+    """A model with experts, or bottoms, below the towers.
+
+    Attributes:
+        expert_dims: Widths of the layers of each expert.
+    """
+
+    expert_dims: tuple[int, ...] = (64,)
+
+    def __post_init__(self):
+        checks.dims(expert_dims=self.expert_dims)
+        super().__post_init__()
+
+    def apply_bottoms(self, x: Array, size: int, train: bool) -> jax.Array:
+        """Runs the module `bottoms`: (B, D) -> (size, H, B), as one product."""
+        where = {"axis": BATCH_LAST, "name": "bottoms"}
+        bottoms = self.make_mlps(size, self.expert_dims, train, one_input=True, **where)
+        return bottoms(BATCH_LAST.enter(x))
+
+
+class WithGroups(WithExperts):
+    """A model whose tasks, domains, or pairs of both own parts of it.
+
+    Attributes:
+        groups: What owns the parts that are not shared (towers, gates, own experts):
+            tasks, domains, or pairs of both. Each example gets the logits of its own
+            domain.
+    """
+
+    groups: Groups = "tasks"
+    gate_use_bias = False  # an option of models with gates
+
+    def __post_init__(self):
+        checks.choice(Groups, groups=self.groups)
+        if self.batch_norm and self.groups != "tasks":
+            raise ValueError(
+                f"batch_norm needs groups = 'tasks', got {self.groups!r}: a batch may "
+                "hold too few examples of a domain for useful statistics."
+            )
+        super().__post_init__()
+
+    @property
+    def grouping(self) -> Grouping:
+        """The groups, counted."""
+        return Grouping(self.groups, self.num_tasks, self.num_domains)
+
+    def make_level(
+        self, routing: Routing, dims: tuple[int, ...], **place: Any
+    ) -> Level:
+        """A level of experts and gates; `place` is a name, or `parent=None`."""
+        options = self.regularisation | {"gate_use_bias": self.gate_use_bias}
+        return Level(routing, dims, **options, axis=self.grouping.axis, **place)
+
+    def make_own_towers(self, **place: Any) -> Towers:
+        """The towers of one domain's groups; `place` is a name, or `parent=None`."""
+        return Towers(
+            self.grouping.in_domain,
+            self.tower_dims,
+            **self.regularisation,
+            outputs=self.grouping.outputs,
+            axis=self.grouping.axis,
+            **place,
         )
-    if min(own) < 0 or min(own) + shared < 1:
-        raise ValueError(
-            f"Every task must see an expert, got experts_per_task = {own} and "
-            f"shared_experts = {shared}."
-        )
-    return own
+
+    def apply_own_towers(
+        self,
+        x: Array,  # (B, grouping.in_domain, H), or (B, H) for all
+        domain: Array,  # (B,)
+        train: bool,
+    ) -> jax.Array:  # (B, T) logits
+        """Runs the module `towers`: each example through its own groups' towers."""
+        if not self.grouping.by_domain:
+            return self.make_own_towers(name="towers")(x, train)
+        towers = self.make_own_towers(parent=None)
+        each = PerDomain(towers, self.num_domains, name="towers")
+        return each(domain, x, train=train)
+
+    def apply_last_level(
+        self,
+        x: Array,  # (B, D), or (B, groups, D): read by shared experts
+        selector: Array,  # the same: read by gates, and by a domain's own experts
+        domain: Array,  # (B,)
+        train: bool,
+        *,
+        routing: Routing,  # within a domain; its last experts are the shared ones
+        dims: tuple[int, ...],
+        level: str,
+        shared: int = 0,
+        shared_name: str = "shared",
+    ) -> jax.Array:  # (B, T) logits
+        """Runs the last level and the towers.
+
+        With groups of tasks, these are the modules `level` and `towers`. With groups of
+        domains, the `shared` experts see all examples, and each domain runs all else,
+        in the module `domains`, on its own examples only.
+        """
+        if not self.grouping.by_domain:
+            x = self.make_level(routing, dims, name=level)(x, selector, train)
+            return self.apply_own_towers(x, domain, train)
+        if shared:
+            where = {"one_input": x.ndim == 2, "name": shared_name}
+            given = self.make_mlps(shared, dims, train, **where)(x)
+        else:
+            given = jnp.zeros((len(x), 0, dims[-1]), x.dtype)
+        own = self.make_level(routing.with_given(shared), dims, parent=None)
+        head = Head(own, self.make_own_towers(parent=None), parent=None)
+        domains = PerDomain(head, self.num_domains, name="domains")
+        return domains(domain, selector, given, train=train)
+
+
+class WithGates(WithGroups):
+    """A model whose gates mix experts.
+
+    Attributes:
+        gate_use_bias: Whether gates have a bias; the papers' gates have none.
+    """
+
+    gate_use_bias: bool = False

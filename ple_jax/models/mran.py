@@ -5,10 +5,12 @@ import jax
 import jax.numpy as jnp
 
 from ple_jax import checks
-from ple_jax.layers.experts import Towers
+from ple_jax.layers.batch_last import BATCH_FIRST
+from ple_jax.models.common import WithTowers
+from ple_jax.types import Array
 
 
-class MRAN(nn.Module):
+class MRAN(WithTowers):
     """Attention among features, from tasks to features, and among tasks.
 
         F   = features cut from a linear map of x                    (num_features, H)
@@ -18,38 +20,32 @@ class MRAN(nn.Module):
         z_t = tower_t(Y_t),   two ReLU layers
 
     Attributes:
-        num_tasks: T.
-        num_domains: N; the model does not look at the domain.
-        num_features: How many features the input is cut into.
-        width: H, of a feature and of a task's representation; a multiple of num_heads.
-        num_heads: Heads of both self-attentions.
-        tower_dims: Widths of the hidden layers of each task's tower.
-        dropout_rate: Chance that a hidden unit of a tower is dropped while training.
-        batch_norm: Whether to normalise after each self-attention, as the original
-            does, and before each ReLU.
+        num_domains: N; the model ignores the domain.
+        num_features: Number of features that the input is cut into.
+        width: H, the width of features and of task representations; a multiple of
+            num_heads.
+        num_heads: Number of heads of each self-attention.
+        dropout_rate: Probability of dropping each hidden unit of a tower while
+            training.
+        batch_norm: Whether to batch-normalise after each self-attention, as the
+            original does, and before each ReLU.
 
     Reference: Zhao et al., KDD 2019; Tang et al., RecSys 2020, section 5.1.2.
-    Differs from the paper: its formulas were not to be had in public, nor any code of
-        its authors; this follows a description in words. That left open how features
-        are cut, how alignment is scored, and all sizes. The original replaces
-        task-feature attention by the weights learned in training when it scores; here
-        it attends both times. Its penalty on the relation matrices is left out.
+    Differs from the paper: its equations and its authors' code are not publicly
+        available. This follows a description in words, which leaves open how features
+        are cut, how alignment is scored, and all sizes. When scoring, the original
+        replaces task-feature attention by weights learned in training; here both
+        attend. Its penalty on the relation matrices is left out.
     """
 
-    num_tasks: int
-    num_domains: int = 1
     num_features: int = 8
     width: int = 32
     num_heads: int = 2
     tower_dims: tuple[int, ...] = (32, 16)
-    dropout_rate: float = 0.0
-    batch_norm: bool = False
 
     def __post_init__(self):
         sizes = {"num_features": self.num_features, "num_heads": self.num_heads}
         checks.at_least(1, width=self.width, **sizes)
-        checks.dims(tower_dims=self.tower_dims)
-        checks.rate(dropout_rate=self.dropout_rate)
         if self.width % self.num_heads:
             raise ValueError(
                 f"width must be a multiple of the {self.num_heads} heads, got "
@@ -58,26 +54,17 @@ class MRAN(nn.Module):
         super().__post_init__()
 
     @nn.compact
-    def __call__(
-        self,
-        x: jax.Array,  # (B, D)
-        domain: jax.Array,  # (B,) int32, not looked at
-        train: bool = False,
-    ) -> jax.Array:  # (B, T) logits
-        """One logit a task."""
-        options = self.dropout_rate, self.batch_norm
+    def __call__(self, x: Array, domain: Array, train: bool = False) -> jax.Array:
+        """One logit per task."""
         shape = (self.num_features, self.width)
         features = nn.DenseGeneral(shape, name="features")(x)
-        features = self._related(features, train, "among_features")
-        tasks = self._related(self._aligned(features), train, "among_tasks")
-        towers = Towers(
-            self.num_tasks, self.tower_dims, *options, columns=False, name="towers"
-        )
-        return towers(tasks, train)
+        features = self._relate(features, train, "among_features")
+        tasks = self._relate(self._align(features), train, "among_tasks")
+        return self.apply_towers(tasks, train, axis=BATCH_FIRST)
 
-    def _related(self, x: jax.Array, train: bool, name: str) -> jax.Array:
-        """(B, items, H), each item with what it draws from the others."""
-        # A bias of the keys would cancel in the softmax; the rest go without one, too.
+    def _relate(self, x: jax.Array, train: bool, name: str) -> jax.Array:
+        """Adds to each item of (B, items, H) what it draws from all items."""
+        # A bias of the keys would cancel in the softmax; the rest have none either.
         attention = nn.MultiHeadDotProductAttention(
             self.num_heads, use_bias=False, name=name
         )
@@ -86,8 +73,8 @@ class MRAN(nn.Module):
             x = nn.BatchNorm(use_running_average=not train, name=f"{name}_norm")(x)
         return x
 
-    def _aligned(self, features: jax.Array) -> jax.Array:  # (B, F, H) -> (B, T, H)
-        """Each task's mixture of features; the weights (B, T, F) are sown."""
+    def _align(self, features: jax.Array) -> jax.Array:  # (B, F, H) -> (B, T, H)
+        """Mixes features for each task; sows the weights (B, T, F)."""
         shape = (self.num_tasks, self.width)
         query = self.param("query", nn.initializers.lecun_normal(), shape)
         keys = nn.Dense(self.width, use_bias=False, name="key")(features)

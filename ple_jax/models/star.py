@@ -9,11 +9,12 @@ from ple_jax.layers.experts import MLP
 from ple_jax.layers.norms import PartitionedNorm
 from ple_jax.layers.per_domain import PRIVATE
 from ple_jax.layers.star import StarNetwork
-from ple_jax.types import PyTree
+from ple_jax.models.common import Model
+from ple_jax.types import Array, PyTree
 
 
-class STAR(nn.Module):
-    """A shared network times a private one of each domain, and an auxiliary network.
+class STAR(Model):
+    """A shared network times each domain's private one, plus an auxiliary network.
 
         x' = PartitionedNorm(x)
         s  = star(x'),   each layer (W * W_p)^T h + b + b_p
@@ -21,50 +22,40 @@ class STAR(nn.Module):
         z  = s + a
 
     Attributes:
-        num_tasks: T; the last layer has a unit for each.
-        num_domains: N.
+        num_tasks: T, the width of the last layer.
         dims: Widths of the hidden layers of the star network.
-        auxiliary_dims: Widths of the hidden layers of the auxiliary network; empty for
-            none of it.
-        domain_dim: Width of the domain's embedding.
-        dropout_rate: Chance that a hidden unit is dropped while training.
+        auxiliary_dims: Widths of the hidden layers of the auxiliary network; empty to
+            leave it out.
+        domain_dim: Width of the domain's embedding, which the auxiliary network reads.
         partitioned_norm: Whether to normalise the input by domain.
-        momentum: Of the normalisation's moving averages.
+        momentum: Momentum of the normalisation's moving averages, in [0, 1).
 
     Reference: Sheng et al., CIKM 2021, section 3.
-    Differs from the paper: the auxiliary network's hidden activation, the widths and
-        the initial values, which it does not give; several tasks, which it does not
-        have.
+    Differs from the paper: it has one task, and does not give the auxiliary network's
+        activation, the widths or the initial values.
     """
 
-    num_tasks: int
-    num_domains: int = 1
     dims: tuple[int, ...] = (128, 64, 32)
     auxiliary_dims: tuple[int, ...] = (32,)
     domain_dim: int = 8
-    dropout_rate: float = 0.0
     partitioned_norm: bool = True
     momentum: float = 0.99
 
     def __post_init__(self):
         checks.dims(dims=self.dims, auxiliary_dims=self.auxiliary_dims)
         checks.at_least(1, domain_dim=self.domain_dim)
-        checks.rate(dropout_rate=self.dropout_rate, momentum=self.momentum)
+        checks.rate(momentum=self.momentum)
         super().__post_init__()
 
     @nn.compact
-    def __call__(
-        self,
-        x: jax.Array,  # (B, D)
-        domain: jax.Array,  # (B,) int32
-        train: bool = False,
-    ) -> jax.Array:  # (B, T) logits
-        """One logit a task, by the example's own domain's network."""
+    def __call__(self, x: Array, domain: Array, train: bool = False) -> jax.Array:
+        """One logit per task, from the example's own domain's network."""
+        n = self.num_domains
         if self.partitioned_norm:
-            norm = PartitionedNorm(self.num_domains, self.momentum, name="norm")
+            norm = PartitionedNorm(n, momentum=self.momentum, name="norm")
             x = norm(x, domain, train)
-        dims = (*self.dims, self.num_tasks)
-        star = StarNetwork(self.num_domains, dims, self.dropout_rate, name="star")
+        dims, rate = (*self.dims, self.num_tasks), self.dropout_rate
+        star = StarNetwork(n, dims, dropout_rate=rate, name="star")
         logits = star(x, domain, train)
         if self.auxiliary_dims:
             logits += self._auxiliary(x, domain, train)
@@ -75,14 +66,13 @@ class STAR(nn.Module):
         start = nn.initializers.normal(0.05)
         table = DomainEmbedding(start, shape, name="domain")()
         x = jnp.concatenate([jnp.asarray(table)[domain], x], axis=1)
-        hidden = MLP(
-            self.auxiliary_dims, self.dropout_rate, train=train, name="auxiliary"
-        )
-        return nn.Dense(self.num_tasks, name="auxiliary_head")(hidden(x))
+        options = {"dropout_rate": self.dropout_rate, "train": train}
+        hidden = MLP(self.auxiliary_dims, **options, name="auxiliary")(x)
+        return nn.Dense(self.num_tasks, name="auxiliary_head")(hidden)
 
 
 class DomainEmbedding(nn.Module):
-    """A vector for each domain, private to it: the parameter (N, dim)."""
+    """A private vector for each domain: the parameter (N, dim)."""
 
     start: nn.initializers.Initializer
     shape: tuple[int, int]
@@ -94,14 +84,14 @@ class DomainEmbedding(nn.Module):
 
 
 class Plain(nn.Module):
-    """What one domain's network folds to: plain layers on the input as it is.
+    """The plain layers that one domain's network folds to, on the raw input.
 
         z = head(MLP(x)) + auxiliary_head(auxiliary(x))
 
     Attributes:
         num_tasks: T.
-        dims: As of `STAR`.
-        auxiliary_dims: As of `STAR`.
+        dims: As in `STAR`.
+        auxiliary_dims: As in `STAR`.
     """
 
     num_tasks: int
@@ -110,7 +100,7 @@ class Plain(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:  # (B, D) -> (B, T) logits
-        """One logit a task."""
+        """One logit per task."""
         hidden = MLP(self.dims, name="main")(x)
         logits = nn.Dense(self.num_tasks, name="main_head")(hidden)
         if self.auxiliary_dims:
@@ -120,17 +110,17 @@ class Plain(nn.Module):
 
 
 def fold(model: STAR, variables: PyTree) -> tuple[Plain, PyTree]:
-    """A trained STAR as one plain network a domain, which costs a shared bottom.
+    """Folds a trained STAR into one plain network per domain, as cheap as an MLP.
 
-    Normalisation, W * W_p and the domain's embedding are multiplied in.
+    Multiplies in the normalisation, W * W_p, and the domain's embedding.
 
     Args:
         model: The trained model.
         variables: Its `params` and `batch_stats`.
 
     Returns:
-        The module, and all domains' parameters with a leading axis N: domain p is
-        scored by `module.apply({"params": jax.tree.map(lambda w: w[p], params)}, x)`.
+        The module, and all domains' parameters with a leading axis N. To score domain
+        p: `module.apply({"params": jax.tree.map(lambda w: w[p], params)}, x)`.
 
     Reference: Sheng et al., CIKM 2021, section 3.2.2, on serving.
     """
@@ -142,17 +132,17 @@ def fold(model: STAR, variables: PyTree) -> tuple[Plain, PyTree]:
         kernel, bias = w["kernel"][None] * p["factor"], w["bias"][None] + p["term"]
         layers[f"Dense_{i}"] = {"kernel": kernel, "bias": bias}
     slope, shift = _normalisation(model, variables, layers["Dense_0"]["kernel"])
-    layers["Dense_0"] = _after(slope, shift, **layers["Dense_0"])
+    layers["Dense_0"] = _fold_input(slope, shift, **layers["Dense_0"])
     head = layers.pop(f"Dense_{len(model.dims)}")
     folded = {"main": layers, "main_head": head}
     if model.auxiliary_dims:
-        folded |= _folded_auxiliary(params, slope, shift)
+        folded |= _fold_auxiliary(params, slope, shift)
     module = Plain(model.num_tasks, model.dims, model.auxiliary_dims)
     return module, folded
 
 
 def _normalisation(model, variables, kernel):
-    """slope and shift (N, D) such that x' = slope * x + shift."""
+    """Slope and shift (N, D) such that x' = slope * x + shift."""
     if not model.partitioned_norm:
         return jnp.ones(kernel.shape[:2]), jnp.zeros(kernel.shape[:2])
     norm, kept = variables["params"]["norm"], variables["batch_stats"]["norm"][PRIVATE]
@@ -161,39 +151,39 @@ def _normalisation(model, variables, kernel):
     return slope, norm["bias"][None] + own["bias"] - slope * kept["mean"]
 
 
-def _after(slope, shift, kernel, bias):
-    """A dense layer (N, D, H) on slope * x + shift, as one on x."""
+def _fold_input(slope, shift, kernel, bias):
+    """Turns dense layers (N, D, H) on slope * x + shift into dense layers on x."""
     moved = jnp.einsum("nd,ndh->nh", shift, kernel)
     return {"kernel": slope[:, :, None] * kernel, "bias": bias + moved}
 
 
-def _folded_auxiliary(params, slope, shift):
+def _fold_auxiliary(params, slope, shift):
     number, width = slope.shape
     spread = lambda leaf: jnp.broadcast_to(leaf, (number, *leaf.shape))
     layers = jax.tree.map(spread, params["auxiliary"])
     kernel, bias = layers["Dense_0"]["kernel"], layers["Dense_0"]["bias"]
     of_domain = params["domain"][PRIVATE]
     bias += jnp.einsum("nd,ndh->nh", of_domain, kernel[:, :-width])
-    layers["Dense_0"] = _after(slope, shift, kernel[:, -width:], bias)
+    layers["Dense_0"] = _fold_input(slope, shift, kernel[:, -width:], bias)
     head = jax.tree.map(spread, params["auxiliary_head"])
     return {"auxiliary": layers, "auxiliary_head": head}
 
 
 def with_new_domains(model: STAR, variables: PyTree, count: int) -> tuple[STAR, PyTree]:
-    """A trained STAR with `count` more domains, which stand last.
+    """Adds `count` domains to a trained STAR, after the others.
 
     A new domain starts as the shared network: its factors are one, its terms zero, its
-    embedding the mean of the others'. Its statistics start afresh, so that its first
-    batch sets them. `train.only = ["private"]` then trains what belongs to domains and
-    leaves the shared part alone.
+    embedding the mean of the others'. Its statistics start afresh, so its first batch
+    sets them. Then `train.only = ["private"]` trains what belongs to domains, and not
+    the shared part.
 
-    Differs from the paper: which does not say how a domain is added.
+    Differs from the paper: it does not say how to add a domain.
     """
     checks.at_least(1, count=count)
     ones, zeros = ("factor", "scale", "var"), ("term", "bias", "mean", "batches")
     starts = dict.fromkeys(ones, 1.0) | dict.fromkeys(zeros, 0.0)
 
-    def longer(path, leaf):
+    def lengthen(path, leaf):
         names = [key.key for key in path]
         if PRIVATE not in names:
             return leaf
@@ -202,7 +192,7 @@ def with_new_domains(model: STAR, variables: PyTree, count: int) -> tuple[STAR, 
         return jnp.concatenate([leaf, new])
 
     wider = model.clone(num_domains=model.num_domains + count)
-    return wider, jax.tree_util.tree_map_with_path(longer, variables)
+    return wider, jax.tree_util.tree_map_with_path(lengthen, variables)
 
 
 build = STAR

@@ -1,8 +1,7 @@
-"""The optimizer of all that is trained densely, as a chain of Optax parts."""
+"""The optimizer of everything trained densely, as a chain of Optax parts."""
 
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -10,28 +9,27 @@ import optax
 
 from ple_jax.checks import check_known, is_off
 from ple_jax.config.experiment import Train
-from ple_jax.types import PyTree
+from ple_jax.optim.rules import RULES
+from ple_jax.types import PyTree, path_names
 
 
 def make_optimizer(
     train: Train, total_steps: int, rates: Mapping[str, float] = MappingProxyType({})
 ) -> optax.GradientTransformation:
-    """The update rule, decoupled weight decay, then the learning rate.
+    """Chains the update rule, decoupled weight decay and the learning rate.
 
     Args:
-        train: Which, and how much.
-        total_steps: For the schedule.
-        rates: Multipliers of the learning rate by the name of a parameter, which is
-            not that of a table that is updated by rows.
+        train: Names the rule, and says how much of each.
+        total_steps: Length of the learning rate schedule.
+        rates: Parameter name -> multiplier of its learning rate. Tables that are
+            updated by rows cannot have one.
     """
-    rule = {
-        "adam": optax.scale_by_adam,
-        "adagrad": optax.scale_by_rss,
-        "sgd": optax.identity,
-    }[train.optimizer]()
-    parts = [rule]
+    make = RULES[train.optimizer].dense
+    if make is None:
+        raise ValueError(f"train.optimizer = {train.optimizer!r} updates rows only.")
+    parts = [make()]
     if not is_off(train.weight_decay):
-        parts.append(optax.add_decayed_weights(train.weight_decay, is_decayed))
+        parts.append(optax.add_decayed_weights(train.weight_decay, decay_mask))
     parts.append(optax.scale_by_learning_rate(learning_rate(train, total_steps)))
     others = {name: rate for name, rate in rates.items() if rate != 1}
     if train.only or others:
@@ -42,20 +40,20 @@ def make_optimizer(
 def scale_by_name(
     only: Sequence[str], rates: Mapping[str, float]
 ) -> optax.GradientTransformation:
-    """Updates times their parameter's rate; none for paths without a name of `only`.
+    """Multiplies each update by its parameter's rate, or by 0 if `only` excludes it.
 
-    Raises, when started, a ValueError for a rate of what is not there: tables that are
-    updated by rows are not.
+    `init` raises a ValueError for a rate whose parameter is not trained densely, such
+    as a table that is updated by rows.
     """
 
     def init(trained):
-        known = {names_of(path)[-1] for path, _ in jax.tree.leaves_with_path(trained)}
+        known = {path_names(path)[-1] for path, _ in jax.tree.leaves_with_path(trained)}
         for name in rates:
             check_known(name, sorted(known), "parameter of a rate of its own")
         return optax.EmptyState()
 
     def scale(path, update):
-        names = names_of(path)
+        names = path_names(path)
         if not is_moved(names, only):
             return jnp.zeros_like(update)
         return update * rates.get(names[-1], 1.0)
@@ -67,49 +65,46 @@ def scale_by_name(
 
 
 def check_only(only: Sequence[str], trained: PyTree) -> None:
-    """Raises a ValueError for a name of `train.only` that no parameter's path holds."""
+    """Raises a ValueError for a name in `train.only` that no parameter's path has."""
     paths = [path for path, _ in jax.tree.leaves_with_path(trained)]
-    known = sorted({name for path in paths for name in names_of(path)})
+    known = sorted({name for path in paths for name in path_names(path)})
     for name in only:
         check_known(name, known, "name in a parameter's path (train.only)")
 
 
-def clipped(grads: PyTree, norm: float, only: Sequence[str] = ()) -> PyTree:
-    """Scaled down where the global norm of what is trained is above.
+def clip(grads: PyTree, norm: float, only: Sequence[str] = ()) -> PyTree:
+    """Scales gradients down so that their global norm is at most `norm`; 0 is off.
 
-    Tables updated by rows are in that norm; what `only` leaves alone is not, and keeps
-    its gradient. That of a frozen table is zero.
+        g <- g min(1, norm / ||g||)
+
+    The norm covers what is trained, including tables that are updated by rows. What
+    `only` excludes is neither counted nor scaled. Frozen tables have zero gradient.
     """
     if is_off(norm):
         return grads
-    moved = lambda path, _: is_moved(names_of(path), only)
+    moved = lambda path, _: is_moved(path_names(path), only)
     mask = jax.tree_util.tree_map_with_path(moved, grads)
-    clip = optax.masked(optax.clip_by_global_norm(norm), mask)
-    return clip.update(grads, clip.init(grads))[0]
+    clipping = optax.masked(optax.clip_by_global_norm(norm), mask)
+    return clipping.update(grads, clipping.init(grads))[0]
 
 
 def is_moved(names: Sequence[str], only: Sequence[str]) -> bool:
-    """Whether `train.only` lets a parameter with these names in its path be trained."""
+    """Whether `train.only` lets a parameter train whose path has these names."""
     return not only or not set(only).isdisjoint(names)
 
 
-def is_decayed(trained: PyTree) -> PyTree:
-    """Kernels and tables decay; biases, normalisations and weightings do not."""
+def decay_mask(trained: PyTree) -> PyTree:
+    """True for kernels and tables; False for biases, norms and weightings."""
 
     def decays(path, _):
-        names = names_of(path)
+        names = path_names(path)
         return names[0] == "tables" or "kernel" in names[-1]
 
     return jax.tree_util.tree_map_with_path(decays, trained)
 
 
-def names_of(path: Sequence[Any]) -> list[str]:
-    """The names on the way to a parameter."""
-    return [str(getattr(key, "key", key)) for key in path]
-
-
 def learning_rate(train: Train, total_steps: int) -> optax.Schedule:
-    """Linear warm-up to the highest rate, then constant, cosine or linear."""
+    """Linear warm-up to the peak, then constant, or a cosine or linear decay."""
     peak, rest = train.learning_rate, max(1, total_steps - train.warmup_steps)
     after = {
         "constant": optax.constant_schedule(peak),

@@ -1,4 +1,4 @@
-"""Where arrays live: batches and table rows split over devices, the rest copied."""
+"""Where arrays live: batches and table rows are split over devices, the rest copied."""
 
 import math
 
@@ -12,44 +12,44 @@ DATA = "data"
 
 
 def make_mesh(devices: int | None = None) -> Mesh:
-    """One axis over the first `devices` devices, or over all of them."""
+    """Makes a mesh with one axis over the first `devices` devices, or over all."""
     count = devices or jax.device_count()
     return jax.make_mesh(
         (count,), (DATA,), axis_types=(AxisType.Auto,), devices=jax.devices()[:count]
     )
 
 
-def replicated(mesh: Mesh) -> NamedSharding:
-    """All of an array on every device."""
+def replicated_sharding(mesh: Mesh) -> NamedSharding:
+    """Places a copy of the whole array on every device."""
     return NamedSharding(mesh, P())
 
 
 def batch_shardings(mesh: Mesh, batches: PyTree, steps: int = 1) -> PyTree:
-    """Examples split over the devices.
+    """Splits the axis of examples over the devices.
 
     Args:
         mesh: The devices.
         batches: What to place.
-        steps: How many axes are before that of examples: of steps, and of replicas.
+        steps: How many axes come before that of examples: of steps, and of trials.
     """
     spec = P(*[None] * steps, DATA)
 
     def place(path, leaf):
-        # The rows that a batch touches are those of all its examples.
+        # Every device needs the touched rows of the whole batch.
         whole = path_names(path)[:1] == ["touched"] and path_names(path)[-1] == "rows"
         return NamedSharding(mesh, P() if whole else spec)
 
     return jax.tree_util.tree_map_with_path(place, batches)
 
 
-def state_shardings(mesh: Mesh, state: PyTree, replicas: bool = False) -> PyTree:
+def state_shardings(mesh: Mesh, state: PyTree, vmapped: bool = False) -> PyTree:
     """Each array's place, by its path.
 
-    Tables, and what optimizers keep of them, by rows; all else on every device. The
-    leading axis of `replicas` is not split. One device has no other place than P():
-    a step gives that back, and another would compile it anew.
+    Tables and what optimizers keep of them are split by rows; all else lies on every
+    device. The leading axis of `vmapped` trials is not split. On one device every place
+    is P(): steps return that, and would compile anew for another.
     """
-    before = int(replicas)
+    before = int(vmapped)
 
     def place(path, leaf):
         of_table = {"tables", "row_state"} & set(path_names(path))
@@ -61,7 +61,7 @@ def state_shardings(mesh: Mesh, state: PyTree, replicas: bool = False) -> PyTree
 
 
 def check_batch_size(mesh: Mesh, batch_size: int) -> None:
-    """Raises a ValueError where a batch does not split evenly over the devices."""
+    """Raises a ValueError if a batch does not split evenly over the devices."""
     if batch_size % mesh.size:
         raise ValueError(
             f"train.batch_size must be a multiple of the {mesh.size} devices, "

@@ -1,4 +1,4 @@
-"""What makes a process fast that trains or scores: called once, at its start."""
+"""Sets up a process that trains or scores to run fast; called once, at its start."""
 
 import ctypes
 import sys
@@ -12,25 +12,25 @@ M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4
 
 
 def set_up() -> None:
-    """Keeps compiled programs, and the memory that XLA gives back between steps."""
+    """Caches compiled programs, and keeps the memory that XLA frees between steps."""
     keep_compiled()
     keep_memory()
 
 
 def keep_compiled() -> None:
-    """Keeps compiled programs in the user's cache, so that a second start is quick."""
-    # Another jax may not be able to read them, so each version has its own.
+    """Caches compiled programs on disk, so that the next start is quick."""
+    # A program may not load in another version of jax, so each has its own folder.
     path = cache_dir() / "compiled" / f"jax-{jax.__version__}"
     jax.config.update("jax_compilation_cache_dir", str(path))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
 
 
 def keep_memory() -> bool:
-    """Tells glibc not to return freed memory to Linux; whether it listens.
+    """Tells glibc not to return freed memory to Linux; returns whether it agreed.
 
-    On CPU, XLA asks for a step's working memory at each call. Of many megabytes at once
-    glibc makes a mapping of its own and removes it afterwards, so that the next call
-    pays a page fault for every 4 KB: a fifth of a step's time, where it was measured.
+    On CPU, XLA allocates a step's working memory at each call. glibc mmaps such large
+    allocations and unmaps them on free, so the next call pays a page fault for every
+    4 KB: a fifth of a step's time, as measured.
     """
     if sys.platform != "linux":
         return False

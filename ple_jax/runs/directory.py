@@ -1,4 +1,4 @@
-"""The run directory: what it holds, how it is made, and how it is opened again."""
+"""The run directory: what it holds, and how to make, find and open one."""
 
 import dataclasses
 import json
@@ -8,14 +8,15 @@ from typing import Any
 from ple_jax import config, datasets
 from ple_jax.config import sweep
 from ple_jax.config.experiment import Experiment, Plugin
+from ple_jax.data.prepare import load_or_prepare
 from ple_jax.data.prepare import prepare as data_prepare
-from ple_jax.data.prepare import prepared
 from ple_jax.data.store import Prepared
+from ple_jax.disk import replace_file
 from ple_jax.show import console
 
 EXPERIMENT, DATA, CHECKPOINTS = "experiment.toml", "data", "checkpoints"
 METRICS, RESULT = "metrics.jsonl", "result.json"
-REPLICAS = "replicas"
+TRIALS, OLD_TRIALS = "trials", "replicas"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,15 +56,19 @@ class Run:
 
 
 def write_result(directory: pathlib.Path, result: dict[str, Any]) -> None:
-    """Replaces the final table of a directory, at once or not at all."""
-    path = directory / RESULT
-    partial = path.with_suffix(".partial")
-    partial.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
-    partial.replace(path)
+    """Replaces the final table of a directory."""
+    with replace_file(directory / RESULT) as path:
+        path.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+
+
+def trials_folder(directory: pathlib.Path) -> pathlib.Path:
+    """Where a sweep's directory has its trials; older ones have another name for it."""
+    old = directory / OLD_TRIALS
+    return old if old.is_dir() else directory / TRIALS
 
 
 def prepare_data(plugin: Plugin, out: pathlib.Path | None = None) -> Prepared:
-    """The prepared data set of a `[data]` section: in `out`, or else in the cache."""
+    """The prepared data set of a `[data]` section: in `out`, by default the cache."""
     source = datasets.find(plugin.kind).build(**plugin.options)
     if isinstance(source, Prepared):
         return source
@@ -71,12 +76,12 @@ def prepare_data(plugin: Plugin, out: pathlib.Path | None = None) -> Prepared:
         console.say(f"terms of {plugin.kind}: {source.terms}")
     with console.bar(f"preparing {plugin.kind}") as advance:
         if out is None:
-            return prepared(source, progress=advance)
+            return load_or_prepare(source, progress=advance)
         return data_prepare(source, out, progress=advance)
 
 
 def check_free(directory: pathlib.Path) -> None:
-    """Raises a FileExistsError where there is something in the directory already."""
+    """Raises a FileExistsError if the directory is not empty."""
     if directory.exists() and any(directory.iterdir()):
         raise FileExistsError(
             f"{directory} is not empty, and a run is never overwritten. Continue it "
@@ -85,10 +90,10 @@ def check_free(directory: pathlib.Path) -> None:
 
 
 def create_run(directory: pathlib.Path, experiment: Experiment, data: Prepared) -> Run:
-    """A new run directory, with the data set in it (hard links where they can be).
+    """Makes a run directory with the data set in it, by hard links where possible.
 
     Raises:
-        FileExistsError: There is something in the directory already.
+        FileExistsError: The directory is not empty.
     """
     check_free(directory)
     directory.mkdir(parents=True, exist_ok=True)
@@ -99,10 +104,10 @@ def create_run(directory: pathlib.Path, experiment: Experiment, data: Prepared) 
 
 
 def experiment_file(directory: pathlib.Path) -> pathlib.Path:
-    """Where a run keeps its experiment.
+    """The experiment file of a run directory.
 
     Raises:
-        ValueError: It is no run directory.
+        ValueError: It has none, so it is no run directory.
     """
     path = directory / EXPERIMENT
     if not path.is_file():
@@ -114,17 +119,18 @@ def experiment_file(directory: pathlib.Path) -> pathlib.Path:
 
 
 def open_run(directory: pathlib.Path) -> Run:
-    """An existing run directory.
+    """Opens a run directory.
 
     Raises:
-        ValueError: It is none, or one of several replicas, or its data set is damaged.
+        ValueError: It is none, or holds several trials, or its data set is damaged.
     """
     tree = config.load(experiment_file(directory))
     if sweep.is_sweep(tree):
-        names = sorted(p.name for p in (directory / REPLICAS).iterdir())
+        folder = trials_folder(directory)
+        names = sorted(path.name for path in folder.iterdir())
         raise ValueError(
-            f"{directory} holds {len(names)} replicas, each a run directory: name one "
-            f"in {directory / REPLICAS}: {', '.join(names)}."
+            f"{directory} holds {len(names)} trials, each a run directory: name one in "
+            f"{folder}: {', '.join(names)}."
         )
     experiment = config.from_dict(tree)
     return Run(directory, experiment, Prepared.open(directory / DATA))
@@ -133,7 +139,7 @@ def open_run(directory: pathlib.Path) -> Run:
 def free_directory(
     name: str, parent: pathlib.Path = pathlib.Path("runs")
 ) -> pathlib.Path:
-    """runs/name, or runs/name-2, -3, ... : the first that is not taken."""
+    """The first of runs/name, runs/name-2, runs/name-3, ... that does not exist."""
     number, path = 1, parent / name
     while path.exists():
         number += 1

@@ -4,19 +4,17 @@ import json
 import pathlib
 from typing import Any
 
+from ple_jax.disk import replace_file
+
 
 class Journal:
-    """Appends one JSON object a line; opened at a step, it drops what came after it."""
+    """Appends one JSON object a line; drops those after the step it is opened at."""
 
     def __init__(self, path: pathlib.Path, step: int):
-        kept = (
-            [r for r in read_records(path) if r["step"] <= step]
-            if path.exists()
-            else []
-        )
-        partial = path.with_suffix(".partial")
-        partial.write_text("".join(map(_line, kept)), encoding="utf-8")
-        partial.replace(path)
+        old = read_records(path) if path.exists() else []
+        kept = [record for record in old if record["step"] <= step]
+        with replace_file(path) as partial:
+            partial.write_text("".join(map(_line, kept)), encoding="utf-8")
         self._path = path
 
     def write(self, record: dict[str, Any]) -> None:
@@ -26,7 +24,7 @@ class Journal:
 
 
 def read_records(path: pathlib.Path) -> list[dict[str, Any]]:
-    """All whole lines of a journal; one cut off by a crash is left out."""
+    """All whole lines of a journal; leaves out one that a crash cut off."""
     lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
     return [json.loads(line) for line in lines if line.endswith("\n")]
 

@@ -1,1 +1,1 @@
-"""A trained run put to use."""
+"""Puts a trained run to use."""

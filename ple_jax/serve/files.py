@@ -1,83 +1,74 @@
-"""Scores a file of raw columns with a run: one probability a task, in its order."""
+"""Scores a file of raw columns with a run: one prediction per task and row."""
 
 import pathlib
 from collections.abc import Iterator
 
-import jax
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ple_jax.data.encode import Encoder
 from ple_jax.data.examples import Examples
-from ple_jax.data.loader import in_order
+from ple_jax.data.loader import batches_in_order
 from ple_jax.data.read import read
 from ple_jax.data.rows import Rows
-from ple_jax.parallel.mesh import make_mesh, state_shardings
+from ple_jax.disk import replace_file
+from ple_jax.metrics.exact import sigmoid
 from ple_jax.runs.directory import Run
 from ple_jax.schema import Task
 from ple_jax.train.checkpoint import Checkpoints
 from ple_jax.train.evaluate import Scorer
 from ple_jax.train.feed import ahead
+from ple_jax.train.setup import Setup, shapes
 from ple_jax.train.state import variables_of
-from ple_jax.train.step import trainer_of
 from ple_jax.types import PyTree
 
 
-def load(run: Run) -> tuple[Scorer, PyTree]:
-    """A scorer, and the variables of the run's best checkpoint.
+def load_scorer(run: Run) -> tuple[Scorer, PyTree]:
+    """Builds a run's scorer, and restores the variables of its best checkpoint.
 
     Raises:
         ValueError: The run has no checkpoint yet.
     """
-    train = run.experiment.train
-    mesh = make_mesh(train.devices)
-    trainer = trainer_of(run.experiment, run.data.layout)
-    abstract = jax.eval_shape(trainer.init)
-    placed = jax.tree.map(
-        lambda leaf, place: jax.ShapeDtypeStruct(
-            leaf.shape, leaf.dtype, sharding=place
-        ),
-        abstract,
-        state_shardings(mesh, abstract),
-    )
+    setup = Setup([run.experiment], run.data)
+    like = shapes(setup.trainer, setup.mesh)
     with Checkpoints(run.checkpoints) as checkpoints:
         if checkpoints.latest is None:
             raise ValueError(f"{run.directory} has no checkpoint yet: train it first.")
-        variables = checkpoints.restore_variables(variables_of(placed))
-    return Scorer(trainer.score, mesh, run.data, train.eval_batch_size), variables
+        return setup.scorer, checkpoints.restore_variables(variables_of(like))
 
 
 def predict_file(run: Run, source: str, out: pathlib.Path) -> int:
-    """Writes one Parquet column a task for each row of `source`; returns the rows.
+    """Scores the rows of `source` and writes one Parquet column per task.
 
-    Labels are not needed. The file appears under its name when it is whole.
+    `source` needs no labels. The file `out` appears when it is complete.
+
+    Returns:
+        The number of rows.
     """
-    scorer, variables = load(run)
+    scorer, variables = load_scorer(run)
     tasks, encoder = run.data.layout.tasks, run.data.encoder
     kind = pa.schema([(task.name, pa.float32()) for task in tasks])
-    partial, rows = out.with_name(out.name + ".partial"), 0
-    with pq.ParquetWriter(partial, kind, write_page_checksum=True) as writer:
-        for examples in ahead(encoded(source, encoder)):
-            batches = in_order(examples, scorer.batch_size)
+    rows = 0
+    with (
+        replace_file(out) as partial,
+        pq.ParquetWriter(partial, kind, write_page_checksum=True) as writer,
+    ):
+        for examples in ahead(encode_file(source, encoder)):
+            batches = batches_in_order(examples, scorer.batch_size)
             logits = scorer.logits(variables, batches)
-            columns = [outcome(logits[:, i], task) for i, task in enumerate(tasks)]
+            columns = [predictions(logits[:, i], task) for i, task in enumerate(tasks)]
             writer.write_table(pa.table(columns, schema=kind))
             rows += len(logits)
-    partial.replace(out)
     return rows
 
 
-def encoded(source: str, encoder: Encoder) -> Iterator[Examples]:
-    """The rows of a file, some at a time, ready to be scored."""
+def encode_file(source: str, encoder: Encoder) -> Iterator[Examples]:
+    """Encodes the rows of a file chunk by chunk, without labels."""
     for chunk in read([source], encoder.schema, labels=False):
         yield encoder.encode(Rows(chunk, encoder.schema.format), labels=False)
 
 
-def outcome(logits: np.ndarray, task: Task) -> np.ndarray:  # (rows,) float32
-    """The probability of 1; of a squared loss, the predicted number itself."""
-    if task.loss == "squared":
-        return logits
-    # exp of a non-positive number never overflows.
-    small = np.exp(-np.abs(logits))
-    return np.where(logits >= 0, 1, small) / (1 + small)
+def predictions(logits: np.ndarray, task: Task) -> np.ndarray:  # (rows,) float32
+    """Probabilities from logits (rows,); for a squared loss, the logits themselves."""
+    return logits if task.loss == "squared" else sigmoid(logits)

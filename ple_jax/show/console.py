@@ -15,13 +15,13 @@ stderr = Console(stderr=True, highlight=False)
 
 
 def say(text: str) -> None:
-    """One plain line of progress, on stderr: stdout is for results."""
+    """Prints one plain line of progress on stderr: stdout is for results."""
     stderr.print(text, markup=False, soft_wrap=True)
 
 
 @contextmanager
 def bar(title: str, total: int | None = None) -> Iterator[Any]:
-    """Yields `advance(n)`: a moving bar where a person watches, otherwise nothing."""
+    """Yields `advance(n)`, which moves a bar if a person watches it."""
     if not stderr.is_terminal:
         yield lambda n: None
         return
@@ -37,7 +37,7 @@ def bar(title: str, total: int | None = None) -> Iterator[Any]:
 
 
 def show(*tables: Table) -> None:
-    """Prints tables on stdout, as wide as they need where no terminal limits them."""
+    """Prints tables on stdout, as wide as the terminal, or else as they need."""
     width = None if sys.stdout.isatty() else 160
     console = Console(file=sys.stdout, width=width, highlight=False)
     for table in tables:
@@ -50,7 +50,7 @@ def show_json(value: Any) -> None:
 
 
 class Stopwatch:
-    """Seconds since it was made."""
+    """Counts seconds from when it is made."""
 
     def __init__(self):
         self._start = time.perf_counter()

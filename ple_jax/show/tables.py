@@ -7,44 +7,35 @@ from rich.table import Table
 from rich.text import Text
 
 
-def epoch_line(record: dict[str, Any], epochs: int) -> str:
-    """One epoch in one line: losses, the validation metric of each task, and speed."""
-    tasks = record["validation"]["tasks"]
-    scores = "  ".join(f"{name} {_headline(m)}" for name, m in tasks.items())
-    best = "  best" if record["improved"] else ""
+def epoch_line(
+    epoch: str,
+    loss: float | None,
+    tasks: dict[str, dict[str, Any]],
+    speed: float,
+    improved: list[bool],
+) -> str:
+    """An epoch in one line: loss, each task's headline on validation, and speed.
+
+    Args:
+        epoch: Its number, and how many there are.
+        loss: The mean over the trials that took part.
+        tasks: Task -> metric -> its spread over these trials.
+        speed: Examples a second of all of them.
+        improved: Whether the epoch is a trial's best so far, for each of them.
+    """
+    names = {task: headline(metrics) for task, metrics in tasks.items()}
+    scores = [f"{t} {m} {_number(tasks[t][m]['mean'])}" for t, m in names.items()]
+    trials, best = "", "  best" if any(improved) else ""
+    if len(improved) > 1:
+        trials, best = f"  {len(improved)} trials", f"  best: {sum(improved)}"
     return (
-        f"epoch {record['epoch'] + 1:>3}/{epochs}  loss {record['loss']:.4f}  "
-        f"validation {scores}  {record['examples_per_second']:>9,.0f} examples/s{best}"
+        f"epoch {epoch}{trials}  loss {_number(loss)}  "
+        f"validation {'  '.join(scores)}  {speed:>9,.0f} examples/s{best}"
     )
-
-
-def replicas_line(records: list[dict[str, Any]], epochs: int) -> str:
-    """An epoch of several replicas in one line, as of one: their means."""
-    tasks = [r["validation"]["tasks"] for r in records]
-    scores = "  ".join(
-        f"{name} {headline(m)} {_number(_mean(t[name][headline(m)] for t in tasks))}"
-        for name, m in tasks[0].items()
-    )
-    return (
-        f"epoch {records[0]['epoch'] + 1:>3}/{epochs}  {len(records)} replicas  "
-        f"loss {_number(_mean(r['loss'] for r in records))}  validation {scores}  "
-        f"{sum(r['examples_per_second'] for r in records):>9,.0f} examples/s  "
-        f"best: {sum(r['improved'] for r in records)}"
-    )
-
-
-def _mean(values: Iterable[float | None]) -> float | None:
-    known = [v for v in values if v is not None]
-    return sum(known) / len(known) if known else None
-
-
-def _headline(measured: dict[str, Any]) -> str:
-    name = headline(measured)
-    return f"{name} {_number(measured[name])}"
 
 
 def headline(measured: dict[str, Any]) -> str:
-    """The one metric of a task that is shown where there is room for one."""
+    """The metric of a task to show if there is room for one only."""
     return "auc_roc" if "auc_roc" in measured else "rmse"
 
 
@@ -74,8 +65,8 @@ def grid(title: str, columns: Iterable[str], rows: Iterable[Iterable[str]]) -> T
     return table
 
 
-def replica_table(results: dict[str, dict[str, Any]]) -> Table:
-    """One row a replica: its best epoch, and each task's headline on both splits."""
+def trial_table(results: dict[str, dict[str, Any]]) -> Table:
+    """One row a trial: its best epoch, and each task's headline on both splits."""
     splits = ("validation", "test")
     measured = [r for r in results.values() if "test" in r]
     tasks = measured[0]["test"]["tasks"] if measured else {}
@@ -91,7 +82,7 @@ def replica_table(results: dict[str, dict[str, Any]]) -> Table:
         for name, r in results.items()
     ]
     titles = [f"{s} {m}/{t}" for s, t, m in columns]
-    return grid("replicas", ["replica", "epochs", "best step", *titles, ""], rows)
+    return grid("trials", ["trial", "epochs", "best step", *titles, ""], rows)
 
 
 def point_table(split: str, points: dict[str, dict[str, Any]]) -> Table:
@@ -101,7 +92,7 @@ def point_table(split: str, points: dict[str, dict[str, Any]]) -> Table:
             point or "all",
             task,
             name,
-            f"{m['replicas']}",
+            f"{m['trials']}",
             _number(m["mean"]),
             _number(m["standard_deviation"]),
             "" if m["interval"] is None else " to ".join(map(_number, m["interval"])),
@@ -111,7 +102,7 @@ def point_table(split: str, points: dict[str, dict[str, Any]]) -> Table:
         for name, m in metrics.items()
     ]
     columns = ["point", "task", "metric", "n", "mean", "deviation", "95 % interval"]
-    return grid(f"{split}, over replicas", columns, rows)
+    return grid(f"{split}, over trials", columns, rows)
 
 
 def prepared_table(prepared: Any) -> Table:
@@ -129,13 +120,13 @@ def _share(value: float | None) -> str:
 
 
 def model_table(models: dict[str, dict[str, Any]]) -> Table:
-    """One row a model: what it is, and its options."""
+    """One row a model: what it is and its options."""
     rows = [[k, m["summary"], ", ".join(m["options"])] for k, m in models.items()]
     return prose("models", ["kind", "what it is", "options"], rows)
 
 
 def dataset_tables(datasets: dict[str, dict[str, Any]]) -> list[Table]:
-    """A table each: rows, tasks with base rates, domains with sizes, source, terms."""
+    """One table a data set: rows, base rates, sizes of domains, source and terms."""
     return [_dataset_table(name, facts) for name, facts in datasets.items()]
 
 
@@ -161,7 +152,7 @@ def _dataset_table(name: str, facts: dict[str, Any]) -> Table:
 
 
 def _domains(sizes: dict[str, int | None], most: int = 5) -> str:
-    """All domains where they are few, otherwise how many, the largest and smallest."""
+    """All domains if they are few, otherwise their number, the largest and smallest."""
     known = {k: v for k, v in sizes.items() if v is not None}
     spelled = {k: f"({known[k]:,})" if k in known else None for k in sizes}
     if len(sizes) <= most or not known:

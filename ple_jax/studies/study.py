@@ -1,10 +1,10 @@
-"""A run of several replicas: which train together, and what they say together.
+"""A study of several trials: which train together, and what they say together.
 
-experiment.toml   the experiment, with its sweep
-data/             the data set, once: replicas have links to it
-replicas/NAME/    a run directory each
-checkpoints/      of replicas that train together, while they do
-result.json       each replica's table, and each point's mean and spread
+experiment.toml   the experiment with its sweep
+data/             the data set, once: trials link to it
+trials/NAME/      a run directory each
+checkpoints/      the state of trials that train together, while they do
+result.json       each trial's table, and each point's mean and spread
 """
 
 import dataclasses
@@ -22,28 +22,27 @@ from ple_jax.config.experiment import Experiment
 from ple_jax.config.sweep import Sweep
 from ple_jax.data.loader import Loader
 from ple_jax.data.store import Prepared
-from ple_jax.metrics.spread import by_task
+from ple_jax.metrics.spread import spread_by_task
 from ple_jax.runs.directory import (
     CHECKPOINTS,
     DATA,
     EXPERIMENT,
-    REPLICAS,
     Run,
     check_free,
     check_same,
     create_run,
     experiment_file,
     open_run,
+    trials_folder,
     write_result,
 )
-from ple_jax.train import group as replica_loop
-from ple_jax.train import loop, vmapped
+from ple_jax.train import divergence, loop, vmapped
 from ple_jax.train.state import variables_of
 
 
 @dataclasses.dataclass(frozen=True)
 class Study:
-    """The directory of a sweep, and its replicas' runs."""
+    """The directory of a sweep, and the runs of its trials."""
 
     directory: pathlib.Path
     sweep: Sweep
@@ -51,21 +50,19 @@ class Study:
 
 
 def create(directory: pathlib.Path, asked: Sweep, data: Prepared) -> Study:
-    """A new directory, with the data set and a run directory for each replica.
+    """Makes a directory with the data set and a run directory for each trial.
 
     Raises:
-        FileExistsError: There is something in the directory already.
-        ValueError: A point cannot be trained; that is better known before the others.
+        FileExistsError: The directory is not empty.
+        ValueError: A point cannot be trained; none is, so that no time is lost.
     """
     check_free(directory)
-    for replica in {r.point: r for r in asked.replicas}.values():
-        loop.check(replica.experiment, data)
+    for trial in {t.point: t for t in asked.trials}.values():
+        loop.check(trial.experiment, data)
     directory.mkdir(parents=True, exist_ok=True)
     kept = data.copy_to(directory / DATA)
-    runs = [
-        create_run(directory / REPLICAS / r.name, r.experiment, kept)
-        for r in asked.replicas
-    ]
+    folder = trials_folder(directory)
+    runs = [create_run(folder / t.name, t.experiment, kept) for t in asked.trials]
     # Last, so that a directory that has it is whole.
     (directory / EXPERIMENT).write_text(asked.to_toml(), encoding="utf-8")
     return Study(directory, asked, tuple(runs))
@@ -74,61 +71,58 @@ def create(directory: pathlib.Path, asked: Sweep, data: Prepared) -> Study:
 def recorded(directory: pathlib.Path) -> Sweep:
     """The sweep that a directory holds."""
     base, lists = sweep.taken(config.load(experiment_file(directory)))
-    of_name = lambda name: open_run(directory / REPLICAS / name).experiment
+    of_name = lambda name: open_run(trials_folder(directory) / name).experiment
     return sweep.recorded(config.from_dict(base), lists, of_name)
 
 
 def open_study(directory: pathlib.Path, asked: Sweep) -> Study:
-    """An existing directory, of just this sweep.
+    """Opens the directory of just this sweep.
 
     Raises:
-        ValueError: It is of one run, its replicas are others, or differ in a knob.
+        ValueError: It is of one run, its trials are others, or differ in a knob.
     """
-    if not (directory / REPLICAS).is_dir():
+    folder = trials_folder(directory)
+    if not folder.is_dir():
         raise ValueError(
-            f"{directory} cannot be resumed as a sweep: it has no folder {REPLICAS!r}."
+            f"{directory} cannot be resumed as a sweep: it has no folder "
+            f"{folder.name!r}."
         )
-    wanted = [r.name for r in asked.replicas]
-    there = sorted(p.name for p in (directory / REPLICAS).iterdir())
+    wanted = [trial.name for trial in asked.trials]
+    there = sorted(path.name for path in folder.iterdir())
     if sorted(wanted) != there:
         raise ValueError(
-            f"{directory} cannot be resumed with other replicas (recorded -> asked): "
+            f"{directory} cannot be resumed with other trials (recorded -> asked): "
             f"{', '.join(there)} -> {', '.join(wanted)}."
         )
-    runs = [open_run(directory / REPLICAS / name) for name in wanted]
-    for recorded, replica in zip(runs, asked.replicas, strict=True):
-        check_same(recorded, replica.experiment)
+    runs = [open_run(folder / name) for name in wanted]
+    for run, trial in zip(runs, asked.trials, strict=True):
+        check_same(run, trial.experiment)
     return Study(directory, asked, tuple(runs))
 
 
 def fit(study: Study, resume: bool = False) -> dict[str, Any]:
-    """Trains all replicas; returns, and writes, their tables and each point's summary.
+    """Trains all trials; returns and writes their tables and each point's summary.
 
-    Those that one program can train go together; the groups go one after another.
+    Trials that one program can train go together; the groups follow one another.
 
     Raises:
         Stopped: A signal came; the study can be resumed where it stopped.
-        FloatingPointError: All replicas diverged.
+        FloatingPointError: All trials diverged.
     """
     results: dict[str, dict[str, Any]] = {}
     for group in together(study.runs):
-        names = [one.directory.name for one in group]
-        found = [one.result for one in group if one.result is not None]
-        if resume and len(found) == len(group):
-            results |= dict(zip(names, found, strict=True))
-            continue
-        folder = study.directory / CHECKPOINTS / names[0]
-        each = replica_loop.fit(group, folder, resume)
+        names = [run.directory.name for run in group]
+        each = [run.result for run in group if run.result is not None]
+        if not resume or len(each) < len(group):
+            folder = study.directory / CHECKPOINTS / names[0]
+            each = loop.fit_group(group, folder, resume)
         results |= dict(zip(names, each, strict=True))
     shutil.rmtree(study.directory / CHECKPOINTS, ignore_errors=True)  # empty by now
     if all("diverged" in result for result in results.values()):
-        step = min(result["diverged"] for result in results.values())
-        raise FloatingPointError(
-            f"Training diverged, in all replicas, the first before step {step}. Lower "
-            "train.learning_rate, or set train.clip_norm."
-        )
-    ordered = {r.name: results[r.name] for r in study.sweep.replicas}
-    result = {"replicas": ordered, "points": summary(study.sweep, ordered)}
+        first = min(result["diverged"] for result in results.values())
+        raise divergence.error(first, "all trials did, none earlier")
+    ordered = {trial.name: results[trial.name] for trial in study.sweep.trials}
+    result = {"trials": ordered, "points": summary(study.sweep, ordered)}
     write_result(study.directory, result)
     return result
 
@@ -136,15 +130,15 @@ def fit(study: Study, resume: bool = False) -> dict[str, Any]:
 def together(runs: Sequence[Run]) -> list[list[Run]]:
     """Groups of runs that differ only in seeds and in knobs that can be traced.
 
-    A knob can be where its values are numbers, or as many numbers each, none of which
-    is a 0 that leaves a part out, and where a step can be traced with it: so where it
-    decides neither a shape nor a branch of Python.
+    A knob can be traced if its values are nonzero floats, or equally long lists of
+    floats, and a step traces with it: so it decides neither a shape nor a branch of
+    Python. A 0 goes apart, since it may leave a part of the program out.
     """
     flat = {one.directory: config.flat(one.experiment) for one in runs}
     paths = sorted({k for f in flat.values() for k in f} - {sweep.SEED})
 
     def split(group: Sequence[Run], path: str) -> list[list[Run]]:
-        """By the values of a knob, unless they can be traced."""
+        """The group by the values of a knob, or whole if they can be traced."""
         each = [flat[one.directory].get(path) for one in group]
         if all(value == each[0] for value in each) or is_traceable(group, path):
             return [list(group)]
@@ -166,7 +160,7 @@ def grouped(runs: Sequence[Run], keys: Sequence[Any]) -> list[list[Run]]:
 
 
 def kind_of(value: Any) -> Any:
-    """What runs of one group must have in common: all of a value but its number."""
+    """What the values of one group must share: all but the numbers to be traced."""
     if isinstance(value, float) and value != 0:
         return "a number"
     if isinstance(value, list) and value and all(isinstance(v, float) for v in value):
@@ -190,25 +184,25 @@ def _traces(experiments: Sequence[Experiment], data: Prepared) -> bool:
         state, batches = jax.eval_shape(trainer.init), loader.batches(0, 0, 1)
         jax.eval_shape(trainer.steps, state, batches, 1)
         jax.eval_shape(trainer.score, variables_of(state), batches.at(np.array(0)))
-    # What JAX raises where a value must be known, and Python where it cannot be used.
+    # JAX raises the first if a value must be known, Python the second if it indexes.
     except (TypeError, IndexError):
         return False
     return True
 
 
 def summary(asked: Sweep, results: Mapping[str, Any]) -> dict[str, Any]:
-    """Point -> split -> task -> metric -> `spread` over its replicas.
+    """Point -> split -> task -> metric -> `spread` over its trials.
 
-    Those that diverged are left out.
+    Trials that diverged are left out.
     """
     points: dict[str, list[dict[str, Any]]] = {}
-    for replica in asked.replicas:
-        of_point = points.setdefault(replica.point, [])
-        result = results[replica.name]
+    for trial in asked.trials:
+        of_point = points.setdefault(trial.point, [])
+        result = results[trial.name]
         if "diverged" not in result:
             of_point.append(result)
     splits = ("validation", "test")
     return {
-        point: {s: by_task([r[s]["tasks"] for r in of_point]) for s in splits}
+        point: {s: spread_by_task([r[s]["tasks"] for r in of_point]) for s in splits}
         for point, of_point in points.items()
     }

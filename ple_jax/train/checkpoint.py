@@ -1,5 +1,6 @@
 """Saves and restores train states; the only room that imports Orbax."""
 
+import dataclasses
 import logging
 import pathlib
 from typing import Any
@@ -16,11 +17,11 @@ logging.getLogger("absl").addFilter(lambda r: "tracked_metric" not in r.getMessa
 
 
 class Checkpoints:
-    """The checkpoints of one run: the newest, and the best so far.
+    """The newest checkpoint in a folder, and the best.
 
-    Each holds three items: `variables` (all that scoring needs), `training` (the rest
-    of the state) and `progress` (JSON: the data position and the early-stopping
-    record). Use as a context manager: leaving waits for writes that are under way.
+    Each has up to three items: `variables` (all that scoring needs), `training` (the
+    rest of the state) and `progress` (JSON: the place in the data and the standings).
+    Use it as a context manager, which waits at its end for writes in the background.
     """
 
     def __init__(self, directory: pathlib.Path):
@@ -46,27 +47,22 @@ class Checkpoints:
         self._manager.close()
 
     def save(
-        self,
-        state: TrainState,
-        progress: dict[str, Any],
-        score: float | None = None,
-        best: PyTree = None,
+        self, state: TrainState, progress: dict[str, Any], score: float | None = None
     ) -> None:
-        """Writes in the background; a `score` marks the best checkpoint so far.
+        """Writes a state in the background.
 
         Args:
-            state: Of one run, or of replicas, which have their own axis and all of
-                which took as many steps.
+            state: Of one trial, or of several, which have taken as many steps each.
             progress: Ready for JSON.
-            score: Higher is better.
-            best: Of replicas: the best variables of each so far.
+            score: Marks the best so far; higher is better.
+
+        Raises:
+            RuntimeError: Orbax declines.
         """
         items = {
             "variables": ocp.args.StandardSave(variables_of(state)),
             "training": ocp.args.StandardSave(_training(state)),
         }
-        if best is not None:
-            items["best"] = ocp.args.StandardSave(best)
         self._save(int(state.step.max()), items, progress, score)
 
     def save_variables(
@@ -76,12 +72,16 @@ class Checkpoints:
         progress: dict[str, Any],
         score: float | None,
     ) -> None:
-        """A checkpoint that can be scored with, but not trained from."""
-        items = {"variables": ocp.args.StandardSave(variables)}
-        self._save(step, items, progress, score)
+        """Writes a checkpoint to score with, from which training cannot resume.
+
+        Nothing is written if this step or a later one is there: a run that resumes from
+        before it comes to the same bits.
+        """
+        if self.latest is None or self.latest < step:
+            items = {"variables": ocp.args.StandardSave(variables)}
+            self._save(step, items, progress, score)
 
     def _save(self, step, items, progress, score) -> None:
-        """Raises a RuntimeError where Orbax declines, which it says by a False."""
         items = ocp.args.Composite(**items, progress=ocp.args.JsonSave(progress))
         metrics = None if score is None else {"score": score}
         if not self._manager.save(step, args=items, metrics=metrics):
@@ -106,11 +106,11 @@ class Checkpoints:
         """The newest state, placed as `like` is, and its progress.
 
         Raises:
-            ValueError: It can only be scored with.
+            ValueError: It holds variables only.
         """
-        if not (self._manager.directory / str(self.latest) / "training").exists():
+        if not self._has("training"):
             raise ValueError(
-                f"{self._manager.directory} has no state to train from: replicas are "
+                f"{self._manager.directory} has no state to train from: trials are "
                 "resumed together, by --run-dir with the directory that holds them all."
             )
         items = self._manager.restore(
@@ -123,10 +123,15 @@ class Checkpoints:
         )
         return _state(like, items.variables, items.training), items.progress
 
-    def restore_best(self, like: PyTree) -> PyTree:
-        """What was saved as `best` last, placed as `like` is."""
-        items = ocp.args.Composite(best=_restored_like(like))
-        return self._manager.restore(self.latest, args=items).best
+    def restore_item(self, name: str, like: PyTree) -> PyTree | None:
+        """An item of the newest checkpoint, placed as `like` is; None without it."""
+        if not self._has(name):
+            return None
+        items = ocp.args.Composite(**{name: _restored_like(like)})
+        return self._manager.restore(self.latest, args=items)[name]
+
+    def _has(self, item: str) -> bool:
+        return (self._manager.directory / str(self.latest) / item).exists()
 
     def restore_variables(self, like: PyTree) -> PyTree:
         """The best checkpoint's variables, placed as `like` is."""
@@ -139,29 +144,34 @@ def _restored_like(tree: PyTree) -> ocp.args.StandardRestore:
 
 
 def _training(state: TrainState) -> dict[str, PyTree]:
-    """The state without its variables, and without what would be saved twice."""
-    rest = {
-        "step": state.step,
-        "opt_state": state.opt_state,
-        "row_state": state.row_state,
-        "memory": state.memory,
-        "stream": state.stream,
-        "seed": state.seed,
-        "weighting": state.trained["weighting"],
+    """All of a state that its variables do not hold, by the name of the field.
+
+    Of what is trained, that is all if the variables are its average. Fields without
+    arrays are left out.
+    """
+    variables = variables_of(state)
+    trained = {
+        name: leaf
+        for name, leaf in state.trained.items()
+        if state.average or name not in variables
     }
-    if state.average:
-        rest |= {name: state.trained[name] for name in state.average}
+    rest = {name: getattr(state, name) for name in _rest(state)} | trained
     return {name: leaf for name, leaf in rest.items() if jax.tree.leaves(leaf)}
 
 
 def _state(like: TrainState, variables: PyTree, training: PyTree) -> TrainState:
-    chosen = {name: variables[name] for name in ("model", "tables")}
-    raw = {name: training[name] for name in chosen} if like.average else chosen
-    fields = ("step", "opt_state", "row_state", "memory", "stream", "seed")
+    """The inverse of `variables_of` and `_training`."""
+    trained = (variables if not like.average else {}) | training
+    average = {name: variables[name] for name in like.average}
     return like.replace(
-        trained=raw
-        | {"weighting": training.get("weighting", like.trained["weighting"])},
-        average=chosen if like.average else (),
+        trained={name: trained.get(name, leaf) for name, leaf in like.trained.items()},
+        average=average or (),
         batch_stats=variables["batch_stats"],
-        **{name: training.get(name, getattr(like, name)) for name in fields},
+        **{name: training.get(name, getattr(like, name)) for name in _rest(like)},
     )
+
+
+def _rest(state: TrainState) -> list[str]:
+    """The fields of a state that are saved under their own names."""
+    elsewhere = ("trained", "average", "batch_stats")
+    return [f.name for f in dataclasses.fields(state) if f.name not in elsewhere]

@@ -1,4 +1,4 @@
-"""Scores a split in order, and measures the scores."""
+"""Scores a split in order and measures the scores."""
 
 import dataclasses
 from collections.abc import Callable, Iterable
@@ -8,7 +8,7 @@ import jax
 import numpy as np
 
 from ple_jax.checks import check_known
-from ple_jax.data.loader import in_order
+from ple_jax.data.loader import batches_in_order
 from ple_jax.data.store import Prepared
 from ple_jax.metrics import exact
 from ple_jax.parallel.mesh import batch_shardings
@@ -23,8 +23,8 @@ Score = Callable[[PyTree, Batch], jax.Array]  # (variables, batch) -> logits (B,
 class Scorer:
     """Scores whole splits in batches of one shape.
 
-    The last batch is padded, so that a row scores the same bit for bit whichever rows
-    stand beside it.
+    The last batch is padded, so that a row scores the same to the bit, whichever rows
+    share its batch.
     """
 
     score: Score
@@ -44,9 +44,9 @@ class Scorer:
         return jax.device_put(batch, batch_shardings(self.mesh, batch, steps=0))
 
     def of_split(self, variables: PyTree, name: str) -> np.ndarray:  # (rows, T)
-        """Logits of a whole split; (rows, R, T) where `score` is that of R replicas."""
+        """Logits of a whole split; (rows, R, T) if `score` is that of R trials."""
         split = self.data.split(name)
-        return self.logits(variables, in_order(split, self.batch_size))
+        return self.logits(variables, batches_in_order(split, self.batch_size))
 
     def measured(self, logits: np.ndarray, name: str) -> dict[str, Any]:
         """Exact metrics of a split's logits (rows, T), per task and domain x task."""
@@ -72,7 +72,7 @@ HIGHER_IS_BETTER = ("auc_roc", "auc_pr", "grouped_auc")
 
 
 def check_metric(metric: str, layout: Layout) -> None:
-    """Raises a ValueError for a metric, or a task, that there is not."""
+    """Raises a ValueError for an unknown metric or task, with the nearest."""
     name, _, task = metric.partition("/")
     check_known(name, [*HIGHER_IS_BETTER, *LOWER_IS_BETTER], "metric (train.metric)")
     if task:
@@ -80,7 +80,7 @@ def check_metric(metric: str, layout: Layout) -> None:
 
 
 def chosen_metric(measured: dict[str, Any], metric: str) -> float:
-    """The number that chooses a checkpoint: of one task, or the mean of all.
+    """The number that chooses a checkpoint: one task's, or the mean over all.
 
     Raises:
         ValueError: The metric is undefined, so it cannot choose.
@@ -99,5 +99,5 @@ def chosen_metric(measured: dict[str, Any], metric: str) -> float:
 
 
 def score_of(value: float, metric: str) -> float:
-    """Higher is better."""
+    """The value as a score, of which higher is better."""
     return -value if metric.partition("/")[0] in LOWER_IS_BETTER else value

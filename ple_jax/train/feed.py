@@ -13,7 +13,7 @@ import numpy as np
 from ple_jax.config.experiment import Train
 from ple_jax.data.examples import Examples
 from ple_jax.data.loader import Loader, Loaders, as_batch
-from ple_jax.parallel.mesh import batch_shardings, replicated
+from ple_jax.parallel.mesh import batch_shardings, replicated_sharding
 from ple_jax.train.step import Trainer
 from ple_jax.types import Batch, Picks
 
@@ -22,14 +22,14 @@ SHARE = 1 / 4  # of a device's memory that a split may take
 
 @dataclasses.dataclass(frozen=True)
 class Feed:
-    """The train split's batches, some steps at a time; the same by either way.
+    """The train split's batches, some steps at a time; the same either way.
 
     Attributes:
         loader: Which rows each batch holds.
         train: How many steps go together.
         mesh: The devices that share a batch.
         prepare: What the host does to the batches that it sends.
-        split: All rows, on every device; None where the host sends batches.
+        split: All rows, on every device; None if the host sends batches.
     """
 
     loader: Loader | Loaders
@@ -39,15 +39,15 @@ class Feed:
     split: Batch | None
 
     def chunks(self, epoch: int, step: int) -> Iterator[tuple[Batch | Picks, int]]:
-        """What is left of an epoch from a step on: some batches, and how many.
+        """The rest of an epoch from a step on: some batches, and how many.
 
         The leading axis always has `steps_per_dispatch` entries, of which `count` are
-        real, so that every dispatch is the same program.
+        real, so that every dispatch is the same program. A dispatch ends at the latest
+        where a checkpoint is due.
         """
         while step < self.loader.steps_per_epoch:
-            left = self.loader.steps_per_epoch - step
-            most = min(self.train.steps_per_dispatch, steps_to_save(step, self.train))
-            count = int(min(most, left))
+            end = min(next_save(step, self.train), self.loader.steps_per_epoch)
+            count = int(min(self.train.steps_per_dispatch, end - step))
             yield self._chunk(epoch, step, count), count
             step += count
 
@@ -70,7 +70,7 @@ class Feed:
 def feed_of(
     loader: Loader | Loaders, trainer: Trainer, train: Train, mesh: jax.sharding.Mesh
 ) -> Feed:
-    """Chooses where the train split lies, and puts it there."""
+    """Chooses where the train split lies and puts it there."""
     on_device = train.data_on == "device" or (
         train.data_on == "auto"
         and not trainer.prepares
@@ -87,7 +87,7 @@ def fits(examples: Examples, device: jax.Device) -> bool:
 
 
 def memory_of(device: jax.Device) -> int:
-    """Bytes of a device; of this machine, where the device has none of its own."""
+    """Bytes of a device's memory, or of the machine's if the device has none."""
     stats = device.memory_stats()
     if stats is not None:
         return stats["bytes_limit"]
@@ -97,17 +97,17 @@ def memory_of(device: jax.Device) -> int:
 def whole(examples: Examples, mesh: jax.sharding.Mesh) -> Batch:
     """All rows as one batch, on every device."""
     rows = as_batch(examples, lambda array: array)
-    return jax.device_put(rows, replicated(mesh))
+    return jax.device_put(rows, replicated_sharding(mesh))
 
 
-def steps_to_save(step: int, train: Train) -> float:
-    """Steps until the next checkpoint within the epoch."""
+def next_save(step: int, train: Train) -> float:
+    """The step after this one at which a checkpoint within the epoch is due."""
     every = train.checkpoint_every
-    return every - step % every if every else math.inf
+    return (step // every + 1) * every if every else math.inf
 
 
 def ahead(items: Iterator[Any]) -> Iterator[Any]:
-    """The same items; the next one is made in a thread while one is in use."""
+    """The same items; a thread makes the next one while one is in use."""
     with ThreadPoolExecutor(1) as pool:
         coming = pool.submit(next, items, None)
         while (item := coming.result()) is not None:

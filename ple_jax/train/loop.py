@@ -1,267 +1,218 @@
-"""The training loop: batches in, epochs measured, checkpoints and a result out."""
+"""The training loop: batches in, epochs measured, checkpoints and results out.
+
+It trains a group of trials: a lone run is a group of one.
+"""
 
 import dataclasses
+import pathlib
+import shutil
 import signal
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
-from ple_jax.config.experiment import Experiment, Train
-from ple_jax.data.loader import Loader
+from ple_jax.config.experiment import Experiment
 from ple_jax.data.store import Prepared
 from ple_jax.metrics import streaming
-from ple_jax.parallel.mesh import check_batch_size, make_mesh, state_shardings
+from ple_jax.metrics.spread import spread, spread_by_task
 from ple_jax.runs.directory import Run
 from ple_jax.runs.journal import Journal
 from ple_jax.show import console, tables
-from ple_jax.train import evaluate
+from ple_jax.train import divergence, evaluate
 from ple_jax.train.checkpoint import Checkpoints
-from ple_jax.train.evaluate import Scorer
-from ple_jax.train.feed import Feed, ahead, feed_of
+from ple_jax.train.feed import Feed, ahead, next_save
+from ple_jax.train.group import Group
+from ple_jax.train.progress import Held, Place
+from ple_jax.train.setup import Setup
 from ple_jax.train.state import TrainState, variables_of
-from ple_jax.train.step import Trainer, parts_of, trainer_of
-from ple_jax.types import PyTree
+from ple_jax.train.step import Trainer
 
 RUN_AHEAD = 2  # dispatches that may wait for the device
+Record = dict[str, Any]  # of the journal
 
 
 class Stopped(Exception):
-    """A signal asked the run to stop; its last checkpoint holds the exact place."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Progress:
-    """Where a run stands: its place in the data, and its early-stopping record."""
-
-    epoch: int = 0
-    step_in_epoch: int = 0
-    best: float | None = None  # the score of the best epoch; higher is better
-    epochs_since_best: int = 0
-
-    def is_finished(self, train: Train) -> bool:
-        """All epochs are done, or patience is spent."""
-        impatient = train.patience and self.epochs_since_best >= train.patience
-        return self.epoch >= train.epochs or bool(impatient)
-
-    def after_epoch(self, score: float) -> "Progress":
-        """The start of the next epoch, knowing this one's score."""
-        improved = self.best is None or score > self.best
-        return Progress(
-            epoch=self.epoch + 1,
-            best=score if improved else self.best,
-            epochs_since_best=0 if improved else self.epochs_since_best + 1,
-        )
+    """A signal asked training to stop; its last checkpoint holds the exact place."""
 
 
 def fit(run: Run, resume: bool = False) -> dict[str, Any]:
-    """Trains a run to its end; returns, and writes, its final table.
+    """Trains a lone run to its end; returns and writes its final table.
 
     The best checkpoint by validation is measured on validation and, once, on test.
 
     Raises:
         Stopped: A signal came; the run can be resumed where it stopped.
-        FloatingPointError: The loss is not a finite number.
-        ValueError: It asks for several replicas, which `study.fit` trains.
+        FloatingPointError: A parameter is no longer a finite number.
+        ValueError: It asks for several seeds, which `study.fit` trains.
     """
-    if run.experiment.train.replicas > 1:
-        raise ValueError("train.replicas is above 1: study.fit trains several runs.")
-    train, mesh = run.experiment.train, checked_mesh(run.experiment, run.data)
-    loader = loader_of(run.experiment, run.data)
-    trainer = trainer_of(run.experiment, run.data.layout, loader.steps_per_epoch)
-    feed = feed_of(loader, trainer, train, mesh)
-    scorer = Scorer(trainer.score, mesh, run.data, train.eval_batch_size)
+    if run.experiment.train.seeds > 1:
+        raise ValueError("train.seeds is above 1: study.fit trains several trials.")
+    group = Group([run], run.checkpoints, Setup([run.experiment], run.data))
+    held = run_epochs(group, resume)
+    (standing,) = held.standings
+    if standing.diverged is not None:
+        raise divergence.error(standing.diverged, f"{standing.fault} is not finite")
+    return finish(group, held)[0]
 
-    with Checkpoints(run.checkpoints) as checkpoints, stop_signals() as asked:
-        state, progress = start(trainer, mesh, checkpoints, run, resume)
-        journal = Journal(run.metrics, int(state.step))
-        save = lambda state, at: checkpoints.save(state, record_of(at, run))
-        while not progress.is_finished(train):
-            state, progress, speed = epoch(trainer, feed, state, progress, save, asked)
-            check_finite(state.trained, int(state.step))
-            validation = scorer.report(variables_of(state), "validation")
-            record = record_of_epoch(
-                run, int(state.step), progress.epoch, speed, state.stream, validation
-            )
-            progress = progress.after_epoch(record["score"])
-            record["improved"] = improved = progress.epochs_since_best == 0
-            journal.write(record)
-            console.say(tables.epoch_line(record, train.epochs))
-            state = state.replace(stream=jax.tree.map(jnp.zeros_like, state.stream))
-            score = record["score"] if improved else None
-            checkpoints.save(state, record_of(progress, run), score)
-            stop_if(asked)
-        best = checkpoints.restore_variables(variables_of(state))
-        result: dict[str, Any] = {"step": checkpoints.best, "epochs": progress.epoch}
-    for split in ("validation", "test"):
-        result[split] = scorer.report(best, split)
-    run.write_result(result)
-    return result
+
+def fit_group(
+    runs: Sequence[Run], folder: pathlib.Path, resume: bool = False
+) -> list[dict[str, Any]]:
+    """Trains trials that differ in seeds and traced knobs; returns their final tables.
+
+    Each is measured at its own best epoch. One that diverges or whose patience is spent
+    ends there, whatever the others do; its journal has no more epochs. A single trial
+    trains by the program of a lone run, and equals it to the bit.
+
+    Args:
+        runs: The run directory of each trial, with one data set.
+        folder: Where the checkpoints of several trials lie while they train.
+        resume: Whether to continue from there.
+
+    Raises:
+        Stopped: A signal came; the trials can be resumed where they stopped.
+    """
+    # Older studies vmapped single trials too: such a folder is theirs.
+    several = len(runs) > 1 or folder.exists()
+    setup = Setup([run.experiment for run in runs], runs[0].data, vmapped=several)
+    group = Group(runs, folder if several else runs[0].checkpoints, setup)
+    results = finish(group, run_epochs(group, resume))
+    if several:
+        shutil.rmtree(folder)
+    return results
 
 
 def check(experiment: Experiment, data: Prepared) -> None:
-    """Traces an experiment's beginning: what cannot be trained is known before a run.
+    """Traces the beginning of an experiment, to find mistakes before there is a run.
 
     Raises:
-        ValueError: The model refuses its options, the loader a batch of this size, or
-            `checked_mesh` the devices.
+        ValueError: `Setup.check` finds a mistake, or the model refuses its options.
     """
-    checked_mesh(experiment, data)
-    steps = loader_of(experiment, data).steps_per_epoch
-    jax.eval_shape(parts_of(experiment, data.layout, steps).init)
+    setup = Setup([experiment], data)
+    setup.check()
+    jax.eval_shape(setup.trainer.init)
 
 
-def checked_mesh(experiment: Experiment, data: Prepared) -> jax.sharding.Mesh:
-    """The devices of an experiment.
+def run_epochs(group: Group, resume: bool) -> Held:
+    """Trains every trial of a group until it is finished; checkpoints each epoch.
 
-    Raises:
-        ValueError: A batch does not split evenly over them, or there is no such metric.
+    It ends without a checkpoint when all trials have diverged.
     """
-    train = experiment.train
-    mesh = make_mesh(train.devices)
-    check_batch_size(mesh, train.batch_size)
-    evaluate.check_metric(train.metric, data.layout)
-    return mesh
-
-
-def loader_of(experiment: Experiment, data: Prepared) -> Loader:
-    """The batches of the train split."""
-    train = experiment.train
-    return Loader(
-        data.split("train"),
-        train.batch_size,
-        train.seed,
-        sampling=train.sampling,
-        temperature=train.temperature,
-    )
-
-
-def start(
-    trainer: Trainer,
-    mesh: jax.sharding.Mesh,
-    checkpoints: Checkpoints,
-    run: Run,
-    resume: bool,
-) -> tuple[TrainState, Progress]:
-    """The initial state, or that of the newest checkpoint."""
-    places = state_shardings(mesh, jax.eval_shape(trainer.init))
-    state = jax.device_put(trainer.init(), places)
-    if not resume or checkpoints.latest is None:
-        return state, Progress()
-    state, record = checkpoints.restore(state)
-    check_identity(run, identity(run), record)
-    return state, Progress(**record["progress"])
-
-
-def check_identity(run: Run, asked: dict[str, Any], record: dict[str, Any]) -> None:
-    """Raises a ValueError where a checkpoint is of other data."""
-    record = asked | record  # older checkpoints do not tell all
-    if changed := [k for k in asked if record[k] != asked[k]]:
-        listing = ", ".join(f"{k}: {record[k]!r} -> {asked[k]!r}" for k in changed)
-        raise ValueError(
-            f"{run.directory} cannot be resumed on other data (recorded -> found): "
-            f"{listing}."
-        )
-
-
-def identity(run: Run) -> dict[str, Any]:
-    """What decides the order of examples; a resumed run must find it unchanged."""
-    train = run.experiment.train
-    return {
-        "data set": run.data.fingerprint,
-        "batch size": train.batch_size,
-        "seed": train.seed,
-        "sampling": train.sampling,
-        "temperature": train.temperature,
-    }
-
-
-def record_of(progress: Progress, run: Run) -> dict[str, Any]:
-    """What a checkpoint says of the data, ready for JSON."""
-    return {**identity(run), "progress": dataclasses.asdict(progress)}
+    train = group.setup.train
+    group.setup.check()
+    with Checkpoints(group.folder) as checkpoints, stop_signals() as asked:
+        held = group.start(checkpoints, resume)
+        journals = [Journal(run.metrics, held.step) for run in group.runs]
+        save = partial(group.save, checkpoints)
+        while not all(one.is_finished(train) for one in held.standings):
+            held, speed = epoch(group, held, save, asked)
+            held, records = measure(group, held, speed)
+            for journal, record in zip(journals, records, strict=True):
+                if record:
+                    journal.write(record)
+            if all(one.diverged is not None for one in held.standings):
+                break
+            say_epoch(list(filter(None, records)), train.epochs)
+            save(held, [bool(record and record["improved"]) for record in records])
+            stop_if(asked)
+    return held
 
 
 def epoch(
-    trainer: Trainer,
-    feed: Feed,
-    state: TrainState,
-    progress: Progress,
-    save: Callable[[TrainState, Progress], None],
-    asked: list[int],
-) -> tuple[TrainState, Progress, float]:
-    """The rest of an epoch; saves within it, where that is due or a signal came.
+    group: Group, held: Held, save: Callable[[Held], None], asked: list[int]
+) -> tuple[Held, float]:
+    """Trains to the end of an epoch; saves within it if that is due or a signal came.
 
     Returns:
-        The state and the place at its end, where nothing is saved yet, and the speed in
+        What is held at its end, where nothing is saved yet, and each trial's speed in
         examples a second.
     """
-    watch, first = console.Stopwatch(), progress.step_in_epoch
-    dispatched = steps(trainer, feed, state, progress)
-    for state, progress in dispatched:
-        if progress.step_in_epoch < feed.loader.steps_per_epoch:
-            if asked or is_due(progress, feed.train):
-                save(state, progress)
+    trainer, feed = group.setup.trainer, group.setup.feed
+    watch, first = console.Stopwatch(), held.place.step_in_epoch
+    for state, place in steps(trainer, feed, held.state, held.place):
+        due = place.step_in_epoch == next_save(held.place.step_in_epoch, feed.train)
+        held = held._replace(state=state, place=place)
+        if place.step_in_epoch < feed.loader.steps_per_epoch:
+            if asked or due:
+                save(held)
             stop_if(asked)
-    trained = (progress.step_in_epoch - first) * feed.train.batch_size
-    return state, progress, trained / watch.seconds
+    trained = (held.place.step_in_epoch - first) * feed.train.batch_size
+    return held, trained / watch.seconds
 
 
 def steps(
-    trainer: Trainer, feed: Feed, state: TrainState, progress: Progress
-) -> Iterator[tuple[TrainState, Progress]]:
-    """The rest of an epoch; yields after each dispatch, with the last one finished.
+    trainer: Trainer, feed: Feed, state: TrainState, place: Place
+) -> Iterator[tuple[TrainState, Place]]:
+    """Trains to the end of an epoch; yields after each dispatch, the last one finished.
 
-    Nothing waits for the device but for the dispatch before the one before, so that
-    the host runs ahead by a bounded amount.
+    The host runs ahead of the device by `RUN_AHEAD` dispatches, and waits for no other.
     """
     waiting: deque[jax.Array] = deque()
     of_epoch = feed.loader.steps_per_epoch
-    chunks = feed.chunks(progress.epoch, progress.step_in_epoch)
-    left = of_epoch - progress.step_in_epoch
-    with console.bar(f"epoch {progress.epoch + 1}", left) as advance:
+    chunks = feed.chunks(place.epoch, place.step_in_epoch)
+    left = of_epoch - place.step_in_epoch
+    with console.bar(f"epoch {place.epoch + 1}", left) as advance:
         for batches, count in ahead(chunks):
             state, done = trainer.steps(state, batches, count)
             waiting.append(done)
             if len(waiting) > RUN_AHEAD:
                 waiting.popleft().block_until_ready()
             advance(count)
-            after = progress.step_in_epoch + count
-            progress = dataclasses.replace(progress, step_in_epoch=after)
-            if after == of_epoch:
+            place = Place(place.epoch, place.step_in_epoch + count)
+            if place.step_in_epoch == of_epoch:
                 done.block_until_ready()
-            yield state, progress
+            yield state, place
 
 
-def is_due(progress: Progress, train: Train) -> bool:
-    """Whether to save here, within an epoch."""
-    every = train.checkpoint_every
-    return bool(every) and progress.step_in_epoch % every == 0
+def measure(group: Group, held: Held, speed: float) -> tuple[Held, list[Record | None]]:
+    """Measures every trial at the end of an epoch.
 
-
-def stop_if(asked: list[int]) -> None:
-    """Raises `Stopped` where a signal came; the place is saved by now."""
-    if asked:
-        raise Stopped(signal.Signals(asked[0]).name)
+    Returns:
+        The start of the next epoch, and the records of this one: None for a trial that
+        is finished or diverged.
+    """
+    setup = group.setup
+    logits = group.logits(variables_of(held.state), "validation")
+    faults = divergence.not_finite(held.state.trained, setup.vmapped)
+    standings, records = list(held.standings), list[Record | None]()
+    for i, (run, standing) in enumerate(zip(group.runs, held.standings, strict=True)):
+        record, fault = None, faults[i]
+        if not fault and not np.isfinite(logits[:, i]).all():
+            fault = "a validation score"
+        if standing.is_finished(setup.train):
+            pass
+        elif fault:
+            standing = dataclasses.replace(standing, diverged=held.step, fault=fault)
+            console.say(f"{run.directory.name} diverged before step {held.step}")
+        else:
+            record = record_of_epoch(group, held, i, logits[:, i], speed)
+            standing = standing.after_epoch(record["score"], held.step)
+            record["improved"] = standing.epochs_since_best == 0
+        standings[i] = standing
+        records.append(record)
+    empty = jax.tree.map(jnp.zeros_like, held.state.stream)
+    state, place = held.state.replace(stream=empty), Place(held.place.epoch + 1)
+    return Held(state, place, tuple(standings)), records
 
 
 def record_of_epoch(
-    run: Run,
-    step: int,
-    epoch: int,
-    speed: float,
-    stream: streaming.Stream,
-    validation: dict[str, Any],
-) -> dict[str, Any]:
-    """One record of the journal: the epoch in training, and on validation."""
-    layout, metric = run.data.layout, run.experiment.train.metric
+    group: Group, held: Held, i: int, logits: np.ndarray, speed: float
+) -> Record:
+    """Trial `i`'s record in the journal: the epoch in training and on validation."""
+    layout, metric = group.setup.data.layout, group.setup.train.metric
+    stream = group.trial(held.state.stream, i)
     training = streaming.compute(stream, layout.tasks, layout.domains)
+    validation = group.setup.scorer.measured(logits, "validation")
     value = evaluate.chosen_metric(validation, metric)
     return {
-        "step": step,
-        "epoch": epoch,
+        "step": held.step,
+        "epoch": held.place.epoch,
         "examples_per_second": round(speed),
         "loss": sum(streaming.loss_of(t) or 0.0 for t in training["tasks"].values()),
         "metric": value,
@@ -271,18 +222,43 @@ def record_of_epoch(
     }
 
 
-def check_finite(trained: PyTree, step: int) -> None:
-    """Raises a FloatingPointError where a parameter is not a finite number."""
-    bad = [
-        jax.tree_util.keystr(path)
-        for path, leaf in jax.tree.leaves_with_path(trained)
-        if not bool(jnp.isfinite(leaf).all())
-    ]
-    if bad:
-        raise FloatingPointError(
-            f"Training diverged before step {step}: {bad[0]} is not finite. Lower "
-            "train.learning_rate, or set train.clip_norm."
+def say_epoch(records: list[Record], epochs: int) -> None:
+    """Prints an epoch as one line: means over the trials that took part, if any did."""
+    if records:
+        line = tables.epoch_line(
+            f"{records[0]['epoch'] + 1:>3}/{epochs}",
+            spread([r["loss"] for r in records])["mean"],
+            spread_by_task([r["validation"]["tasks"] for r in records]),
+            sum(r["examples_per_second"] for r in records),
+            [r["improved"] for r in records],
         )
+        console.say(line)
+
+
+def finish(group: Group, held: Held) -> list[dict[str, Any]]:
+    """Measures each trial's best checkpoint; returns and writes the final tables."""
+    bests, logits, results = group.bests(held), {}, []
+    if any(standing.best_step for standing in held.standings):
+        logits = {split: group.logits(bests, split) for split in ("validation", "test")}
+    for i, (run, standing) in enumerate(zip(group.runs, held.standings, strict=True)):
+        result: dict[str, Any] = {
+            "step": standing.best_step or None,
+            "epochs": standing.epochs,
+        }
+        if standing.diverged is not None:
+            result["diverged"] = standing.diverged
+        if standing.best_step:
+            for split, of_all in logits.items():
+                result[split] = group.setup.scorer.measured(of_all[:, i], split)
+        run.write_result(result)
+        results.append(result)
+    return results
+
+
+def stop_if(asked: list[int]) -> None:
+    """Raises `Stopped` if a signal came; the place is saved by now."""
+    if asked:
+        raise Stopped(signal.Signals(asked[0]).name)
 
 
 @contextmanager
@@ -303,7 +279,7 @@ def stop_signals() -> Iterator[list[int]]:
     try:
         for number in signals:
             signal.signal(number, note)
-    except ValueError:  # not in the main thread: signals are its business
+    except ValueError:  # only the main thread may set handlers
         before = {}
     try:
         yield asked

@@ -1,8 +1,8 @@
 """One domain's share of a state: taken out, and put back.
 
-What is private to domains has a leading axis N, under the name `private` (see
-`layers/grouped.py`). Shares are read and written in loops of one turn: otherwise XLA
-weaves the step that lies between into both, and copies all domains' leaves first.
+What is private to domains has a leading axis N under the name `private` (see
+`layers/per_domain.py`). Shares are read and written in loops of one iteration: without
+them XLA fuses the step in between into both, and first copies all domains' leaves.
 """
 
 from typing import NamedTuple
@@ -23,7 +23,7 @@ def is_private(path) -> bool:
 
 
 def own(tree: PyTree, domain: jax.Array | int) -> PyTree:
-    """The tree with private leaves (1, ...) of one domain."""
+    """The tree with the private leaves (1, ...) of one domain."""
 
     def read(path, leaf):
         if not is_private(path):
@@ -37,7 +37,7 @@ def own(tree: PyTree, domain: jax.Array | int) -> PyTree:
 
 
 def put(tree: PyTree, share: PyTree, domain: jax.Array | int) -> PyTree:
-    """`share`, with its private leaves at their place among those of `tree`."""
+    """`share`, with its private leaves put back among those of `tree`."""
 
     def write(path, leaf, new):
         if not is_private(path):
@@ -50,7 +50,7 @@ def put(tree: PyTree, share: PyTree, domain: jax.Array | int) -> PyTree:
 
 
 def _once(domain: jax.Array | int) -> jax.Array:
-    """1, which XLA cannot tell beforehand."""
+    """A 1 that XLA cannot know at compile time."""
     return (jnp.asarray(domain) >= 0).astype(jnp.int32)
 
 
@@ -63,14 +63,14 @@ def alike(a: PyTree, b: PyTree) -> bool:
 
 
 class OfOneDomain(NamedTuple):
-    """A model of one domain, which takes every example's domain for that one."""
+    """A model of one domain, which takes every example to be of that one."""
 
     model: nn.Module
 
     def init(self, key: jax.Array, x: jax.Array, domain: jax.Array) -> PyTree:
-        """As of the model."""
+        """As the model's."""
         return self.model.init(key, x, jnp.zeros_like(domain))
 
     def apply(self, variables: PyTree, x: jax.Array, domain: Array, *args, **more):
-        """As of the model."""
+        """As the model's."""
         return self.model.apply(variables, x, jnp.zeros_like(domain), *args, **more)

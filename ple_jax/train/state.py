@@ -19,11 +19,11 @@ class TrainState(flax.struct.PyTreeNode):
     trained: PyTree  # {"model", "tables", "weighting"}: what the optimizer moves
     average: PyTree  # moving average of the model and tables; () when off
     batch_stats: PyTree  # of the model's normalisations
-    opt_state: PyTree  # of Optax, for all that is dense
-    row_state: PyTree  # table -> state of its optimizer, where it is updated by rows
-    memory: PyTree  # of the weighting
+    opt_state: PyTree  # Optax's, for all that is dense
+    row_state: PyTree  # table -> state of its row rule, if it is updated by rows
+    memory: PyTree  # the weighting's
     stream: streaming.Stream  # metrics of the epoch so far
-    seed: jax.Array  # key data; folded with `step` to make each step's key
+    seed: jax.Array  # key data; folded with `step`, it is each step's key
 
 
 def init_variables(
@@ -43,7 +43,7 @@ def init_variables(
 
 
 def variables_of(state: TrainState) -> dict[str, PyTree]:
-    """What scoring needs: the averaged parameters where they are kept."""
+    """What scoring needs: the averaged parameters if there are any."""
     chosen = state.average or state.trained
     return {
         "model": chosen["model"],
@@ -55,8 +55,8 @@ def variables_of(state: TrainState) -> dict[str, PyTree]:
 def moving_average(state: TrainState, trained: PyTree, decay: float) -> PyTree:
     """decay_t average + (1 - decay_t) trained, with decay_t = min(decay, (1+t)/(10+t)).
 
-    The lower decay at the start lets the average forget the initial values. What does
-    not move keeps its average to the bit.
+    The lower decay at the start lets the average forget the initial values. The average
+    of what does not move stays the same to the bit.
     """
     if is_off(decay):
         return ()

@@ -1,4 +1,11 @@
-"""The jitted step: one update of everything that is trained."""
+"""The jitted step: one update of everything that is trained.
+
+1. Look up the table rows that the batch touches.
+2. Differentiate the weighted sum of the tasks' losses by the parameters and these rows.
+3. Clip; move dense parameters by Optax and table rows by their row rules.
+4. Pull the moving average towards the new parameters.
+5. Add the batch to the epoch's metrics.
+"""
 
 import dataclasses
 from collections.abc import Callable
@@ -15,7 +22,7 @@ from ple_jax.config.experiment import Experiment, Train
 from ple_jax.embeddings.tables import Tables
 from ple_jax.embeddings.updates import RowUpdates, row_updates
 from ple_jax.metrics import streaming
-from ple_jax.optim.dense import check_only, clipped, learning_rate, make_optimizer
+from ple_jax.optim.dense import check_only, clip, learning_rate, make_optimizer
 from ple_jax.schema import Layout, Task
 from ple_jax.train import one_domain
 from ple_jax.train.state import TrainState, init_variables, moving_average
@@ -27,34 +34,33 @@ class Trainer(NamedTuple):
     """The pure functions of one experiment, jitted."""
 
     init: Callable[[], TrainState]
-    # Donates the state; the second result says when the first is ready.
+    # Donates the state; the second result is ready when the first is.
     steps: Callable[[TrainState, Batch | Picks, int], tuple[TrainState, jax.Array]]
     score: Callable[[PyTree, Batch], jax.Array]  # variables -> logits (B, T)
-    # On the host, for batches of `steps`: what is faster to find there, if anything.
-    prepare: Callable[[Batch], Batch]
-    prepares: bool
+    prepare: Callable[[Batch], Batch]  # finds a batch's unique table rows on the host
+    prepares: bool  # whether it does: only where the host is faster
 
 
 def trainer_of(
     experiment: Experiment, layout: Layout, steps_per_epoch: int = 1
 ) -> Trainer:
     """The pure functions of an experiment on a data set of this layout."""
-    return jitted(parts_of(experiment, layout, steps_per_epoch))
+    return jitted(step_of(experiment, layout, steps_per_epoch))
 
 
-def jitted(parts: "Parts") -> Trainer:
-    """The pure functions of a step made of these parts."""
+def jitted(step: "Step") -> Trainer:
+    """The pure functions of a step, jitted."""
     return Trainer(
-        jax.jit(parts.init),
-        jax.jit(parts.steps, donate_argnums=0),
-        jax.jit(parts.score),
-        parts.rows.prepared,
-        parts.rows.on_host,
+        jax.jit(step.init),
+        jax.jit(step.steps, donate_argnums=0),
+        jax.jit(step.score),
+        step.rows.prepare_on_host,
+        step.rows.finds_on_host,
     )
 
 
-def parts_of(experiment: Experiment, layout: Layout, steps_per_epoch: int) -> "Parts":
-    """What a step of an experiment is made of."""
+def step_of(experiment: Experiment, layout: Layout, steps_per_epoch: int) -> "Step":
+    """The step of an experiment on a data set of this layout."""
 
     def model_of(num_domains: int) -> nn.Module:
         return models.build(
@@ -68,41 +74,41 @@ def parts_of(experiment: Experiment, layout: Layout, steps_per_epoch: int) -> "P
         experiment.weighting.kind, **experiment.weighting.options
     )
     train, tables = experiment.train, Tables(layout, experiment.inputs)
-    alone = model_of(1) if is_one_domain(train) else None
+    alone = model_of(1) if train.sampling.startswith("one_domain") else None
     model = model_of(len(layout.domains))
-    return make_parts(model, tables, weighting, train, steps_per_epoch, alone)
+    return make_step(model, tables, weighting, train, steps_per_epoch, alone)
 
 
-def make_parts(
+def make_step(
     model: nn.Module,
     tables: Tables,
     weighting: Weighting,
     train: Train,
     steps_per_epoch: int,
     alone: nn.Module | None = None,
-) -> "Parts":
+) -> "Step":
     """Joins a model, its input, a weighting and an optimizer.
 
     Args:
         model: What is trained.
         tables: What it reads.
-        weighting: How its tasks' losses are joined.
+        weighting: How its tasks' losses become one.
         train: How it is trained.
         steps_per_epoch: For the clocks of schedules.
-        alone: Where every batch has one domain: the same model of one domain, which
+        alone: The same model for a single domain, if every batch holds one domain: it
             then works on that domain's share of the parameters alone.
     """
     total_steps = train.epochs * steps_per_epoch
     tx = make_optimizer(train, total_steps, getattr(model, "rate_multipliers", {}))
     rate = learning_rate(train, total_steps)
     rows = row_updates(tables, train, rate)
-    parts = Parts(model, tables, weighting, train, tx, rows, steps_per_epoch)
-    return parts if alone is None else parts.by_domain(alone)
+    step = Step(model, tables, weighting, train, tx, rows, steps_per_epoch)
+    return step if alone is None else step.by_domain(alone)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Parts:
-    """What a step is made of; its methods are pure functions of their arguments."""
+class Step:
+    """A step and its parts; its methods are pure functions of their arguments."""
 
     model: "nn.Module | one_domain.OfOneDomain"
     tables: Tables
@@ -111,12 +117,12 @@ class Parts:
     tx: optax.GradientTransformation
     rows: RowUpdates
     steps_per_epoch: int
-    alone: "Parts | None" = None  # the same, with a model of one domain
+    alone: "Step | None" = None  # the same, with a model of one domain
 
-    def by_domain(self, model: nn.Module) -> "Parts":
-        """With steps that move one domain's private parameters, where that can be.
+    def by_domain(self, model: nn.Module) -> "Step":
+        """Moves one domain's private parameters a step, if the model allows it.
 
-        It cannot where a model's domains take part in each other's scores.
+        It does not if its domains take part in each other's scores.
         """
         alone = dataclasses.replace(self, model=one_domain.OfOneDomain(model))
         share = lambda: one_domain.own(self.init(), 0)
@@ -146,7 +152,7 @@ class Parts:
             trained=trained,
             average=average,
             batch_stats=variables["batch_stats"],
-            opt_state=self.tx.init(self.rows.dense(trained)),
+            opt_state=self.tx.init(self.rows.dense_part(trained)),
             row_state=self.rows.init(trained["tables"]),
             memory=memory,
             stream=streaming.init(len(self.tables.layout.domains), self.tasks),
@@ -156,13 +162,13 @@ class Parts:
     def steps(
         self, state: TrainState, batches: Batch | Picks, count: int
     ) -> tuple[TrainState, jax.Array]:
-        """`count` steps on the first of `batches`: one program for any count."""
+        """Takes `count` steps, on the first of `batches`: one program for any count."""
         body = lambda i, state: self.step(state, batches.at(i))
         state = jax.lax.fori_loop(0, count, body, state)
         return state, state.step
 
     def step(self, state: TrainState, batch: Batch) -> TrainState:
-        """One update of everything that is trained, and of the metrics."""
+        """Updates everything that is trained, and the metrics of the epoch."""
         if self.alone is None:
             state, logits = self.update(state, batch)
         else:
@@ -171,20 +177,20 @@ class Parts:
         return state.replace(stream=stream)
 
     def _update_of_one_domain(self, state, batch):
-        """As `update`, of a batch of one domain, on that domain's share of the state.
+        """Like `update`, on the share of the state that the batch's one domain has.
 
-        What is private to the other domains does not move: neither parameters, nor
-        their moving averages, nor the optimizer's moments ("lazy" moments).
+        Nothing private to other domains moves: neither parameters, nor their moving
+        averages, nor the optimizer's moments ("lazy" moments).
         """
         number = batch.domain[0]
         share, logits = self.alone.update(one_domain.own(state, number), batch)
         return one_domain.put(state, share, number), logits
 
     def update(self, state: TrainState, batch: Batch) -> tuple[TrainState, jax.Array]:
-        """The state after a batch, and the batch's logits (B, T)."""
+        """Moves the state by one batch; also returns the batch's logits (B, T)."""
         key = jax.random.fold_in(jax.random.wrap_key_data(state.seed), state.step)
-        batch = self.rows.found(batch)
-        moving, batch = self.rows.looked_up(state.trained, batch)
+        batch = self.rows.with_touched_rows(batch)
+        moving, batch = self.rows.with_row_deltas(state.trained, batch)
         read = state.replace(trained=moving)
         grads, memory, (logits, batch_stats) = self.gradients(read, batch, key)
         trained, opt_state, row_state = self.optimized(state, grads, batch)
@@ -199,24 +205,10 @@ class Parts:
         )
         return state, logits
 
-    def optimized(
-        self, state: TrainState, grads: PyTree, batch: Batch
-    ) -> tuple[PyTree, PyTree, PyTree]:
-        """What is trained, and the states of Optax and of the row optimizers."""
-        grads = clipped(grads, self.train.clip_norm, self.train.only)
-        dense, slopes = self.rows.dense(state.trained), self.rows.dense(grads)
-        updates, opt_state = self.tx.update(slopes, state.opt_state, dense)
-        trained = optax.apply_updates(dense, updates)
-        tables, row_state = self.rows.update(
-            state.trained["tables"], state.row_state, grads["tables"], batch, state.step
-        )
-        trained["tables"] |= tables
-        return trained, opt_state, row_state
-
     def gradients(
         self, state: TrainState, batch: Batch, key: jax.Array
     ) -> tuple[PyTree, PyTree, tuple[jax.Array, PyTree]]:
-        """Of the weighted loss; the weighting's memory; logits and batch statistics."""
+        """Gradients of the weighted loss, the weighting's memory, and `losses`' aux."""
         if self.weighting.merge is not None:
             return self._merged_gradients(state, batch, key)
         clock = Clock(state.step, state.step // self.steps_per_epoch)
@@ -232,7 +224,7 @@ class Parts:
         return grads, memory, aux
 
     def _merged_gradients(self, state, batch, key):
-        """As `gradients`, by way of each task's own."""
+        """Like `gradients`, for a weighting that merges each task's own gradients."""
         (each, penalties), pull_back, aux = jax.vjp(
             lambda trained: self.losses(trained, state.batch_stats, batch, key),
             state.trained,
@@ -251,7 +243,7 @@ class Parts:
     ) -> tuple[tuple[jax.Array, list[jax.Array]], tuple[jax.Array, PyTree]]:
         """Each task's loss (T,) in training, and the penalties that the model sows.
 
-        Logits (B, T) and the new batch statistics go with them.
+        The aux are logits (B, T) and the new batch statistics.
         """
         x_key, model_key = jax.random.split(key)
         logits, updated = self.model.apply(
@@ -269,6 +261,20 @@ class Parts:
         penalties = jax.tree.leaves(updated.get("penalties", {}))
         return (each, penalties), (logits, updated.get("batch_stats", {}))
 
+    def optimized(
+        self, state: TrainState, grads: PyTree, batch: Batch
+    ) -> tuple[PyTree, PyTree, PyTree]:
+        """Moves what is trained, and the states of Optax and of the row rules."""
+        grads = clip(grads, self.train.clip_norm, self.train.only)
+        dense, slopes = self.rows.dense_part(state.trained), self.rows.dense_part(grads)
+        updates, opt_state = self.tx.update(slopes, state.opt_state, dense)
+        trained = optax.apply_updates(dense, updates)
+        tables, row_state = self.rows.update(
+            state.trained["tables"], state.row_state, grads["tables"], batch, state.step
+        )
+        trained["tables"] |= tables
+        return trained, opt_state, row_state
+
     def score(self, variables: PyTree, batch: Batch) -> jax.Array:  # (B, T) logits
         """Logits outside of training."""
         model = {
@@ -280,14 +286,9 @@ class Parts:
         return cast(jax.Array, logits).astype(jnp.float32)
 
     def _cast(self, tree: PyTree) -> PyTree:
-        """What the model computes with."""
+        """The tree in the precision that the model computes in."""
         return jax.tree.map(lambda x: x.astype(self.train.compute_dtype), tree)
 
     def _input(self, trained, batch, key=None) -> jax.Array:  # (B, D)
         rows = self.tables.lookup(trained["tables"], batch)
         return self.tables.assemble(rows, batch, key)
-
-
-def is_one_domain(train: Train) -> bool:
-    """Whether every batch has examples of one domain."""
-    return train.sampling.startswith("one_domain")

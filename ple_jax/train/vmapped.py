@@ -1,6 +1,6 @@
-"""Several runs as one program: replicas of a run, side by side along a leading axis R.
+"""Several trials as one program, side by side along a leading axis R.
 
-They differ in their seeds, and in knobs whose values the program takes as arguments.
+They differ in their seeds and in traced knobs: knobs whose values are arguments.
 """
 
 from collections.abc import Mapping, Sequence
@@ -8,7 +8,6 @@ from functools import partial
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from ple_jax import config
@@ -16,14 +15,14 @@ from ple_jax.config.experiment import Experiment
 from ple_jax.config.sweep import SEED
 from ple_jax.schema import Layout
 from ple_jax.train.state import TrainState
-from ple_jax.train.step import Parts, Trainer, parts_of
+from ple_jax.train.step import Step, Trainer, step_of
 from ple_jax.types import Batch, Picks, PyTree
 
 Values = Mapping[str, Any]  # dotted path -> arrays (R,), or tuples of them
 
 
 def values_of(experiments: Sequence[Experiment]) -> dict[str, Any]:
-    """What the program takes as arguments: seeds, and the knobs that differ."""
+    """The arguments of the program: seeds, and the knobs that differ."""
     flat = [config.flat(e) for e in experiments]
     differ = [k for k in flat[0] if any(f[k] != flat[0][k] for f in flat)]
     numbers = {
@@ -34,13 +33,13 @@ def values_of(experiments: Sequence[Experiment]) -> dict[str, Any]:
         for path in differ
         if path != SEED
     }
-    # As `jax.random.key` takes plain integers, of any size.
+    # `jax.random.key` wraps integers of any size in the same way.
     seeds = [e.train.seed % 2**32 for e in experiments]
     return {SEED: np.array(seeds, np.uint32)} | numbers
 
 
 def as_tuple(value: Any) -> Any:
-    """Lists, which are what JSON has, as the tuples that knobs are."""
+    """A knob's value out of JSON, which has lists for its tuples."""
     return tuple(value) if isinstance(value, list) else value
 
 
@@ -50,56 +49,53 @@ def trainer_of(
     steps_per_epoch: int = 1,
     shared: bool = False,
 ) -> Trainer:
-    """The pure functions of all replicas: each leaf of a state has a leading axis R.
+    """The pure functions of all trials: each array of a state has a leading axis R.
 
-    Batches of `steps` have leading axes (steps, R, B), or none of R where they are
+    Batches of `steps` have leading axes (steps, R, B), or (steps, B) if they are
     `shared`; `score` takes one batch for all and gives logits (B, R, T).
     """
 
-    def parts(values: Values) -> Parts:
-        replica = config.with_values(experiments[0], values)
-        return parts_of(replica, layout, steps_per_epoch)
+    def step(values: Values) -> Step:
+        trial = config.with_values(experiments[0], values)
+        return step_of(trial, layout, steps_per_epoch)
 
     def init(values: Values) -> TrainState:
-        return jax.vmap(lambda one: parts(one).init())(values)
+        return jax.vmap(lambda one: step(one).init())(values)
 
     def steps(values: Values, state: TrainState, batches: Batch | Picks, count: int):
-        one = lambda values, state, own: parts(values).steps(state, own, count)
+        one = lambda values, state, own: step(values).steps(state, own, count)
         return jax.vmap(one, (0, 0, axes_of(batches, shared)))(values, state, batches)
 
     def score(values: Values, variables: PyTree, batch: Batch) -> jax.Array:
-        one = lambda values, variables: parts(values).score(variables, batch)
+        one = lambda values, variables: step(values).score(variables, batch)
         return jax.vmap(one, out_axes=1)(values, variables)
 
     values = values_of(experiments)
-    rows = parts_of(experiments[0], layout, steps_per_epoch).rows
+    rows = step_of(experiments[0], layout, steps_per_epoch).rows
     return Trainer(
         partial(jax.jit(init), values),
         partial(jax.jit(steps, donate_argnums=1), values),
         partial(jax.jit(score), values),
-        rows.prepared,
-        rows.on_host,
+        rows.prepare_on_host,
+        rows.finds_on_host,
     )
 
 
 def axes_of(batches: Batch | Picks, shared: bool) -> Any:
-    """Where batches have the axis of replicas; a split on the device has none."""
-    of_replicas: Any = None if shared else 1
+    """Where batches have the axis of trials; a split on the device has none."""
+    of_trials: Any = None if shared else 1
     if not isinstance(batches, Picks):
-        return of_replicas
-    return batches.replace(split=None, rows=of_replicas)
+        return of_trials
+    return batches.replace(split=None, rows=of_trials)
 
 
 @jax.jit
-@jax.vmap
-def finite(trained: PyTree) -> jax.Array:  # (R,) bool
-    """Whether all numbers of a replica are finite."""
-    leaves = [jnp.isfinite(leaf).all() for leaf in jax.tree.leaves(trained)]
-    return jnp.stack(leaves).all()
+def trial(tree: PyTree, i: int) -> PyTree:
+    """Trial `i` of a tree."""
+    return jax.tree.map(lambda leaf: leaf[i], tree)
 
 
-@partial(jax.jit, donate_argnums=2)
-@jax.vmap
-def selected(chosen: jax.Array, new: PyTree, old: PyTree) -> PyTree:
-    """Each replica's `new` where it is chosen, otherwise its `old`."""
-    return jax.tree.map(partial(jnp.where, chosen), new, old)
+@partial(jax.jit, donate_argnums=0)
+def with_trial(tree: PyTree, i: int, new: PyTree) -> PyTree:
+    """The tree with `new` as its trial `i`."""
+    return jax.tree.map(lambda leaf, one: leaf.at[i].set(one), tree, new)

@@ -1,4 +1,4 @@
-"""How task losses become one; one weighting per file, the file name is its name."""
+"""Ways to combine task losses into one. Each weighting is a file, named by it."""
 
 from collections.abc import Callable
 from functools import partial
@@ -14,22 +14,22 @@ available = partial(plugins.available, __name__)
 
 
 class Clock(NamedTuple):
-    """When a step is taken; both count from 0."""
+    """The number of the current step and epoch, both from 0."""
 
     step: jax.Array  # () int32
     epoch: jax.Array  # () int32
 
 
 class Weighting(NamedTuple):
-    """Turns the task losses into the one scalar that is differentiated.
+    """Combines task losses into one scalar, or the gradients of tasks into one.
 
     Attributes:
         init: Maps the number of tasks to (params, memory). The optimizer trains
-            `params` along with the model; `memory` is carried from step to step.
+            `params` along with the model; steps pass `memory` on.
         combine: Maps (params, memory, losses (T,), clock) to (loss, memory).
-        merge: For methods that look at each task's own gradient: maps (memory, losses
+        merge: For methods that need each task's own gradient: maps (memory, losses
             (T,), gradients with a leading axis T on every leaf) to (gradients, memory).
-            Where it is given the step computes these, and `combine` is not called.
+            If set, the step computes these gradients and does not call `combine`.
     """
 
     init: Callable[[int], tuple[PyTree, PyTree]]
@@ -38,24 +38,24 @@ class Weighting(NamedTuple):
 
 
 def per_task(values: tuple[float, ...], num_tasks: int, what: str) -> jax.Array:  # (T,)
-    """One value a task; none given means ones.
+    """One value per task; without values, ones.
 
     Raises:
-        ValueError: There are more or fewer values than tasks.
+        ValueError: The number of values is not that of the tasks.
     """
     if values and len(values) != num_tasks:
         raise ValueError(
-            f"weighting.{what} needs one value for each of the {num_tasks} tasks, "
-            f"got {list(values)}."
+            f"weighting.{what} needs one value for each of the {num_tasks} tasks, got "
+            f"{len(values)}: {list(values)}."
         )
     return jnp.array(values or (1.0,) * num_tasks, jnp.float32)
 
 
 def build(kind: str, **options: Any) -> Weighting:
-    """The weighting `kind` with these options; a dotted kind names a module elsewhere.
+    """Builds the weighting `kind`; a dotted kind names a module outside the package.
 
     Raises:
-        ValueError: An unknown kind or option; the message names the nearest.
+        ValueError: The kind or an option is unknown; names the nearest.
     """
     make = plugins.find(__name__, kind).build
     known = plugins.options_of(make)

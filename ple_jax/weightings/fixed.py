@@ -9,7 +9,7 @@ def build(weights: tuple[float, ...] = ()) -> Weighting:
     """L = sum_k w_k L_k.
 
     Args:
-        weights: One weight a task; empty weighs all alike.
+        weights: One weight w_k per task; without any, all are 1.
 
     Reference: Tang et al., RecSys 2020, section 4.3, equation 8.
     """

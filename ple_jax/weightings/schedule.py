@@ -1,4 +1,4 @@
-"""Task weights that grow or shrink geometrically, as PLE trains with."""
+"""Task weights that grow or shrink geometrically, as in the PLE paper."""
 
 from typing import Literal
 
@@ -15,13 +15,14 @@ def build(
     """L = sum_k w_k gamma_k^t L_k.
 
     Args:
-        weights: Each task's weight w_k at the start; empty is 1 for all.
-        ratios: Each task's updating ratio gamma_k; empty is 1 for all.
-        clock: What t counts, from 0.
+        weights: Initial weight w_k of each task; without any, all are 1.
+        ratios: Ratio gamma_k of each task's weight from one t to the next; without
+            any, all are 1.
+        clock: What t counts, from 0: epochs or steps.
 
     Reference: Tang et al., RecSys 2020, section 4.3, equations 8 and 10.
-    Differs from the paper: its text updates the weights after each step, yet calls t
-        the epoch; here the clock is an option, and the epoch is its default.
+    Differs from the paper: the paper updates the weights after each step but calls t
+        the epoch; here `clock` chooses, by default the epoch.
     """
 
     def init(num_tasks):

@@ -1,5 +1,7 @@
 """Every benchmark runs in its quick form and prints JSON; figures are not judged."""
 
+import ast
+import importlib.metadata
 import json
 import os
 import pathlib
@@ -9,9 +11,10 @@ import sys
 import jax
 import pytest
 
-from ple_jax.train.step import trainer_of
-
 ROOT = pathlib.Path(__file__).parents[2]
+FOLDER = ROOT / "benchmarks"
+SCRIPTS = {path.stem: path for path in sorted(FOLDER.glob("*.py"))}
+SHARED = {path.parent.name for path in FOLDER.glob("*/__init__.py")}
 PEERS = ("--environment", sys.prefix, "--libraries", "ple-jax")  # ours alone
 # Draws its data on the spot, so that no file is needed.
 EXPERIMENT = """
@@ -35,13 +38,14 @@ eval_batch_size = 256
 def quick(name: str, folder: pathlib.Path, *arguments: str):
     """What a benchmark prints; the package is that of this checkout."""
     paths = [str(ROOT), os.environ.get("PYTHONPATH", "")]
-    settings = {"PLE_JAX_CACHE": str(folder / "cache"), "TMPDIR": str(folder)}
-    settings["JAX_DISABLE_MOST_OPTIMIZATIONS"] = (
-        "1"  # as in this process: compiles fast
-    )
-    settings["PYTHONPATH"] = os.pathsep.join(filter(None, paths))
+    settings = {
+        "PLE_JAX_CACHE": str(folder / "cache"),
+        "TMPDIR": str(folder),
+        "JAX_DISABLE_MOST_OPTIMIZATIONS": "1",  # as in this process: compiles fast
+        "PYTHONPATH": os.pathsep.join(filter(None, paths)),
+    }
     ran = subprocess.run(
-        [sys.executable, ROOT / "benchmarks" / name, "--quick", "--json", *arguments],
+        [sys.executable, SCRIPTS[name], "--quick", "--json", *arguments],
         env=os.environ | settings,
         capture_output=True,
         text=True,
@@ -57,8 +61,61 @@ def experiment(tmp_path):
     return str(path)
 
 
-def test_input_loads_prepares_and_feeds(tmp_path):
-    loader, preparing, feed = quick("input.py", tmp_path)["results"]
+@pytest.fixture
+def lib(monkeypatch):
+    """Lets a test import `benchmarks.lib`; its modules import each other relatively."""
+    monkeypatch.syspath_prepend(str(ROOT))
+
+
+def imported(path: pathlib.Path) -> set[str]:
+    """First names of the modules that a file imports absolutely."""
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names |= {name.name.partition(".")[0] for name in node.names}
+        elif isinstance(node, ast.ImportFrom) and not node.level:
+            names.add(node.module.partition(".")[0])
+    return names
+
+
+@pytest.mark.parametrize("path", sorted(FOLDER.rglob("*.py")), ids=lambda p: p.stem)
+def test_no_script_is_the_library_of_another(path):
+    assert not imported(path) & SCRIPTS.keys()
+
+
+def test_no_name_shadows_another_module():
+    # The folder of a script is the first place where Python looks for a module.
+    ours = [p.relative_to(ROOT).with_suffix("") for p in ROOT.glob("ple_jax/**/*.py")]
+    package = {part for path in ours for part in path.parts}
+    installed = set(importlib.metadata.packages_distributions())
+    taken = package | installed | sys.stdlib_module_names
+    assert not (SCRIPTS.keys() | SHARED) & taken
+
+
+def test_torch_has_one_home():
+    of_torch = {"torch", "torch_rechub", "deepctr_torch"}
+    outside = [p for p in FOLDER.rglob("*.py") if p.parent.name != "peers"]
+    assert not any(imported(path) & of_torch for path in outside)
+    # Only what needs torch: what the package's Python can run belongs to lib.
+    for path in FOLDER.glob("peers/*.py"):
+        assert "torch" in imported(path) or path.name == "__init__.py"
+
+
+def test_readme_has_every_script():
+    text = (FOLDER / "README.md").read_text(encoding="utf-8")
+    assert all(f"`{name}.py`" in text for name in SCRIPTS)
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_help_is_a_question_and_names_the_script(name):
+    text = ast.get_docstring(ast.parse(SCRIPTS[name].read_text(encoding="utf-8")))
+    question, _, usage = text.partition("\n")
+    assert question.endswith("?")
+    assert f"python benchmarks/{name}.py " in usage
+
+
+def test_input_speed_loads_prepares_and_feeds(tmp_path):
+    loader, preparing, feed = quick("input_speed", tmp_path)["results"]
     assert loader["warm, rows/s"] > 0
     assert preparing["rows"] == 20_000
     assert min(feed[k] for k in ("sent", "trained, sent", "scored")) > 0
@@ -66,7 +123,14 @@ def test_input_loads_prepares_and_feeds(tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "name", ["vocabulary.py", "domains.py", "floor.py", "parts.py", "replicas.py"]
+    "name",
+    [
+        "cost_of_domains",
+        "cost_of_tables",
+        "cost_of_trials",
+        "step_by_part",
+        "step_vs_floor",
+    ],
 )
 def test_steps_are_timed(tmp_path, name):
     printed = quick(name, tmp_path)
@@ -76,35 +140,34 @@ def test_steps_are_timed(tmp_path, name):
 
 
 @pytest.mark.slow
-def test_vocabulary_times_what_auto_chooses_by(tmp_path):
-    (record,) = quick("vocabulary.py", tmp_path, "--auto")["results"]
+def test_cost_of_tables_times_what_auto_chooses_by(tmp_path):
+    (record,) = quick("cost_of_tables", tmp_path, "--auto")["results"]
     assert record["rows an id"] < 3
     assert record["auto"] == "dense"
     assert record["dense / rows"] > 0
 
 
 @pytest.mark.slow
-def test_gpu_answers_every_question(tmp_path):
-    printed = quick("gpu.py", tmp_path)
+def test_one_gpu_answers_every_question(tmp_path):
+    printed = quick("one_gpu", tmp_path)
     sections = printed["sections"]
-    for name in ("rates", "step", "tables", "domains", "replicas", "input"):
+    for name in ("rates", "step", "tables", "domains", "trials", "input"):
         figures = [v for r in sections[name]["results"] for v in r.values()]
         assert min(v for v in figures if isinstance(v, int | float)) > 0
     assert {r["model"] for r in sections["step"]["results"]} == {"ple", "mmoe"}
-    assert "updates by rows are the faster" in sections["tables"]["notes"][0]
+    assert "updates by rows are faster" in sections["tables"]["notes"][0]
     if jax.default_backend() == "cpu":
         assert "no GPU figure" in printed["verdict"]
 
 
-def test_gpu_says_what_does_not_fit_its_time(tmp_path):
-    sections = quick("gpu.py", tmp_path, "--minutes", "0")["sections"]
+def test_one_gpu_says_what_does_not_fit_its_time(tmp_path):
+    sections = quick("one_gpu", tmp_path, "--minutes", "0")["sections"]
     assert not any(section["results"] for section in sections.values())
     assert "skipped" in sections["step"]["notes"][0]
 
 
-def test_crossing_is_that_of_straight_logarithms(monkeypatch):
-    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
-    from vocabulary import crossing
+def test_crossing_is_where_straight_logarithms_meet_one(lib):
+    from benchmarks.lib.tables import crossing
 
     # rows / 700 is above one from 700 on; the reading at 3 is noise below it.
     ratios = {3: 1.4, 100: 1 / 7, 1000: 10 / 7, 5000: 50 / 7}
@@ -114,31 +177,30 @@ def test_crossing_is_that_of_straight_logarithms(monkeypatch):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["census.py", "start.py", "peers_census.py"])
+@pytest.mark.parametrize("name", ["main_job", "time_to_first_step", "epochs_vs_peers"])
 def test_experiments_are_timed(tmp_path, experiment, name):
-    of_peers = PEERS if name == "peers_census.py" else ()
+    of_peers = PEERS if name == "epochs_vs_peers" else ()
     (record,) = quick(name, tmp_path, "--experiment", experiment, *of_peers)["results"]
     assert any(v > 0 for v in record.values() if isinstance(v, float))
 
 
 @pytest.mark.slow
-def test_predict_scores_prepared_and_raw_rows(tmp_path, experiment):
-    (record,) = quick("predict.py", tmp_path, "--experiments", experiment)["results"]
+def test_scoring_speed_scores_prepared_and_raw_rows(tmp_path, experiment):
+    (record,) = quick("scoring_speed", tmp_path, "--experiments", experiment)["results"]
     assert record["raw rows"] == 3000
     assert min(record[k] for k in ("prepared", "csv", "parquet")) > 0
 
 
 @pytest.mark.slow
-def test_peers_times_our_step(tmp_path):
-    records = quick("peers.py", tmp_path, *PEERS)
+def test_step_vs_peers_times_our_step(tmp_path):
+    records = quick("step_vs_peers", tmp_path, *PEERS)
     assert {r["model"] for r in records} == {"ple", "mmoe"}
     assert all(r["median"] > 0 for r in records)
 
 
-def test_work_is_counted_as_by_hand(monkeypatch):
-    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
-    from peers import count, problem
-    from peers.sizes import Size, arrays
+def test_work_is_counted_as_by_hand(lib):
+    from benchmarks.lib import count, problem
+    from benchmarks.lib.sizes import Size, arrays
 
     size = Size(11, fields=3, width=5, numbers=2, batch=7, expert_dims=(13,))
     # Six experts; four pairs of each task's gate; at the first level six of the shared.
@@ -151,10 +213,7 @@ def test_work_is_counted_as_by_hand(monkeypatch):
     assert count.work("ple", size, rows).operations == 7 * (3 * forward - unneeded)
 
     for model in count.MODELS:
-        trainer = trainer_of(
-            problem.experiment_of(model, size), problem.layout_of(size)
-        )
-        trained = trainer.init().trained
+        trained = problem.trainer_for(model, size).init().trained
         dense = sum(layer.parameters for layer in count.layers_of(model, size))
         kept = sum(leaf.size for leaf in jax.tree.leaves(trained["model"]))
         assert dense == kept

@@ -51,11 +51,6 @@ def test_a_model_scores_nearly_alike_in_bfloat16(kind):
     np.testing.assert_allclose(got, wanted, atol=0.05 * np.abs(wanted).max())
 
 
-@pytest.fixture(scope="module")
-def data(prepared):
-    return prepared("synthetic", examples=1500)
-
-
 STAR = {"kind": "star", "dims": [7]}
 PLE = {"kind": "ple", "expert_dims": [7], "batch_norm": True}
 

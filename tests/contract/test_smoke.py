@@ -7,7 +7,7 @@ import pytest
 
 from ple_jax import config, models
 from ple_jax.data.examples import Examples
-from ple_jax.data.loader import Loader, in_order
+from ple_jax.data.loader import Loader, batches_in_order
 from ple_jax.metrics import exact
 from ple_jax.schema import Layout
 from ple_jax.train.state import variables_of
@@ -85,7 +85,7 @@ def trained(kind, cut):
     for first in range(0, STEPS, DISPATCH):
         batches = loader.batches(0, first, DISPATCH)
         state, _ = trainer.steps(state, batches, DISPATCH)
-    batch, _ = next(in_order(cut.held_out, len(cut.held_out)))
+    batch, _ = next(batches_in_order(cut.held_out, len(cut.held_out)))
     return np.asarray(trainer.score(variables_of(state), batch))
 
 

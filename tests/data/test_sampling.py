@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from ple_jax.data.examples import Examples
 from ple_jax.data.loader import Loader
-from ple_jax.data.sampling import balanced_counts, permuted
+from ple_jax.data.sampling import balanced_counts, permute
 
 ONE_DOMAIN = ("one_domain", "one_domain_uniform")
 SAMPLINGS = ("natural", *ONE_DOMAIN, "balanced")
@@ -41,6 +41,32 @@ def epoch_of(loader, epoch=0):
     """The examples of a whole epoch (steps, B), and their domains."""
     batches = loader.batches(epoch, 0, loader.steps_per_epoch)
     return batches.ids[..., 0], batches.domain
+
+
+# The order of an epoch.
+
+
+@given(st.integers(1, 3000), st.integers(0, 5))
+@settings(max_examples=60, deadline=None)
+def test_the_order_of_an_epoch_is_a_permutation(size, seed):
+    order = permute(np.arange(size), size, (seed, 1))
+    np.testing.assert_array_equal(np.sort(order), np.arange(size))
+
+
+@given(st.integers(1, 10**9), st.integers(0, 100))
+@settings(max_examples=50, deadline=None)
+def test_a_place_has_its_row_whoever_asks(size, place):
+    place = place % size
+    alone = permute(np.array([place]), size, (7, 0))
+    window = np.arange(max(0, place - 3), min(size, place + 3))
+    np.testing.assert_array_equal(
+        permute(window, size, (7, 0))[np.flatnonzero(window == place)], alone
+    )
+
+
+def test_every_epoch_and_seed_has_an_order_of_its_own():
+    orders = [permute(np.arange(97), 97, s).tolist() for s in [(0, 0), (0, 1), (1, 0)]]
+    assert orders[0] != orders[1] != orders[2] != orders[0]
 
 
 # For every way of sampling.
@@ -95,7 +121,7 @@ def test_one_domain_alone_is_visited_once_whatever_the_sampling(
 @some
 def test_natural_batches_are_cut_from_one_permutation(sizes, seed, epoch):
     rows, _ = epoch_of(loader(sizes, 1, seed), epoch)
-    order = permuted(np.arange(sum(sizes)), sum(sizes), (seed, epoch))
+    order = permute(np.arange(sum(sizes)), sum(sizes), (seed, epoch))
     np.testing.assert_array_equal(rows[:, 0], order)
 
 

@@ -7,11 +7,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from lib.arrays import random_array
+from lib.batches import make_batch
 
 from ple_jax.config.experiment import Inputs
 from ple_jax.embeddings.tables import Tables
 from ple_jax.schema import Bag, IdColumn, Layout, NumberColumn, Task
-from ple_jax.types import Batch
 
 B = 11
 LAYOUT = Layout(
@@ -28,7 +28,7 @@ LAYOUT = Layout(
 TABLES = Tables(LAYOUT, Inputs(embedding_dim=2))
 
 
-def make_batch(seed=0):
+def draw_batch(seed=0):
     rng = np.random.default_rng(seed)
     ids = np.stack([rng.integers(0, c.rows, B) for c in LAYOUT.ids], 1)
     bags = {}
@@ -36,19 +36,10 @@ def make_batch(seed=0):
         values = rng.integers(0, bag.rows, (B, bag.length))
         length = rng.integers(0, bag.length + 1, B)
         there = np.arange(bag.length)[None] < length[:, None]
-        bags[bag.name] = np.where(there, values, -1).astype(np.int32)
+        bags[bag.name] = np.where(there, values, -1)
     numbers = random_array(B, 3)
     numbers[:, 1] = rng.uniform(0, 3, B)
-    ones = np.ones((B, 1), np.float32)
-    return Batch(
-        ids=ids.astype(np.int32),
-        bags=bags,
-        numbers=numbers,
-        domain=np.zeros(B, np.int32),
-        labels=ones,
-        observed=ones > 0,
-        weights=ones[:, 0],
-    )
+    return make_batch(ids, bags, numbers)
 
 
 def input_of_one_example(tables, batch, b):
@@ -70,7 +61,7 @@ def input_of_one_example(tables, batch, b):
 
 
 def test_the_input_holds_every_field_in_order():
-    tables, batch = TABLES.init(jax.random.key(0)), make_batch()
+    tables, batch = TABLES.init(jax.random.key(0)), draw_batch()
     x = TABLES.assemble(TABLES.lookup(tables, batch), batch)
     want = np.stack([input_of_one_example(tables, batch, b) for b in range(B)])
     assert x.shape == (B, TABLES.width) == want.shape
@@ -78,7 +69,7 @@ def test_the_input_holds_every_field_in_order():
 
 
 def test_columns_of_one_table_share_their_rows():
-    batch = make_batch()
+    batch = draw_batch()
     grads = jax.grad(
         lambda tables: TABLES.assemble(TABLES.lookup(tables, batch), batch).sum()
     )(TABLES.init(jax.random.key(0)))
@@ -93,7 +84,7 @@ def test_columns_of_one_table_share_their_rows():
 
 def test_dropout_removes_whole_fields_and_keeps_the_mean():
     tables = Tables(LAYOUT, Inputs(embedding_dim=2, embedding_dropout_rate=0.5))
-    batch = make_batch()
+    batch = draw_batch()
     embedded = jax.tree.map(
         jnp.ones_like, tables.lookup(tables.init(jax.random.key(0)), batch)
     )
@@ -116,7 +107,7 @@ def test_each_domain_may_have_embeddings_of_its_own(p):
     layout = dataclasses.replace(LAYOUT, domains=("a", "b", "c"))
     shared = Tables(layout, Inputs(embedding_dim=2))
     own = Tables(layout, Inputs(embedding_dim=2, per_domain=True))
-    tables, batch = own.init(jax.random.key(0)), make_batch()
+    tables, batch = own.init(jax.random.key(0)), draw_batch()
     rows = {c.table: c.rows for c in (*LAYOUT.ids, *LAYOUT.bags)}
     of_domain = {
         name: np.concatenate(

@@ -1,39 +1,32 @@
-"""Faults that were found in public code of these models, each as a test of ours.
+"""Faults found in public code of these models, each as a test of ours.
 
-Those that other files hold: shared gates that see shared experts only, or stand at the
-last level (test_models); equal first experts (test_experts); norms over a whole mixed
+Other files hold these: shared gates that see shared experts only, or stand at the last
+level (test_models); equal initial experts (test_experts); norms over a whole mixed
 batch, private weights that no optimizer sees, networks of all domains on all rows
-(test_star, test_grouped); labels outside of a task's sample space (test_losses).
+(test_star, test_per_domain); labels outside of a task's sample space (test_losses).
 """
 
 import jax
 import numpy as np
 import pytest
+from lib.batches import make_batch
 from lib.small_models import T, having, logits, start
 
 from ple_jax import config, models
 from ple_jax.config.experiment import Inputs
-from ple_jax.data.sampling import order_of
+from ple_jax.data.sampling import make_order
 from ple_jax.embeddings.tables import Tables
 from ple_jax.metrics import exact
 from ple_jax.schema import Bag, IdColumn, Layout, Task
-from ple_jax.types import Batch
 
 every_model = pytest.mark.parametrize("kind", models.available())
-
-
-def batch_of(ids, domain=0):
-    ids = np.asarray(ids, np.int32)
-    ones = np.ones((len(ids), 1), np.float32)
-    domain = np.full(len(ids), domain, np.int32)
-    return Batch(ids, {}, ones[:, :0], domain, ones, ones > 0, ones[:, 0])
 
 
 def test_ids_above_two_to_the_24_stay_apart():
     """DeepCTR-Torch carries ids as float32, where 16777217 is 16777216."""
     layout = Layout((IdColumn("item", "item", 2**24 + 9, dim=1),), (), (), (), ("all",))
     tables = Tables(layout, Inputs())
-    rows = tables.rows(batch_of([[2**24], [2**24 + 1], [2**24 + 2]]))["dim_1"]
+    rows = tables.rows(make_batch([[2**24], [2**24 + 1], [2**24 + 2]]))["dim_1"]
     np.testing.assert_array_equal(rows[:, 0], [2**24, 2**24 + 1, 2**24 + 2])
 
 
@@ -106,7 +99,7 @@ def test_false_in_an_experiment_is_false():
 def test_small_domains_are_drawn():
     """A domain of few rows is neither dropped nor padded with others'."""
     domain = np.repeat(np.arange(3), [1000, 50, 3])
-    order = order_of("one_domain_uniform", domain, 20, seed=0, temperature=1.0)
+    order = make_order("one_domain_uniform", domain, 20, seed=0, temperature=1.0)
     rows = order(np.arange(20 * 50), 0).reshape(50, 20)
     drawn = domain[rows]
     assert (drawn == drawn[:, :1]).all()
@@ -117,9 +110,7 @@ def test_padding_of_a_bag_is_no_item():
     """Zero-padded ids would learn as the item of id 0."""
     layout = Layout((), (Bag("tags", "tags", 5, length=3, dim=2),), (), (), ("all",))
     tables = Tables(layout, Inputs())
-    batch = batch_of(np.zeros((1, 0))).replace(
-        bags={"tags": np.array([[4, -1, -1]], np.int32)}
-    )
+    batch = make_batch(np.zeros((1, 0)), {"tags": [[4, -1, -1]]})
     whole = tables.init(jax.random.key(0))
     loss = lambda t: tables.assemble(tables.lookup(t, batch), batch).sum()
     moved = np.asarray(jax.grad(loss)(whole)["dim_2"]).any(axis=1)

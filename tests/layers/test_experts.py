@@ -7,7 +7,7 @@ import pytest
 from lib.arrays import assert_gradient, random_array, random_params
 from lib.oracles import expert, softmax
 
-from ple_jax.layers.batch_last import turned, turned_back
+from ple_jax.layers.batch_last import BATCH_FIRST, BATCH_LAST
 from ple_jax.layers.experts import (
     MLP,
     Gates,
@@ -30,6 +30,8 @@ ROUTINGS = {
     "owned": everyone_sees_all(2, 3, owned=True),
 }
 every_routing = pytest.mark.parametrize("routing", ROUTINGS.values(), ids=ROUTINGS)
+AXES = {"batch first": BATCH_FIRST, "batch last": BATCH_LAST}
+either_axis = pytest.mark.parametrize("axis", AXES.values(), ids=AXES)
 
 
 def mixture(routing, params, gate, selector):
@@ -55,10 +57,11 @@ def level_of_one_example(routing, params, x, selector):
     return np.stack(outputs)
 
 
+@either_axis
 @every_routing
 @pytest.mark.parametrize("one_input", [True, False])
-def test_a_level_matches_the_equations(routing, one_input):
-    level = Level(routing, (13, H))
+def test_a_level_matches_the_equations(routing, one_input, axis):
+    level = Level(routing, (13, H), axis=axis)
     x = random_array(B, D) if one_input else random_array(B, GROUPS, D)
     params = random_params(level, x, x)
     got = jax.jit(level.apply)({"params": params}, x, x)
@@ -66,9 +69,10 @@ def test_a_level_matches_the_equations(routing, one_input):
     np.testing.assert_allclose(got, want, rtol=1e-5, atol=1e-5)
 
 
+@either_axis
 @every_routing
-def test_the_gradient_of_a_level_matches_finite_differences(routing):
-    level = Level(routing, (H,))
+def test_the_gradient_of_a_level_matches_finite_differences(routing, axis):
+    level = Level(routing, (H,), axis=axis)
     x = random_array(3, GROUPS, D)
     params = random_params(level, x, x)
     loss = lambda p: jnp.sum(level.apply({"params": p}, x, x) ** 2)
@@ -79,15 +83,13 @@ def test_the_gradient_of_a_level_matches_finite_differences(routing):
     assert_gradient(loss, value, params)
 
 
+@either_axis
 @every_routing
-def test_gate_weights_sum_to_one_and_are_zero_for_the_unseen(routing):
-    gates = Gates(routing)
+def test_gate_weights_sum_to_one_and_are_zero_for_the_unseen(routing, axis):
+    gates = Gates(routing, axis=axis)
     selector = random_array(B, GROUPS, D)
-    weights = (
-        gates.apply({"params": random_params(gates, selector)}, selector)
-        if (routing.weighed.any())
-        else gates.apply({}, selector)
-    )
+    params = random_params(gates, selector) if routing.weighed.any() else {}
+    weights = gates.apply({"params": params}, selector)
     np.testing.assert_allclose(weights.sum(-1), 1, rtol=1e-6)
     assert not np.asarray(weights)[:, ~routing.mask].any()
 
@@ -108,8 +110,9 @@ def test_experts_start_apart_with_the_fan_in_of_one_expert():
     np.testing.assert_allclose(kernel.std(), 50**-0.5, rtol=0.02)
 
 
-def test_one_input_for_all_experts_is_never_copied():
-    level = Level(everyone_sees_all(2, 3), (H,))
+@either_axis
+def test_one_input_for_all_experts_is_never_copied(axis):
+    level = Level(everyone_sees_all(2, 3), (H,), axis=axis)
     x = random_array(B, D)
     params = random_params(level, x, x)
     text = str(jax.make_jaxpr(lambda x: level.apply({"params": params}, x, x))(x))
@@ -118,20 +121,21 @@ def test_one_input_for_all_experts_is_never_copied():
     assert f"f32[3,{D},{B}]" not in text
 
 
-@pytest.mark.parametrize("columns", [False, True])
-def test_each_expert_drops_units_of_its_own(columns):
-    stacked = stack(MLP, 2, one_input=True, columns=columns)
-    experts = stacked((64,), dropout_rate=0.5, train=True, columns=columns)
-    x = turned(np.ones((1, D), np.float32), columns)
+@either_axis
+def test_each_expert_drops_units_of_its_own(axis):
+    options = {"dims": (64,), "dropout_rate": 0.5, "train": True}
+    experts = stack(MLP, 2, one_input=True, axis=axis, **options)
+    x = axis.enter(np.ones((1, D), np.float32))
     params = random_params(experts, x)
     same = jax.tree.map(lambda p: np.broadcast_to(p[:1], p.shape), params)
     hidden = experts.apply({"params": same}, x, rngs={"dropout": jax.random.key(0)})
-    dropped = np.asarray(turned_back(hidden, columns)[0] == 0)
+    dropped = np.asarray(axis.leave(hidden)[0] == 0)
     assert (dropped[0] != dropped[1]).any()
 
 
-def test_batch_statistics_move_only_in_training():
-    level = Level(everyone_sees_all(1, 3), (H,), batch_norm=True)
+@either_axis
+def test_batch_statistics_move_only_in_training(axis):
+    level = Level(everyone_sees_all(1, 3), (H,), batch_norm=True, axis=axis)
     x = random_array(B, D)
     variables = level.init(jax.random.key(0), x, x)
     apply = lambda train: level.apply(variables, x, x, train, mutable=["batch_stats"])
@@ -143,8 +147,9 @@ def test_batch_statistics_move_only_in_training():
     assert before["experts"]["BatchNorm_0"]["mean"].shape == (3, H)
 
 
-def test_towers_match_loops():
-    towers = Towers(3, (13, H))
+@either_axis
+def test_towers_match_loops(axis):
+    towers = Towers(3, (13, H), axis=axis)
     x = random_array(B, 3, D)
     params = random_params(towers, x)
     got = towers.apply({"params": params}, x)

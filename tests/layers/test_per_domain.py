@@ -3,17 +3,22 @@
 import functools
 import re
 
-import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from lib.arrays import random_array, random_params, widened
-from test_experts import softmax
+from lib.arrays import (
+    assert_close,
+    assert_same,
+    random_array,
+    random_params,
+    widened,
+)
+from lib.oracles import softmax
 
-from ple_jax.layers.experts import Towers, own_and_shared
+from ple_jax.layers.experts import Level, Towers, own_and_shared
 from ple_jax.layers.groups import Head
 from ple_jax.layers.per_domain import PRIVATE, Blocks, PerDomain, by_domain
 
@@ -88,17 +93,6 @@ def loop(shared, private, rows, ints, domain):
     return join(values), total, of_private, join(of_rows)
 
 
-def assert_close(got, want, tolerance=1e-5):
-    close = functools.partial(
-        np.testing.assert_allclose, rtol=tolerance, atol=tolerance
-    )
-    jax.tree.map(close, got, want)
-
-
-def assert_equal(got, want):
-    jax.tree.map(np.testing.assert_array_equal, got, want)
-
-
 @both_ways
 @every_shape
 @given(data=st.data())
@@ -109,7 +103,8 @@ def test_values_and_gradients_equal_a_loop(batch, domains, on_accelerator, data)
     args = *widened(floats), ints
     with jax.enable_x64(True):  # sums of float32 in another order may cancel
         got = results(*args, domain, on_accelerator)
-        assert_close(got, loop(*args, domain), 1e-10)
+        want = loop(*args, domain)
+        assert_close(got, want, rtol=1e-10, atol=1e-10)
     absent = np.setdiff1d(np.arange(domains), domain)
     assert not any(np.any(grad[absent]) for grad in got[2].values())
 
@@ -120,7 +115,7 @@ def test_blocks_that_are_full_equal_a_loop():
     args = arguments(601, 2)
     want = loop(*args, domain)
     for way in (False, True):
-        assert_close(results(*args, domain, way), want, 1e-4)
+        assert_close(results(*args, domain, way), want, rtol=1e-4, atol=1e-4)
 
 
 blocks_of = jax.jit(Blocks.of, static_argnums=1)
@@ -186,7 +181,7 @@ def test_a_row_scores_the_same_bits_in_any_mix(on_accelerator, data):
 
     order = np.array(data.draw(st.permutations(range(batch))))
     moved = jax.tree.map(lambda leaf: leaf[order], (rows, ints, domain))
-    assert_equal(score(*moved), jax.tree.map(lambda leaf: leaf[order], before))
+    assert_same(score(*moved), jax.tree.map(lambda leaf: leaf[order], before))
 
     kept = np.array(data.draw(st.lists(st.booleans(), min_size=29, max_size=29)))
     others = *arguments(batch, domains, seed=1)[2:], data.draw(mixes(batch, domains))
@@ -195,7 +190,7 @@ def test_a_row_scores_the_same_bits_in_any_mix(on_accelerator, data):
     )
     after = score(*jax.tree.map(keep, (rows, ints, domain), others))
     pick = lambda tree: jax.tree.map(lambda leaf: leaf[kept], tree)
-    assert_equal(pick(after), pick(before))
+    assert_same(pick(after), pick(before))
 
 
 @both_ways
@@ -216,7 +211,7 @@ def test_a_row_that_is_not_finite_stays_in_its_domain(on_accelerator, data):
         rows = jax.tree.map(lambda leaf: leaf[healthy], (values, of_rows))
         return rows, jax.tree.map(lambda leaf: leaf[other], of_private)
 
-    assert_equal(of_others(poisoned), of_others(x))
+    assert_same(of_others(poisoned), of_others(x))
 
 
 @both_ways
@@ -268,23 +263,17 @@ def test_dropout_differs_between_domains_blocks_and_rows_and_repeats_with_its_ke
     assert len(np.unique(module.apply({"params": same}, DOMAIN, x))) == 1
 
 
-class Sees(nn.Module):
-    """A head whose experts are all its own, two to its one group."""
-
-    @nn.compact
-    def __call__(self, x, train=False):
-        head = Head(own_and_shared([2], 0), (H,), (), name="head")
-        return head(x, jnp.zeros((len(x), 0, H)), train)
-
-
 def test_gate_weights_come_back_in_the_order_of_the_examples():
-    x = random_array(B, D)
-    module = PerDomain(Sees(), N)
-    params = random_params(module, DOMAIN, x)
-    sown = module.apply({"params": params}, DOMAIN, x, mutable=["intermediates"])[1]
-    (weights,) = sown["intermediates"]["head/level/mixture"]
+    x, given = random_array(B, D), np.zeros((B, 0, H), np.float32)
+    # Two experts of the head's own, mixed by its one gate.
+    head = Head(Level(own_and_shared([2], 0), (H,)), Towers(1, ()))
+    module = PerDomain(head, N)
+    params = random_params(module, DOMAIN, x, given)
+    apply = functools.partial(module.apply, mutable=["intermediates"])
+    _, sown = apply({"params": params}, DOMAIN, x, given)
+    (weights,) = sown["intermediates"]["level/mixture"]
     np.testing.assert_allclose(weights.sum(-1), 1, rtol=1e-6)
-    kernels = params[PRIVATE]["head"]["level"]["gates"]["kernel"][DOMAIN]
+    kernels = params[PRIVATE]["level"]["gates"]["kernel"][DOMAIN]
     want = [softmax(row @ kernel) for row, kernel in zip(x, kernels, strict=True)]
     np.testing.assert_allclose(weights[:, 0], want, rtol=1e-5)
 

@@ -1,4 +1,6 @@
-"""Small things that many tests need."""
+"""Random arrays and parameters, and assertions about trees of arrays."""
+
+from functools import partial
 
 import jax
 import numpy as np
@@ -23,10 +25,28 @@ def widened(tree):
     return jax.tree.map(np.float64, tree)
 
 
-def assert_gradient(loss, value, params, rtol=1e-5):
-    """The gradient of the first is the slope of the second, along some direction.
+def assert_close(got, want, rtol=1e-5, atol=1e-5):
+    """Trees of one structure, whose numbers differ by rounding only."""
+    near = partial(np.testing.assert_allclose, rtol=rtol, atol=atol)
+    compare(near, got, want)
 
-    In float64, so that the difference is that of the equations.
+
+def assert_same(got, want):
+    """Trees of one structure, equal to the bit."""
+    compare(np.testing.assert_array_equal, got, want)
+
+
+def compare(assert_equal, got, want):
+    assert jax.tree.structure(got) == jax.tree.structure(want)
+    leaves = zip(jax.tree.leaves_with_path(got), jax.tree.leaves(want), strict=True)
+    for (path, mine), other in leaves:
+        assert_equal(mine, other, err_msg=jax.tree_util.keystr(path))
+
+
+def assert_gradient(loss, value, params, rtol=1e-5):
+    """The gradient of `loss` is the slope of `value` along a random direction.
+
+    Both run in float64, so that they differ only where the equations do.
     """
     wide = widened(params)
     rng = np.random.default_rng(0)

@@ -1,5 +1,6 @@
-"""Small raw tables, and a schema that uses every kind of field."""
+"""Small raw tables, and a schema that uses every kind of field, as object and TOML."""
 
+import gzip
 import os
 
 import numpy as np
@@ -24,6 +25,38 @@ SCHEMA = Schema(
     user="user",
     weight="weight",
 )
+# SCHEMA as a schema file.
+SCHEMA_TEXT = """
+categorical = ["shop", "item"]
+numeric = ["price"]
+domain = "shop"
+user = "user"
+weight = "weight"
+[fields.item]
+min_count = 2
+[fields.price]
+encodings = ["buckets", "log", "piecewise"]
+bins = 5
+[fields.tags]
+kind = "multi_valued"
+max_length = 3
+[fields.history]
+kind = "sequence"
+separator = " "
+max_length = 2
+table = "item"
+[[tasks]]
+name = "click"
+[[tasks]]
+name = "buy"
+given = "click"
+[[tasks]]
+name = "stars"
+positive = ">= 4"
+[split]
+seed = 3
+fractions = [0.6, 0.2, 0.2]
+"""
 
 
 def built(module, **options):
@@ -72,3 +105,24 @@ def source(table=None, schema=SCHEMA, chunk=100):
 
 def rows_of(table, schema=SCHEMA):
     return Rows(Chunk(table, "raw"), schema.format)
+
+
+def with_value(name, row, value):
+    """The raw table with another value in one place."""
+    rows = raw().to_pydict()
+    rows[name][row] = value
+    return pa.table(rows)
+
+
+def write_csv(path, rows=None, extra=None):
+    """Writes rows, by default all of `raw`, and any extra lines; gzipped for .gz."""
+    rows = raw() if rows is None else rows
+    lines = [",".join(rows.column_names)]
+    lines += [
+        ",".join("" if v is None else str(v) for v in r.values())
+        for r in rows.to_pylist()
+    ]
+    text = "\n".join(lines + (extra or [])) + "\n"
+    opened = gzip.open if path.suffix == ".gz" else open
+    with opened(path, "wt") as file:
+        file.write(text)

@@ -191,5 +191,5 @@ def test_a_report_is_plain_and_needs_neither_weights_nor_one_domain():
         logits, labels, observed, np.ones_like(weights), None, TASKS, ("all",)
     )
     assert ones == report
-    with pytest.raises(ValueError, match="there are 2"):
+    with pytest.raises(ValueError, match="Metrics of 2 domains"):
         exact.report(logits, labels, observed, None, None, TASKS, DOMAINS)

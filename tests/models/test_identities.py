@@ -1,8 +1,11 @@
 """Models that are others in disguise: the same parameters give the same logits."""
 
+from functools import partial
+
 import jax
 import numpy as np
 import pytest
+from lib.arrays import assert_close
 from lib.small_models import SMALL, B, T, logits, mixed, start
 
 from ple_jax import models
@@ -11,8 +14,7 @@ from ple_jax.layers.stitch import near_identity
 grouped = [k for k in models.available() if "groups" in models.describe(k)["options"]]
 
 
-def assert_same(got, want):
-    np.testing.assert_allclose(got, want, rtol=1e-5, atol=1e-6)
+assert_same_logits = partial(assert_close, rtol=1e-5, atol=1e-6)
 
 
 def test_ple_of_one_level_is_cgc():
@@ -25,7 +27,7 @@ def test_cgc_without_task_experts_is_mmoe():
     mmoe, params, x = start("mmoe", num_experts=5)
     cgc, _, _ = start("cgc", experts_per_task=0, shared_experts=5)
     same = {"level_0": params["level_0"], "towers": params["towers"]}
-    assert_same(logits(cgc, same, x), logits(mmoe, params, x))
+    assert_same_logits(logits(cgc, same, x), logits(mmoe, params, x))
 
 
 def test_mmoe_with_tied_gates_is_omoe():
@@ -34,7 +36,7 @@ def test_mmoe_with_tied_gates_is_omoe():
     kernel = np.tile(params["level"]["gates"]["kernel"], (1, T))
     tied = {"experts": params["level"]["experts"], "gates": {"kernel": kernel}}
     same = {"level_0": tied, "towers": params["towers"]}
-    assert_same(logits(mmoe, same, x), logits(omoe, params, x))
+    assert_same_logits(logits(mmoe, same, x), logits(omoe, params, x))
 
 
 def test_omoe_of_one_expert_is_the_shared_bottom():
@@ -42,14 +44,14 @@ def test_omoe_of_one_expert_is_the_shared_bottom():
     omoe, _, _ = start("omoe", num_experts=1)
     stacked = jax.tree.map(lambda leaf: leaf[None], params["bottom"])
     same = {"level": {"experts": stacked}, "towers": params["towers"]}
-    assert_same(logits(omoe, same, x), logits(bottom, params, x))
+    assert_same_logits(logits(omoe, same, x), logits(bottom, params, x))
 
 
 def test_customized_without_a_shared_bottom_is_single_task():
     model, params, x = start("customized", shared=False)
     single, _, _ = start("single_task")
     same = {"bottom": {"experts": params["bottoms"]}, "towers": params["towers"]}
-    assert_same(logits(model, params, x), logits(single, same, x))
+    assert_same_logits(logits(model, params, x), logits(single, same, x))
 
 
 @pytest.mark.parametrize("fusion", ["concat", "sum", "mean"])
@@ -61,7 +63,7 @@ def test_asymmetric_tasks_that_read_only_their_own_are_single_tasks(fusion):
     if fusion == "concat":
         towers = {"mlp": {"Dense_0": params["joined"]}} | towers
     same = {"bottom": {"experts": params["bottoms"]}, "towers": towers}
-    assert_same(logits(model, params, x), logits(single, same, x))
+    assert_same_logits(logits(model, params, x), logits(single, same, x))
 
 
 def test_asymmetric_reads_may_stand_in_any_order():
@@ -69,7 +71,7 @@ def test_asymmetric_reads_may_stand_in_any_order():
     other, _, _ = start("asymmetric", reads=((0, 1), (1,), (0, 1, 2)))
     kernel = params["joined"]["kernel"][[1, 0, 2, 4, 5, 3]]
     moved = params | {"joined": params["joined"] | {"kernel": kernel}}
-    assert_same(logits(one, params, x), logits(other, moved, x))
+    assert_same_logits(logits(one, params, x), logits(other, moved, x))
 
 
 def single_from_layers(params):
@@ -87,7 +89,7 @@ def test_cross_stitch_that_keeps_its_own_is_single_task():
     single, _, _ = start("single_task")
     params |= {name: fresh[name] for name in ("stitch_0", "stitch_1")}
     same = single_from_layers(params)
-    assert_same(logits(model, params, x), logits(single, same, x))
+    assert_same_logits(logits(model, params, x), logits(single, same, x))
 
 
 def test_cross_stitch_of_equal_channels_has_one_weight_a_pair():
@@ -99,7 +101,7 @@ def test_cross_stitch_of_equal_channels_has_one_weight_a_pair():
         name: {"stitch": spread(params[name]["stitch"], width)}
         for name, width in widths
     }
-    assert_same(logits(wide, same, x), logits(model, params, x))
+    assert_same_logits(logits(wide, same, x), logits(model, params, x))
 
 
 def test_sluice_of_one_subspace_that_mixes_nothing_is_single_task():
@@ -109,7 +111,7 @@ def test_sluice_of_one_subspace_that_mixes_nothing_is_single_task():
     params |= {f"stitch_{i}": {"stitch": np.eye(T, dtype=np.float32)} for i in range(3)}
     params |= {"skip": np.tile(np.float32([0, 0, 1]), (T, 1))}
     same = single_from_layers(params)
-    assert_same(logits(model, params, x), logits(single, same, x))
+    assert_same_logits(logits(model, params, x), logits(single, same, x))
 
 
 def test_sluice_of_one_subspace_and_no_skips_is_cross_stitch():
@@ -117,7 +119,7 @@ def test_sluice_of_one_subspace_and_no_skips_is_cross_stitch():
     stitched, _, _ = start("cross_stitch", expert_dims=(SMALL["width"],) * 2)
     params |= {"skip": np.tile(np.float32([0, 1]), (T, 1))}
     same = {name: leaf for name, leaf in params.items() if name != "skip"}
-    assert_same(logits(model, params, x), logits(stitched, same, x))
+    assert_same_logits(logits(model, params, x), logits(stitched, same, x))
 
 
 def test_mulann_scores_as_the_shared_bottom_whatever_the_domain():
@@ -144,7 +146,7 @@ def test_separate_is_a_shared_bottom_within_each_domain(domains):
     for n in range(domains):
         domain = np.full(B, n, np.int32)
         got = logits(model, params, x, domain)
-        assert_same(got, logits(bottom, within(params["domains"], n), x))
+        assert_same_logits(got, logits(bottom, within(params["domains"], n), x))
 
 
 @pytest.mark.parametrize("domains", [1, 3])
@@ -166,7 +168,7 @@ def test_bare_star_is_plain_layers_within_each_domain(domains):
         heads = {"kernel": last["kernel"].T[:, :, None], "bias": last["bias"][:, None]}
         same = {"bottom": layers, "towers": {"heads": heads}}
         domain = np.full(B, n, np.int32)
-        assert_same(logits(model, params, x, domain), logits(plain, same, x))
+        assert_same_logits(logits(model, params, x, domain), logits(plain, same, x))
 
 
 def one_domain(kind, params, n):
@@ -188,7 +190,7 @@ def test_with_one_domain_groups_of_pairs_are_groups_of_tasks(kind):
     model, params, x = start(kind, domains=1, groups="tasks_domains")
     tasks, _, _ = start(kind)
     same = one_domain(kind, params, 0)
-    assert_same(logits(model, params, x), logits(tasks, same, x))
+    assert_same_logits(logits(model, params, x), logits(tasks, same, x))
 
 
 # Networks of other domains reach an example in the other two.
@@ -198,7 +200,7 @@ def test_groups_of_pairs_are_groups_of_tasks_within_each_domain(kind):
     tasks, _, _ = start(kind)
     for n in range(model.num_domains):
         got = logits(model, params, x, np.full(B, n, np.int32))
-        assert_same(got, logits(tasks, one_domain(kind, params, n), x))
+        assert_same_logits(got, logits(tasks, one_domain(kind, params, n), x))
 
 
 @pytest.mark.parametrize("kind", grouped)
@@ -213,7 +215,7 @@ def test_a_score_does_not_depend_on_whose_domain_the_others_are(kind):
     model, params, x = start(kind)
     rows = mixed(B) == 1
     alone = logits(model, params, x, np.full(B, 1, np.int32))
-    assert_same(logits(model, params, x)[rows], alone[rows])
+    assert_same_logits(logits(model, params, x)[rows], alone[rows])
 
 
 # Mixing weights at the start.

@@ -258,6 +258,8 @@ def test_a_model_compiles_once(kind):
     [
         ("pel", {}, "Did you mean 'ple'"),
         ("ple", {"num_level": 1}, "Did you mean 'num_levels'"),
+        ("cgc", {"num_levels": 2}, "'num_levels' is not a known option of model 'cgc'"),
+        ("mmoe", {"num_levels": 2}, "'num_levels' is not a known option"),
         ("ple", {"num_levels": 0}, "num_levels must be at least 1, got 0"),
         ("ple", {"experts_per_task": (1, 2)}, "one number for each of the 3 tasks"),
         ("ple", {"experts_per_task": 0, "shared_experts": 0}, "must see an expert"),

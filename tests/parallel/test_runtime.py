@@ -10,7 +10,7 @@ from ple_jax.parallel import runtime
 ALLOCATE = """
 import resource
 import numpy as np
-from ple_jax import process
+from ple_jax.parallel import runtime
 
 def faults():
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
@@ -28,6 +28,7 @@ print(faults() - before)
 
 
 def faults(keep: str) -> int:
+    """Page faults of the second round of allocations, after `assert keep`."""
     done = subprocess.run(
         [sys.executable, "-c", ALLOCATE.format(keep=keep)],
         capture_output=True,
@@ -41,7 +42,7 @@ def faults(keep: str) -> int:
 def test_memory_that_is_freed_is_kept():
     if not runtime.keep_memory():
         pytest.skip("this C library keeps memory in its own way")
-    assert faults("process.keep_memory()") < faults("True") / 20
+    assert faults("runtime.keep_memory()") < faults("True") / 20
 
 
 def test_other_systems_are_left_alone(monkeypatch):

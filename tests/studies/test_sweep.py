@@ -9,15 +9,14 @@ import time
 
 import numpy as np
 import pytest
-from lib.training import TINY, call
-from test_replicas import assert_near
+from lib.training import TINY, assert_near, assert_same, call, final_state, records
 
 from ple_jax import config
 from ple_jax.config import flags, sweep
 from ple_jax.metrics.spread import spread
-from ple_jax.runs.directory import create_run
+from ple_jax.runs.directory import create_run, open_run
 from ple_jax.studies import study
-from ple_jax.train import group
+from ple_jax.train import loop
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +33,7 @@ def of(lists, **sections):
 
 
 def names(asked):
-    return [r.name for r in asked.replicas]
+    return [r.name for r in asked.trials]
 
 
 # From lists to points.
@@ -42,23 +41,23 @@ def names(asked):
 
 def test_points_are_the_product_of_the_lists_and_each_has_its_seeds():
     lists = {"train": {"learning_rate": [0.1, 1]}, "model.num_levels": [1, 2]}
-    asked = of(lists, train={"replicas": 2, "seed": 5})
+    asked = of(lists, train={"seeds": 2, "seed": 5})
     assert names(asked) == [
         f"learning_rate={rate},num_levels={levels},seed={seed}"
         for rate in ("0.1", "1")
         for levels in (1, 2)
         for seed in (5, 6)
     ]
-    last = asked.replicas[-1]
+    last = asked.trials[-1]
     assert last.point == "learning_rate=1,num_levels=2"
     assert last.experiment.train.learning_rate == 1.0
     assert last.experiment.train.seed == 6
-    assert last.experiment.train.replicas == 1
+    assert last.experiment.train.seeds == 1
     assert last.experiment.model.options["num_levels"] == 2
 
 
 def test_seeds_without_a_sweep():
-    assert names(of({}, train={"replicas": 3})) == ["seed=0", "seed=1", "seed=2"]
+    assert names(of({}, train={"seeds": 3})) == ["seed=0", "seed=1", "seed=2"]
     assert names(of({"train": {"seed": [7, 3]}})) == ["seed=7", "seed=3"]
 
 
@@ -77,20 +76,20 @@ def test_names_are_folders_and_tell_sections_apart():
 
 def test_another_kind_takes_the_options_that_fit():
     asked = of({"model.kind": ["ple", "shared_bottom"]}, model={"num_levels": 1})
-    options = asked.replicas[1].experiment.model.options
+    options = asked.trials[1].experiment.model.options
     assert "num_levels" not in options
     assert options["tower_dims"] == (5,)
 
 
 def test_a_sweep_reads_back_as_it_was(tmp_path):
     lists = {"train.learning_rate": [0.1, 1e-3], "model.expert_dims": [[7], [5, 3]]}
-    asked = of(lists, train={"replicas": 2})
+    asked = of(lists, train={"seeds": 2})
     path = tmp_path / "experiment.toml"
     path.write_text(asked.to_toml())
     tree, again = sweep.taken(config.load(path))
     assert config.from_dict(tree) == asked.base
-    by_name = {r.name: r.experiment for r in asked.replicas}
-    assert sweep.recorded(asked.base, again, by_name.get).replicas == asked.replicas
+    by_name = {r.name: r.experiment for r in asked.trials}
+    assert sweep.recorded(asked.base, again, by_name.get).trials == asked.trials
 
 
 @pytest.mark.parametrize(
@@ -110,9 +109,9 @@ def test_a_sweep_reads_back_as_it_was(tmp_path):
         ({"train.epochs": [1.5]}, "train.epochs: expected int, got 1.5"),
         ({"weighting.weights": [1.0]}, "expected a list of float, got 1.0"),
         ({"train": [1]}, "must name a knob"),
-        ({"data.seed": [1, 2]}, "all replicas read one data set"),
-        ({"train.replicas": [1, 2]}, "sweep train.seed"),
-        ({"train.seed": [1, 1]}, "the same replica twice: seed=1"),
+        ({"data.seed": [1, 2]}, "all trials read one data set"),
+        ({"train.seeds": [1, 2]}, "sweep train.seed"),
+        ({"train.seed": [1, 1]}, "the same trial twice: seed=1"),
     ],
 )
 def test_mistakes_are_explained(lists, message):
@@ -137,15 +136,16 @@ def test_mistakes_are_found_before_anything_is_trained(lists, message, data, tmp
 def test_flags_name_lists_too():
     line = "--train.epochs 2 --sweep.train.learning-rate 1e-3 3 --model.kind mmoe"
     line += " --sweep.model.expert-dims=[7] --sweep.train.optimizer adam sgd"
-    rest, lists = flags.take_sweep(line.split())
-    assert rest == ["--train.epochs", "2", "--model.kind", "mmoe"]
+    _, knobs = flags.split(line.split())
+    single, lists = flags.split_sweep(knobs)
+    assert single == {"train.epochs": ["2"], "model.kind": ["mmoe"]}
     assert lists == {
         "train.learning_rate": [0.001, 3],
         "model.expert_dims": [[7]],
         "train.optimizer": ["adam", "sgd"],
     }
     with pytest.raises(ValueError, match="learning_rate is swept"):
-        flags.check_not_swept(["--train.learning-rate=1"], ["train.learning_rate"])
+        flags.check_not_swept(["train.learning_rate"], ["train.learning_rate"])
 
 
 # From points to groups.
@@ -165,7 +165,7 @@ def test_what_keeps_shapes_trains_together(data, tmp_path):
 
 def test_a_zero_that_leaves_a_part_out_goes_apart(data, tmp_path):
     lists = {"model.dropout_rate": [0.0, 0.1, 0.2]}
-    found = grouped(data, tmp_path / "a", lists, train={"replicas": 2})
+    found = grouped(data, tmp_path / "a", lists, train={"seeds": 2})
     assert [len(g) for g in found] == [2, 4]
 
 
@@ -189,7 +189,7 @@ def test_the_spread_is_numpys_and_students():
     for count, t in ((2, 12.706), (5, 2.776), (30, 2.045)):
         values = np.random.default_rng(count).normal(size=count)
         found = spread(values.tolist())
-        assert found["replicas"] == count
+        assert found["trials"] == count
         assert found["mean"] == pytest.approx(values.mean(), rel=1e-12)
         deviation = values.std(ddof=1)
         assert found["standard_deviation"] == pytest.approx(deviation, rel=1e-12)
@@ -200,33 +200,32 @@ def test_the_spread_is_numpys_and_students():
 
 def test_the_spread_of_one_of_none_and_of_undefined_values():
     nothing = {"standard_deviation": None, "interval": None}
-    assert spread([0.5]) == {"replicas": 1, "mean": 0.5, **nothing}
-    assert spread([None]) == {"replicas": 0, "mean": None, **nothing}
-    assert spread([0.5, None]) == {"replicas": 1, "mean": 0.5, **nothing}
+    assert spread([0.5]) == {"trials": 1, "mean": 0.5, **nothing}
+    assert spread([None]) == {"trials": 0, "mean": None, **nothing}
+    assert spread([0.5, None]) == {"trials": 1, "mean": 0.5, **nothing}
 
 
 def test_points_of_different_shapes_run_one_after_another(data, tmp_path, monkeypatch):
     lists = {"model.kind": ["ple", "mmoe"], "train.learning_rate": [0.01, 1e30]}
-    settings = {"epochs": 1, "replicas": 2, "optimizer": "sgd"}
+    settings = {"epochs": 1, "seeds": 2, "optimizer": "sgd"}
     made = study.create(tmp_path / "s", of(lists, train=settings), data)
-    groups, fit = [], group.fit
+    groups, fit = [], loop.fit_group
     noted = lambda runs, *rest: groups.append(len(runs)) or fit(runs, *rest)
-    monkeypatch.setattr(group, "fit", noted)
+    monkeypatch.setattr(loop, "fit_group", noted)
     result = study.fit(made)
     assert groups == [4, 4]
-    assert list(result["replicas"]) == names(made.sweep)
+    assert list(result["trials"]) == names(made.sweep)
     assert json.loads((tmp_path / "s" / "result.json").read_text()) == result
     assert not (tmp_path / "s" / "checkpoints").exists()
     for kind in ("ple", "mmoe"):
         point = result["points"][f"kind={kind},learning_rate=0.01"]
         each = [
-            result["replicas"][f"kind={kind},learning_rate=0.01,seed={i}"]
-            for i in (0, 1)
+            result["trials"][f"kind={kind},learning_rate=0.01,seed={i}"] for i in (0, 1)
         ]
         values = [r["test"]["tasks"]["click"]["auc_roc"] for r in each]
         assert point["test"]["click"]["auc_roc"] == spread(values)
         assert "examples" not in point["test"]["click"]
-        diverged = result["replicas"][f"kind={kind},learning_rate=1e+30,seed=0"]
+        diverged = result["trials"][f"kind={kind},learning_rate=1e+30,seed=0"]
         assert diverged["diverged"] > 0
     assert result["points"]["kind=ple,learning_rate=1e+30"]["test"] == {}
     groups.clear()
@@ -234,22 +233,62 @@ def test_points_of_different_shapes_run_one_after_another(data, tmp_path, monkey
     assert groups == []
 
 
+def test_a_lone_point_is_its_lone_run_to_the_bit(data, tmp_path):
+    lists = {"model.kind": ["ple", "mmoe"]}
+    settings = {"average_decay": 0.9, "epochs": 2}
+    made = study.create(tmp_path / "s", of(lists, train=settings), data)
+    result = study.fit(made)
+    for run in made.runs:
+        name = run.directory.name
+        lone = create_run(tmp_path / name, run.experiment, data)
+        assert result["trials"][name] == loop.fit(lone)
+        assert records(run) == records(lone)
+        (state, record), (wanted, of_lone) = map(final_state, (run, lone))
+        assert_same(state, wanted)
+        assert record == of_lone
+
+
+def test_a_lone_point_that_diverges_does_not_stop_the_others(data, tmp_path):
+    lists = {"train.clip_norm": [0.0, 1e-30]}  # the second hardly moves
+    settings = {"epochs": 1, "optimizer": "sgd", "learning_rate": 1e30}
+    made = study.create(tmp_path / "s", of(lists, train=settings), data)
+    one, two = study.fit(made)["trials"].values()
+    assert one == {"step": None, "epochs": 0, "diverged": two["step"]}
+    assert two["epochs"] == 1
+
+
 def test_all_that_diverge_stop_the_study(data, tmp_path):
-    settings = {"epochs": 1, "replicas": 2, "optimizer": "sgd", "learning_rate": 1e30}
+    settings = {"epochs": 1, "seeds": 2, "optimizer": "sgd", "learning_rate": 1e30}
     made = study.create(tmp_path / "s", of({}, train=settings), data)
-    with pytest.raises(FloatingPointError, match="all replicas"):
+    with pytest.raises(FloatingPointError, match="all trials"):
         study.fit(made)
 
 
-def test_other_replicas_or_knobs_are_not_resumed(data, tmp_path):
-    made = study.create(tmp_path / "s", of({}, train={"replicas": 2}), data)
-    with pytest.raises(ValueError, match="other replicas"):
-        study.open_study(made.directory, of({}, train={"replicas": 3}))
+def test_the_old_names_still_work(data, tmp_path):
+    """`train.replicas` and a folder `replicas`, as directories of before have them."""
+    made = study.create(tmp_path / "s", of({}, train={"seeds": 2, "epochs": 1}), data)
+    folder = made.directory
+    (folder / "trials").rename(folder / "replicas")
+    for path in (folder, *(folder / "replicas").iterdir()):
+        file = path / "experiment.toml"
+        file.write_text(file.read_text().replace("seeds = ", "replicas = "))
+    with pytest.raises(ValueError, match=r"holds 2 trials.* in .*/replicas: seed=0"):
+        open_run(folder)
+    again = study.open_study(folder, study.recorded(folder))
+    assert again.sweep.base.train.seeds == 2
+    assert list(study.fit(again, resume=True)["trials"]) == ["seed=0", "seed=1"]
+    assert not (folder / "trials").exists()
+
+
+def test_other_trials_or_knobs_are_not_resumed(data, tmp_path):
+    made = study.create(tmp_path / "s", of({}, train={"seeds": 2}), data)
+    with pytest.raises(ValueError, match="other trials"):
+        study.open_study(made.directory, of({}, train={"seeds": 3}))
     with pytest.raises(ValueError, match="epochs: 3 -> 4"):
-        study.open_study(made.directory, of({}, train={"replicas": 2, "epochs": 4}))
+        study.open_study(made.directory, of({}, train={"seeds": 2, "epochs": 4}))
     with pytest.raises(FileExistsError, match="never overwritten"):
         study.create(tmp_path / "s", made.sweep, data)
-    lone = create_run(tmp_path / "lone", made.sweep.replicas[0].experiment, data)
+    lone = create_run(tmp_path / "lone", made.sweep.trials[0].experiment, data)
     with pytest.raises(ValueError, match="as a sweep"):
         study.open_study(lone.directory, made.sweep)
 
@@ -268,18 +307,18 @@ def here(tmp_path, monkeypatch):
 
 
 def test_train_evaluate_resume(here, capsys):
-    flags = ["--train.replicas", "2", "--train.epochs", "1"]
+    flags = ["--train.seeds", "2", "--train.epochs", "1"]
     assert call("train", "tiny.toml", *flags, "--sweep.model.kind", "mmoe", "star") == 0
     shown = capsys.readouterr().out
     result = json.loads(pathlib.Path("runs/tiny/result.json").read_text())
-    assert len(result["replicas"]) == 8
+    assert len(result["trials"]) == 8
     name = "learning_rate=0.03,kind=star,seed=1"
     assert name in shown
-    assert call("evaluate", f"runs/tiny/replicas/{name}", "--json") == 0
+    assert call("evaluate", f"runs/tiny/trials/{name}", "--json") == 0
     measured = json.loads(capsys.readouterr().out)
-    assert_near(measured["tasks"], result["replicas"][name]["test"]["tasks"])
+    assert_near(measured["tasks"], result["trials"][name]["test"]["tasks"])
     assert call("evaluate", "runs/tiny") == 2
-    assert "holds 8 replicas" in capsys.readouterr().err
+    assert "holds 8 trials" in capsys.readouterr().err
     assert call("train", "--resume", "--run-dir", "runs/tiny") == 0
     assert capsys.readouterr().out == shown
     resume = ["--resume", "--run-dir", "runs/tiny", "--train.epochs", "2"]
@@ -293,7 +332,7 @@ def test_mistakes_of_the_command_line(here, capsys):
         (["--train.learning-rate", "1"], "train.learning_rate is swept"),
         (["--sweep.train.learning-rate"], "is an empty list"),
         (["--sweep.train.learning-rat", "1"], "Did you mean 'learning_rate'"),
-        (["--train.replicas", "0"], "train.replicas must be at least 1"),
+        (["--train.seeds", "0"], "train.seeds must be at least 1"),
     ):
         assert call("train", "tiny.toml", *arguments) == 2
         assert message in capsys.readouterr().err.replace("\n", " ")
@@ -301,19 +340,19 @@ def test_mistakes_of_the_command_line(here, capsys):
     assert call("train", "tiny.toml", "--help") == 0
     shown = capsys.readouterr().out
     assert "--sweep.SECTION.KNOB" in shown
-    assert "--train.replicas" in shown
+    assert "--train.seeds" in shown
 
 
 def test_a_stopped_process_is_continued(here):
     """The whole way, through a process of its own and a real signal."""
     command = [sys.executable, "-m", "ple_jax", "train"]
-    knobs = ["--train.replicas", "2", "--train.epochs", "200", "--run-dir", "run"]
+    knobs = ["--train.seeds", "2", "--train.epochs", "200", "--run-dir", "run"]
     knobs += ["--sweep.model.kind", "mmoe", "--sweep.train.learning-rate", "0.01"]
     knobs += ["--train.steps-per-dispatch", "1", "--train.patience", "3"]
     process = subprocess.Popen(
         [*command, "tiny.toml", *knobs], stderr=subprocess.PIPE, text=True
     )
-    journal = here / "run/replicas/learning_rate=0.01,kind=mmoe,seed=1/metrics.jsonl"
+    journal = here / "run/trials/learning_rate=0.01,kind=mmoe,seed=1/metrics.jsonl"
     while process.poll() is None and not (journal.exists() and journal.read_text()):
         time.sleep(0.05)
     process.send_signal(signal.SIGTERM)
@@ -326,8 +365,8 @@ def test_a_stopped_process_is_continued(here):
     )
     assert done.returncode == 0, done.stderr
     result = json.loads((here / "run/result.json").read_text())
-    for name, one in result["replicas"].items():
-        lines = (here / "run/replicas" / name / "metrics.jsonl").read_text()
+    for name, one in result["trials"].items():
+        lines = (here / "run/trials" / name / "metrics.jsonl").read_text()
         epochs = [json.loads(line)["epoch"] for line in lines.splitlines()]
         assert epochs == list(range(one["epochs"]))
         assert name in done.stdout

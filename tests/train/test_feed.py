@@ -5,29 +5,16 @@ import numpy as np
 import pytest
 from lib.training import assert_same, check_resume, final_state, new_run, tiny
 
-from ple_jax.data.loader import Loader
 from ple_jax.parallel.mesh import make_mesh
 from ple_jax.train import feed, loop
-from ple_jax.train.step import trainer_of
+from ple_jax.train.setup import Setup
 
-BATCH, DISPATCH = 64, 4
-
-
-@pytest.fixture(scope="module")
-def data(prepared):
-    return prepared("synthetic", examples=1500)
+DISPATCH = 4
 
 
 def feed_on(data, data_on, devices=1, **sections):
-    of_train = {"data_on": data_on, **sections.pop("train", {})}
-    experiment = tiny(train=of_train, **sections)
-    settings = experiment.train
-    loader = Loader(
-        data.split("train"), BATCH, settings.seed, sampling=settings.sampling
-    )
-    trainer = trainer_of(experiment, data.layout, loader.steps_per_epoch)
-    mesh = make_mesh(devices)
-    return feed.feed_of(loader, trainer, settings, mesh)
+    of_train = {"data_on": data_on, "devices": devices, **sections.pop("train", {})}
+    return Setup([tiny(train=of_train, **sections)], data).feed
 
 
 @pytest.mark.parametrize("name", ["data", "everything"])

@@ -26,23 +26,19 @@ from ple_jax.data.prepare import prepare
 from ple_jax.datasets import synthetic
 from ple_jax.embeddings.tables import Tables
 from ple_jax.optim import dense
-from ple_jax.parallel.mesh import batch_shardings, make_mesh, state_shardings
+from ple_jax.parallel.mesh import batch_shardings, make_mesh
 from ple_jax.runs.directory import check_same, free_directory, open_run
 from ple_jax.schema import Field, Schema, Task
 from ple_jax.serve import files
 from ple_jax.train import loop
 from ple_jax.train.checkpoint import Checkpoints
+from ple_jax.train.setup import placed
 from ple_jax.train.step import (
     jitted,
-    make_parts,
+    make_step,
     trainer_of,
 )
 from ple_jax.weightings import Weighting
-
-
-@pytest.fixture(scope="module")
-def data(prepared):
-    return prepared("synthetic", examples=1500)
 
 
 def test_a_run_learns_and_writes_all_that_it_promises(data, tmp_path):
@@ -100,7 +96,7 @@ def test_resuming_with_other_data_batch_size_or_seed_is_refused(data, tmp_path):
     chosen = new_run(data, tmp_path / "run")
     loop.fit(chosen)
     changed = tiny(train={"batch_size": 32, "seed": 5})
-    with pytest.raises(ValueError, match=r"batch_size: 64 -> 32\n  seed: 0 -> 5"):
+    with pytest.raises(ValueError, match=r"batch_size: 64 -> 32\n  train.seed: 0 -> 5"):
         check_same(chosen, changed)
     path = chosen.directory / "data" / "dataset.json"
     facts = json.loads(path.read_text())
@@ -181,7 +177,7 @@ def one_step(data, weighting, batch_size=64, **sections):
     loader = Loader(data.split("train"), batch_size, 0)
     model = models.build("ple", num_tasks=2, expert_dims=(7,), tower_dims=(5,))
     tables = Tables(data.layout, experiment.inputs)
-    trainer = jitted(make_parts(model, tables, weighting, experiment.train, 10))
+    trainer = jitted(make_step(model, tables, weighting, experiment.train, 10))
     return trainer, trainer.steps(trainer.init(), loader.batches(0, 0, 3), 3)[0]
 
 
@@ -216,9 +212,7 @@ def test_four_devices_take_the_same_step_as_one(data):
     fixed = weightings.build("fixed")
     trainer, wanted = one_step(data, fixed)
     mesh = make_mesh(4)
-    state = jax.device_put(
-        trainer.init(), state_shardings(mesh, jax.eval_shape(trainer.init))
-    )
+    state = placed(trainer, mesh)
     batches = Loader(data.split("train"), 64, 0).batches(0, 0, 3)
     batches = jax.device_put(batches, batch_shardings(mesh, batches))
     got, _ = trainer.steps(state, batches, 3)
@@ -230,7 +224,7 @@ def test_four_devices_take_the_same_step_as_one(data):
 
 def test_weight_decay_spares_biases_and_weightings(data):
     _, state = one_step(data, weightings.build("fixed"))
-    decayed = dense.is_decayed(state.trained)
+    decayed = dense.decay_mask(state.trained)
     for path, decays in jax.tree.leaves_with_path(decayed):
         name = jax.tree_util.keystr(path)
         assert decays == ("kernel" in name or "tables" in name), name
@@ -257,7 +251,10 @@ def here(tmp_path, monkeypatch):
 
 
 def test_train_evaluate_predict(here, capsys):
-    assert call("train", "tiny.toml", "--epochs", "2", "--model.num-levels", "1") == 0
+    assert (
+        call("train", "tiny.toml", "--train.epochs", "2", "--model.num-levels", "1")
+        == 0
+    )
     assert "click" in capsys.readouterr().out
     assert call("evaluate", "runs/tiny", "--split", "test", "--json") == 0
     measured = json.loads(capsys.readouterr().out)
@@ -291,7 +288,7 @@ def synthetic_options():
 
 
 def test_a_run_directory_moves_alone(here, capsys, tmp_path):
-    assert call("train", "tiny.toml", "--epochs", "1", "--run-dir", "a") == 0
+    assert call("train", "tiny.toml", "--train.epochs", "1", "--run-dir", "a") == 0
     (here / "a").rename(here / "elsewhere")
     for left_behind in ("cache", "tiny.toml"):
         (here / left_behind).rename(here / f"{left_behind}.gone")
@@ -327,21 +324,21 @@ def test_prepare_models_and_datasets(here, capsys):
         (["train"], "Name an experiment"),
         (["train", "tni.toml"], "Did you mean 'tiny.toml'"),
         (["train", "tiny.toml", "--model.kind", "pel"], "Did you mean 'ple'"),
-        (["train", "tiny.toml", "--metric", "auc"], "not a known metric"),
+        (["train", "tiny.toml", "--train.metric", "auc"], "not a known metric"),
         (
-            ["train", "tiny.toml", "--metric", "auc_roc/clik"],
+            ["train", "tiny.toml", "--train.metric", "auc_roc/clik"],
             "Did you mean 'click'",
         ),
-        (["train", "tiny.toml", "--batch-size", "9999"], "at most the"),
+        (["train", "tiny.toml", "--train.batch-size", "9999"], "at most the"),
         (["train", "tiny.toml", "--model.expert-dims", "0"], "expert_dims"),
         (["train", "tiny.toml", "--resume"], "--resume needs --run-dir"),
         (
-            ["train", "--resume", "--run-dir", "x", "--epochs", "3"],
+            ["train", "--resume", "--run-dir", "x", "--train.epochs", "3"],
             "run directory",
         ),
         (["evaluate", "nowhere"], "not a run directory"),
         (["evaluate", ".", "--split", "tset"], "invalid choice"),
-        (["train", "tiny.toml", "--epochz", "1"], "epochs"),
+        (["train", "tiny.toml", "--train.epochz", "1"], "epochs"),
         (["predict", "nowhere", "x.csv", "--out", "y"], "not a run directory"),
     ],
 )

@@ -16,7 +16,8 @@ from ple_jax.embeddings.updates import row_updates
 from ple_jax.optim import dense
 from ple_jax.runs.directory import Run
 from ple_jax.train import loop, one_domain
-from ple_jax.train.step import Parts, trainer_of
+from ple_jax.train.step import Step, trainer_of
+from ple_jax.types import path_names
 from ple_jax.weightings import Weighting
 
 T, N, B = 2, 3, 24
@@ -68,7 +69,7 @@ def parts_of(data, kind, options, weighting=None, **training):
     weighting = weighting or weightings.build("fixed", weights=(1.0, 2.0))
     rate = dense.learning_rate(settings, 10)
     rows = row_updates(tables, settings, rate)
-    return Parts(model, tables, weighting, settings, tx, rows, 10)
+    return Step(model, tables, weighting, settings, tx, rows, 10)
 
 
 def by_domain(parts):
@@ -209,7 +210,7 @@ def test_gradients_are_those_of_losses_and_penalties(
             tree.unflatten([*leaves[:i], leaves[i] + by * along, *leaves[i + 1 :]])
         )
         loss, penalty = (moved(step) - moved(-step)) / (2 * step)
-        sign = 1 if set(reversed_names).isdisjoint(dense.names_of(path)) else -1
+        sign = 1 if set(reversed_names).isdisjoint(path_names(path)) else -1
         name = jax.tree_util.keystr(path)
         assert loss + sign * penalty == pytest.approx(size, rel=0.02, abs=2e-3), name
 
@@ -274,7 +275,7 @@ def test_stitch_rate_multiplies_the_steps_of_stitches(kind, options, data, rows)
     for (path, one), eight in zip(
         jax.tree.leaves_with_path(plain), jax.tree.leaves(fast), strict=True
     ):
-        if dense.names_of(path)[-1] == "stitch":
+        if path_names(path)[-1] == "stitch":
             stitches += 1
             np.testing.assert_allclose(eight, 8 * one, rtol=1e-3, atol=1e-6)
             assert np.any(one != 0)

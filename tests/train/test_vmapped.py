@@ -1,22 +1,22 @@
-"""Replicas: each is the lone run of its seed and knobs, whatever its neighbours do."""
-
-import json
+"""Trials: each is the lone run of its seed and knobs, whatever its neighbours do."""
 
 import jax
 import numpy as np
 import pytest
 from lib.tables import raw, source
-from lib.training import StopAfter, tiny
+from lib.training import StopAfter, assert_near, records, tiny
 
 from ple_jax import config
 from ple_jax.data.loader import Loader
 from ple_jax.data.prepare import prepare
 from ple_jax.layers.dropout import Dropout
-from ple_jax.parallel.mesh import make_mesh, state_shardings
+from ple_jax.parallel.mesh import make_mesh
 from ple_jax.runs.directory import create_run, open_run
 from ple_jax.serve import files
-from ple_jax.train import group, loop, vmapped
+from ple_jax.train import divergence, loop, vmapped
+from ple_jax.train.checkpoint import Checkpoints
 from ple_jax.train.feed import feed_of
+from ple_jax.train.setup import Setup, placed
 from ple_jax.train.step import trainer_of
 
 R, BATCH, STEPS = 3, 32, 5
@@ -67,7 +67,7 @@ def assert_close(a, b, rtol=1e-5, atol=1e-6):
 
 def check_equal(experiments, data, data_on="host", devices=1, **tolerance):
     """Some steps of all together against the first's and the last's own."""
-    together = group.loader_of(experiments, data)
+    together = Setup(experiments, data, vmapped=True).loader
     shared = isinstance(together, Loader)
     trainer = vmapped.trainer_of(experiments, data.layout, 7, shared)
     mesh = make_mesh(devices)
@@ -75,8 +75,7 @@ def check_equal(experiments, data, data_on="host", devices=1, **tolerance):
         experiments[0], {"train.data_on": data_on, "train.steps_per_dispatch": 4}
     ).train
     feed = feed_of(together, trainer, settings, mesh)
-    places = state_shardings(mesh, jax.eval_shape(trainer.init), replicas=True)
-    state = jax.device_put(trainer.init(), places)
+    state = placed(trainer, mesh, vmapped=True)
     chunks = feed.chunks(0, 0)
     taken = 0
     while taken < STEPS:
@@ -86,7 +85,7 @@ def check_equal(experiments, data, data_on="host", devices=1, **tolerance):
     assert trainer.steps.func._cache_size() == 1
     for i in (0, len(experiments) - 1):
         lone = trainer_of(experiments[i], data.layout, 7)
-        batches = loop.loader_of(experiments[i], data).batches(0, 0, taken)
+        batches = Setup([experiments[i]], data).loader.batches(0, 0, taken)
         wanted, _ = lone.steps(lone.init(), batches, taken)
         got = jax.tree.map(lambda leaf, i=i: leaf[i], state)
         assert_close(got, wanted, **tolerance)
@@ -103,21 +102,21 @@ KNOBS = {
 
 
 @pytest.mark.parametrize("knob", KNOBS)
-def test_a_replica_is_the_lone_run_of_its_knob(knob, everything):
+def test_a_trial_is_the_lone_run_of_its_knob(knob, everything):
     settings, values = KNOBS[knob]
     experiment = small(train={"learning_rate": 0.1, **settings})
     check_equal(alike(experiment, [{f"train.{knob}": v} for v in values]), everything)
 
 
 @pytest.mark.parametrize("path", ["embedding_scale", "embedding_dropout_rate"])
-def test_a_replica_is_the_lone_run_of_its_input(path, everything):
+def test_a_trial_is_the_lone_run_of_its_input(path, everything):
     values = [{f"inputs.{path}": v} for v in (0.1, 0.3, 0.7)]
     check_equal(alike(small(), values), everything)
 
 
 @pytest.mark.parametrize("data_on", ["host", "device"])
 @pytest.mark.parametrize("update", ["dense", "rows"])
-def test_a_replica_is_the_lone_run_of_its_seed(data_on, update, everything):
+def test_a_trial_is_the_lone_run_of_its_seed(data_on, update, everything):
     experiment = small(inputs={"embedding_dim": 3, "update": update})
     check_equal(alike(experiment, SEEDS), everything, data_on)
 
@@ -180,12 +179,12 @@ def test_weightings_of_several_weights(everything):
     check_equal(alike(experiment, each), everything)
 
 
-def test_four_devices_train_replicas_as_one_does(everything):
+def test_four_devices_train_trials_as_one_does(everything):
     check_equal(alike(small(), SEEDS), everything, devices=4)
     check_equal(alike(small(), SEEDS), everything, "device", devices=4)
 
 
-def test_replicas_start_from_the_bits_of_lone_runs(data):
+def test_trials_start_from_the_bits_of_lone_runs(data):
     experiments = alike(small(), SEEDS)
     state = vmapped.trainer_of(experiments, data.layout).init()
     for i, experiment in enumerate(experiments):
@@ -220,27 +219,6 @@ def runs_of(data, folder, values, **sections):
     ]
 
 
-def records(one):
-    """A journal without what the clock says."""
-    lines = map(json.loads, one.metrics.read_text().splitlines())
-    return [{k: v for k, v in r.items() if k != "examples_per_second"} for r in lines]
-
-
-def assert_near(got, wanted):
-    """Two results or records, whose areas under curves may differ by a pair of rows."""
-    if isinstance(wanted, dict):
-        assert got.keys() == wanted.keys()
-        for key in wanted:
-            assert_near(got[key], wanted[key])
-    elif isinstance(wanted, list):
-        for a, b in zip(got, wanted, strict=True):
-            assert_near(a, b)
-    elif isinstance(wanted, float):
-        assert got == pytest.approx(wanted, rel=1e-4, abs=1e-4)
-    else:
-        assert got == wanted
-
-
 @pytest.mark.parametrize("data_on", ["host", "device"])
 def test_each_ends_as_its_lone_run(data, tmp_path, data_on):
     sections = {
@@ -252,7 +230,7 @@ def test_each_ends_as_its_lone_run(data, tmp_path, data_on):
         {"train.seed": 2, "train.learning_rate": 0.1},
     ]
     together = runs_of(data, tmp_path / "together", values, **sections)
-    results = group.fit(together, tmp_path / "checkpoints")
+    results = loop.fit_group(together, tmp_path / "checkpoints")
     assert not (tmp_path / "checkpoints").exists()
     for one, lone, result in zip(
         together,
@@ -264,16 +242,16 @@ def test_each_ends_as_its_lone_run(data, tmp_path, data_on):
         assert_near(records(one), records(lone))
         assert one.result == result
         # Its directory alone is enough to score, and says what it is when resumed.
-        scorer, variables = files.load(open_run(one.directory))
+        scorer, variables = files.load_scorer(open_run(one.directory))
         assert_near(scorer.report(variables, "test"), result["test"])
-        with pytest.raises(ValueError, match="replicas are resumed together"):
+        with pytest.raises(ValueError, match="trials are resumed together"):
             loop.fit(one, resume=True)
 
 
 @pytest.mark.parametrize(
     ("dispatches", "data_on"), [(2, "host"), (3, "device"), (5, "host")]
 )
-def test_stopped_replicas_resume_to_the_same_bits(
+def test_stopped_trials_resume_to_the_same_bits(
     data, tmp_path, monkeypatch, dispatches, data_on
 ):
     sections = {
@@ -284,34 +262,58 @@ def test_stopped_replicas_resume_to_the_same_bits(
         runs_of(data, tmp_path / name, SEEDS[:2], **sections) for name in ("a", "b")
     )
     last = {}
-    finish = group.finish
+    finish = loop.finish
 
-    def noted(runs, scorer, held):
-        last[runs[0].directory.parent.name] = jax.device_get(held)
-        return finish(runs, scorer, held)
+    def noted(group, held):
+        last[group.runs[0].directory.parent.name] = jax.device_get(held)
+        return finish(group, held)
 
-    monkeypatch.setattr(group, "finish", noted)
-    wanted = group.fit(whole, tmp_path / "whole")
+    monkeypatch.setattr(loop, "finish", noted)
+    wanted = loop.fit_group(whole, tmp_path / "whole")
     with monkeypatch.context() as patch:
         patch.setattr(loop, "ahead", lambda items: items)
         StopAfter(patch, dispatches)
         with pytest.raises(loop.Stopped, match="SIGTERM"):
-            group.fit(broken, tmp_path / "broken")
+            loop.fit_group(broken, tmp_path / "broken")
     again = [open_run(one.directory) for one in broken]
-    assert group.fit(again, tmp_path / "broken", resume=True) == wanted
+    assert loop.fit_group(again, tmp_path / "broken", resume=True) == wanted
     for x, y in zip(*map(jax.tree.leaves, last.values()), strict=True):
         np.testing.assert_array_equal(x, y)
     assert [*map(records, whole)] == [*map(records, again)]
 
 
-def test_replicas_are_resumed_with_their_own_data(data, tmp_path, monkeypatch):
+def test_trials_keep_their_best_as_they_train(data, tmp_path, monkeypatch):
+    settings = {"checkpoint_every": 2, "learning_rate": 0.003}
+    runs = runs_of(data, tmp_path / "runs", SEEDS[:2], train=settings)
+    monkeypatch.setattr(loop, "ahead", lambda items: items)
+    with monkeypatch.context() as patch:
+        StopAfter(patch, 2 * (len(data.split("train")) // 64 // 2) + 2)
+        with pytest.raises(loop.Stopped):
+            loop.fit_group(runs, tmp_path / "checkpoints")
+    for one in runs:
+        (*_, best) = (record for record in records(one) if record["improved"])
+        with Checkpoints(one.checkpoints) as checkpoints:
+            assert checkpoints.latest == checkpoints.best == best["step"]
+        scorer, variables = files.load_scorer(open_run(one.directory))
+        assert_near(scorer.report(variables, "validation"), best["validation"])
+    for one, result in zip(
+        runs, loop.fit_group(runs, tmp_path / "checkpoints", resume=True), strict=True
+    ):
+        best = max(records(one), key=lambda r: r["score"])
+        assert result["step"] == best["step"]
+        assert result["validation"] == best["validation"]  # to the bit
+        with Checkpoints(one.checkpoints) as checkpoints:
+            assert checkpoints.latest == checkpoints.best == best["step"]
+
+
+def test_trials_are_resumed_with_their_own_data(data, tmp_path, monkeypatch):
     runs = runs_of(data, tmp_path / "runs", SEEDS[:2])
     monkeypatch.setattr(loop, "ahead", lambda items: items)
     StopAfter(monkeypatch, 2)
     with pytest.raises(loop.Stopped):
-        group.fit(runs, tmp_path / "checkpoints")
-    with pytest.raises(ValueError, match=r"replicas: \['r0', 'r1'\] -> \['r1', 'r0'\]"):
-        group.fit(runs[::-1], tmp_path / "checkpoints", resume=True)
+        loop.fit_group(runs, tmp_path / "checkpoints")
+    with pytest.raises(ValueError, match=r"trials: \['r0', 'r1'\] -> \['r1', 'r0'\]"):
+        loop.fit_group(runs[::-1], tmp_path / "checkpoints", resume=True)
 
 
 def test_patience_is_each_ones_own(data, tmp_path):
@@ -319,7 +321,7 @@ def test_patience_is_each_ones_own(data, tmp_path):
     values = [{"train.learning_rate": r} for r in (0.3, 3e-4)]
     settings = {"epochs": 5, "patience": 1, "metric": "log_loss"}
     runs = runs_of(data, tmp_path / "runs", values, train=settings)
-    results = group.fit(runs, tmp_path / "checkpoints")
+    results = loop.fit_group(runs, tmp_path / "checkpoints")
     each = [records(one) for one in runs]
     assert len(each[0]) < len(each[1]) == 5
     for journal, result in zip(each, results, strict=True):
@@ -334,7 +336,7 @@ def test_one_that_diverges_leaves_the_others_alone(data, tmp_path):
     values = [{"train.learning_rate": r} for r in (0.1, 1e30)]
     settings = {"optimizer": "sgd", "epochs": 2}
     runs = runs_of(data, tmp_path / "runs", values, train=settings)
-    results = group.fit(runs, tmp_path / "checkpoints")
+    results = loop.fit_group(runs, tmp_path / "checkpoints")
     lone = create_run(tmp_path / "lone", runs[0].experiment, data)
     assert_near(results[0], loop.fit(lone))
     steps = len(data.split("train")) // 64
@@ -342,29 +344,49 @@ def test_one_that_diverges_leaves_the_others_alone(data, tmp_path):
     assert runs[1].result == results[1]
     assert not records(runs[1])
     with pytest.raises(ValueError, match="no checkpoint yet"):
-        files.load(runs[1])
+        files.load_scorer(runs[1])
+
+
+def test_when_all_diverge_the_state_is_not_saved(data, tmp_path, monkeypatch):
+    settings = {"optimizer": "sgd", "epochs": 5}
+    values = [{"train.learning_rate": rate} for rate in (1e30, 1e31)]
+    runs = runs_of(data, tmp_path / "runs", values, train=settings)
+    saved, save = [], Checkpoints.save
+    noted = lambda self, *rest: saved.append(rest) or save(self, *rest)
+    monkeypatch.setattr(Checkpoints, "save", noted)
+    steps = len(data.split("train")) // 64
+    wanted = {"step": None, "epochs": 0, "diverged": steps}
+    assert loop.fit_group(runs, tmp_path / "checkpoints") == [wanted] * 2
+    lone = create_run(tmp_path / "lone", runs[0].experiment, data)
+    with pytest.raises(
+        FloatingPointError, match=r"model.* is not finite\. Lower train"
+    ):
+        loop.fit(lone)
+    assert lone.result is None
+    assert not saved
 
 
 def test_one_that_diverges_late_keeps_its_best(data, tmp_path, monkeypatch):
     runs = runs_of(data, tmp_path / "runs", SEEDS[:2])
-    finite, calls = vmapped.finite, []
+    not_finite, calls = divergence.not_finite, []
 
-    def second_epoch(trained):
+    def second_epoch(trained, vmapped):
         calls.append(1)
-        return finite(trained) & np.array([len(calls) != 2, True])
+        first, second = not_finite(trained, vmapped)
+        return ["a kernel" if len(calls) == 2 else first, second]
 
-    monkeypatch.setattr(vmapped, "finite", second_epoch)
-    results = group.fit(runs, tmp_path / "checkpoints")
+    monkeypatch.setattr(divergence, "not_finite", second_epoch)
+    results = loop.fit_group(runs, tmp_path / "checkpoints")
     of_epoch = len(data.split("train")) // 64
     assert results[0]["diverged"] == 2 * of_epoch
     assert results[0]["step"] == of_epoch
     assert len(records(runs[0])) == 1
     assert len(records(runs[1])) == 3
     assert_near(results[0]["validation"], records(runs[0])[0]["validation"])
-    files.load(runs[0])
+    files.load_scorer(runs[0])
 
 
-def test_a_lone_run_does_not_train_replicas(data, tmp_path):
-    one = create_run(tmp_path / "run", tiny(train={"replicas": 2}), data)
+def test_a_lone_run_does_not_train_several_seeds(data, tmp_path):
+    one = create_run(tmp_path / "run", tiny(train={"seeds": 2}), data)
     with pytest.raises(ValueError, match="study"):
         loop.fit(one)

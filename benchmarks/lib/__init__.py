@@ -1,0 +1,1 @@
+"""What several scripts share: measuring, reporting, and the problem that is trained."""

@@ -1,0 +1,25 @@
+"""Score a file of raw columns, row by row in its order."""
+
+import argparse
+import pathlib
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The run, the file, and where the scores go."""
+    add = parser.add_argument
+    add("run", type=pathlib.Path, help="a run directory")
+    add("file", help="CSV, CSV.gz or Parquet; it needs no labels")
+    add("--out", type=pathlib.Path, required=True, help="the Parquet file to write")
+
+
+def run(asked: argparse.Namespace) -> None:
+    """Writes the scores of the run's best checkpoint."""
+    from ple_jax.parallel import runtime
+    from ple_jax.runs.directory import open_run
+    from ple_jax.serve import files
+    from ple_jax.show import console
+
+    chosen = open_run(asked.run)
+    runtime.set_up()
+    rows = files.predict_file(chosen, asked.file, asked.out)
+    console.say(f"{rows:,} rows scored: {asked.out}")

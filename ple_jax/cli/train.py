@@ -1,0 +1,173 @@
+"""Train an experiment, and print its result table.
+
+The run directory is DIR, or else the first of runs/EXPERIMENT, runs/EXPERIMENT-2, ...
+that is free. With --resume, the run in DIR continues where it stopped, and the
+experiment need not be named.
+
+Every knob of the experiment can be changed: --train.learning-rate 3e-3,
+--model.expert-dims 64 32, --model.kind mmoe.
+
+--sweep.SECTION.KNOB VALUE VALUE ... trains one trial for each value, and for each
+combination where several knobs are swept; the file can have such lists in a table
+[sweep]. --train.seeds 5 trains each of them with five seeds. The tables then have means
+and spreads, and each trial has a run directory of its own below DIR.
+"""
+
+import argparse
+import pathlib
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
+STOPPED = 130
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The experiment, and where its run is."""
+    add, path = parser.add_argument, pathlib.Path
+    add(
+        "experiment",
+        type=path,
+        nargs="?",
+        metavar="EXPERIMENT.toml",
+        help="what to train; a run that continues has its own",
+    )
+    add("--run-dir", type=path, metavar="DIR", help="where the run is, or will be")
+    add("--resume", action="store_true", help="continue the run in --run-dir")
+    add("--data-dir", metavar="DIR", help="where raw files lie; sets data.data_dir")
+
+
+def tree_of(asked: argparse.Namespace) -> dict[str, Any]:
+    """The nested dicts of the experiment, or of the run to resume; {} without both."""
+    from ple_jax import config
+    from ple_jax.runs.directory import experiment_file
+
+    if asked.experiment:
+        return config.load(asked.experiment)
+    if asked.resume and asked.run_dir:
+        return config.load(experiment_file(asked.run_dir))
+    return {}
+
+
+def run(asked: argparse.Namespace) -> int:
+    """Trains one run, or all of a sweep."""
+    from ple_jax.show import console
+    from ple_jax.train import loop
+
+    check(asked)
+    try:
+        return trained(asked)
+    except loop.Stopped as stop:
+        again = f"ple-jax train --resume --run-dir {asked.run_dir}"
+        console.say(f"stopped by {stop}; continue with: {again}")
+        return STOPPED
+
+
+def check(asked: argparse.Namespace) -> None:
+    """Raises a ValueError if it is not clear what to train."""
+    if asked.resume and not asked.run_dir:
+        raise ValueError("--resume needs --run-dir, the run to continue.")
+    if asked.experiment or asked.resume:
+        return
+    if late := [t for texts in asked.knobs.values() for t in texts if ".toml" in t]:
+        raise ValueError(f"Name the experiment first: `ple-jax train {late[0]} ...`.")
+    raise ValueError(
+        "Name an experiment, such as `ple-jax train experiments/census_ple.toml`, or a "
+        "run to continue: `ple-jax train --resume --run-dir DIR`."
+    )
+
+
+def trained(asked: argparse.Namespace) -> int:
+    """Reads the experiment with its knobs, and trains what it asks for."""
+    from ple_jax import config
+    from ple_jax.config import flags, sweep
+
+    knobs, more = flags.split_sweep(asked.knobs)
+    tree, lists = sweep.taken(tree_of(asked), more)
+    if asked.resume and not asked.experiment and sweep.is_sweep(tree, lists):
+        if asked.knobs:
+            raise ValueError("A sweep is resumed as it was: name no knobs.")
+        return train_sweep(asked)
+    flags.check_not_swept(knobs, lists)
+    if asked.data_dir:
+        knobs["data.data_dir"] = [asked.data_dir]
+    of_kinds = partial(experiment_of, tree, knobs)
+    experiment = of_kinds({})
+    if sweep.is_sweep(config.to_dict(experiment), lists):
+        return train_sweep(asked, sweep.of(of_kinds, lists))
+    return train_one(asked, experiment)
+
+
+def experiment_of(tree: dict, knobs: Mapping, kinds: Mapping[str, str]):
+    """The experiment of a file and of knobs, with these kinds of plugins by section."""
+    from ple_jax.config import flags
+    from ple_jax.show import console
+
+    named = {f"{section}.kind": [kind] for section, kind in kinds.items()}
+    experiment, dropped = flags.experiment(tree, {**knobs, **named})
+    if dropped:
+        console.say(f"dropped, as the new kind does not take it: {', '.join(dropped)}")
+    return experiment
+
+
+def train_one(asked: argparse.Namespace, experiment) -> int:
+    """Trains one run, and prints its tables."""
+    from ple_jax.parallel import runtime
+    from ple_jax.show import console, tables
+    from ple_jax.train import loop
+
+    runtime.set_up()
+    chosen = open_or_create(asked, experiment)
+    asked.run_dir = chosen.directory
+    console.say(f"run directory: {chosen.directory}")
+    result = loop.fit(chosen, asked.resume)
+    for split in ("validation", "test"):
+        console.show(tables.metric_table(split, result[split]["tasks"]))
+    return 0
+
+
+def train_sweep(asked: argparse.Namespace, wanted=None) -> int:
+    """Trains a sweep, by default the recorded one, and prints its tables."""
+    from ple_jax.parallel import runtime
+    from ple_jax.runs.directory import prepare_data
+    from ple_jax.show import console, tables
+    from ple_jax.studies import study
+
+    runtime.set_up()
+    if asked.resume:
+        chosen = study.open_study(
+            asked.run_dir, wanted or study.recorded(asked.run_dir)
+        )
+    else:
+        directory = new_directory(asked)
+        chosen = study.create(directory, wanted, prepare_data(wanted.base.data))
+    asked.run_dir = chosen.directory
+    console.say(f"run directory: {chosen.directory}, {len(chosen.runs)} trials")
+    result = study.fit(chosen, asked.resume)
+    console.show(tables.trial_table(result["trials"]))
+    for split in ("validation", "test"):
+        console.show(tables.point_table(split, result["points"]))
+    return 0
+
+
+def open_or_create(asked: argparse.Namespace, experiment):
+    """The run to train: a new one, or the recorded one if it is the same."""
+    from ple_jax.runs.directory import check_same, create_run, open_run, prepare_data
+    from ple_jax.train import loop
+
+    if asked.resume:
+        recorded = open_run(asked.run_dir)
+        check_same(recorded, experiment)
+        return recorded
+    directory, data = new_directory(asked), prepare_data(experiment.data)
+    loop.check(experiment, data)
+    return create_run(directory, experiment, data)
+
+
+def new_directory(asked: argparse.Namespace) -> pathlib.Path:
+    """The directory of a new run; nothing is in it."""
+    from ple_jax.runs.directory import check_free, free_directory
+
+    directory = asked.run_dir or free_directory(asked.experiment.stem)
+    check_free(directory)
+    return directory

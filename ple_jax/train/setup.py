@@ -1,0 +1,104 @@
+"""What trains and scores, put together: mesh, loader, trainer, feed and scorer."""
+
+import dataclasses
+from collections.abc import Sequence
+from functools import cached_property
+
+import jax
+
+from ple_jax.config.experiment import Experiment, Train
+from ple_jax.data.loader import Loader, Loaders
+from ple_jax.data.store import Prepared
+from ple_jax.parallel.mesh import check_batch_size, make_mesh, state_shardings
+from ple_jax.train import step, vmapped
+from ple_jax.train.evaluate import Scorer, check_metric
+from ple_jax.train.feed import Feed, feed_of
+from ple_jax.train.state import TrainState
+from ple_jax.train.step import Trainer
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Setup:
+    """The parts that train and score one trial, or several as one program.
+
+    Each part is made when it is first asked for.
+
+    Attributes:
+        experiments: One for each trial; they differ in seeds and in traced knobs.
+        data: What they read.
+        vmapped: Whether arrays have a leading axis R of trials.
+    """
+
+    experiments: Sequence[Experiment]
+    data: Prepared
+    vmapped: bool = False
+
+    @property
+    def train(self) -> Train:
+        """The settings; seeds and traced knobs are those of the first trial."""
+        return self.experiments[0].train
+
+    @cached_property
+    def mesh(self) -> jax.sharding.Mesh:
+        """The devices that share a batch."""
+        return make_mesh(self.train.devices)
+
+    def check(self) -> None:
+        """Checks what is known before training.
+
+        Raises:
+            ValueError: The devices or the loader refuse a batch of this size, or there
+                is no such metric.
+        """
+        check_batch_size(self.mesh, self.train.batch_size)
+        check_metric(self.train.metric, self.data.layout)
+        _ = self.loader
+
+    @cached_property
+    def loader(self) -> Loader | Loaders:
+        """The batches of the train split: one loader if all trials read the same."""
+        split, size = self.data.split("train"), self.train.batch_size
+        mix = self.train.sampling
+        orders = [(e.train.seed, e.train.temperature) for e in self.experiments]
+        if len(set(orders)) == 1:
+            orders = orders[:1]
+        each = [
+            Loader(split, size, seed, sampling=mix, temperature=t) for seed, t in orders
+        ]
+        return Loaders(each) if len(each) > 1 else each[0]
+
+    @cached_property
+    def trainer(self) -> Trainer:
+        """The jitted functions."""
+        rows, layout = self.data.facts["splits"]["train"]["rows"], self.data.layout
+        steps_per_epoch = rows // self.train.batch_size
+        if not self.vmapped:
+            return step.trainer_of(self.experiments[0], layout, steps_per_epoch)
+        shared = isinstance(self.loader, Loader)
+        return vmapped.trainer_of(self.experiments, layout, steps_per_epoch, shared)
+
+    @cached_property
+    def feed(self) -> Feed:
+        """The batches on their way to the devices."""
+        return feed_of(self.loader, self.trainer, self.train, self.mesh)
+
+    @cached_property
+    def scorer(self) -> Scorer:
+        """Scores whole splits and measures the scores."""
+        size = self.train.eval_batch_size
+        return Scorer(self.trainer.score, self.mesh, self.data, size)
+
+
+def placed(
+    trainer: Trainer, mesh: jax.sharding.Mesh, vmapped: bool = False
+) -> TrainState:
+    """The initial state, placed on the devices of a mesh."""
+    places = state_shardings(mesh, jax.eval_shape(trainer.init), vmapped)
+    return jax.device_put(trainer.init(), places)
+
+
+def shapes(trainer: Trainer, mesh: jax.sharding.Mesh) -> TrainState:
+    """The shapes and places of a lone state, without its arrays."""
+    abstract = jax.eval_shape(trainer.init)
+    places = state_shardings(mesh, abstract)
+    return jax.tree.map(lambda x, place: x.update(sharding=place), abstract, places)

@@ -1,0 +1,1 @@
+"""Plugins for ple_jax that live in a package of their own."""

@@ -1,0 +1,21 @@
+"""Labels, domains and weights of raw rows."""
+
+import pytest
+from lib.tables import SCHEMA, rows_of, with_value
+
+from ple_jax.data.encode import Encoder
+from ple_jax.data.schema_file import (
+    schema_from_dict,
+    schema_to_dict,
+)
+
+
+def test_a_domain_that_train_does_not_have_is_an_error_or_has_a_stand_in(data):
+    rows = with_value("shop", 4, "elsewhere")
+    with pytest.raises(ValueError, match="one of the domains in train"):
+        data.encoder.encode(rows_of(rows))
+    schema = schema_from_dict(schema_to_dict(SCHEMA) | {"unseen_domain": "s0"})
+    encoder = Encoder(
+        schema, data.encoder.vocabularies, data.encoder.numerics, data.encoder.domains
+    )
+    assert encoder.encode(rows_of(rows)).domain[4] == data.layout.domains.index("s0")

@@ -1,0 +1,97 @@
+"""Files of raw rows: every format gives the same, and every mistake is named."""
+
+import dataclasses
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from lib.prepared import arrays_of
+from lib.tables import SCHEMA, SCHEMA_TEXT, raw, with_value, write_csv
+
+from ple_jax.data.prepare import prepare
+from ple_jax.data.read import read
+from ple_jax.datasets import table
+from ple_jax.schema import Format
+
+
+def own_table(tmp_path, *files):
+    (tmp_path / "schema.toml").write_text(SCHEMA_TEXT)
+    return table.build(
+        str(tmp_path / "schema.toml"), tuple(str(tmp_path / f) for f in files)
+    )
+
+
+def test_csv_gzip_and_parquet_files_give_the_same_data(tmp_path, data):
+    write_csv(tmp_path / "a.csv")
+    write_csv(tmp_path / "b.csv.gz")
+    pq.write_table(raw(), tmp_path / "c.parquet")
+    half = raw()
+    write_csv(tmp_path / "part-1.csv", half.slice(0, 200))
+    write_csv(tmp_path / "part-2.csv", half.slice(200))
+    for files in ["a.csv", "b.csv.gz", "c.parquet", "part-*.csv"]:
+        found = prepare(
+            own_table(tmp_path, files),
+            tmp_path / files.replace("*", "x").replace(".", "-"),
+        )
+        for key, array in arrays_of(found).items():
+            np.testing.assert_array_equal(
+                array, arrays_of(data)[key], err_msg=f"{files} {key}"
+            )
+
+
+def test_a_header_line_is_known_where_none_is_needed(tmp_path):
+    form = Format(header=False, columns=tuple(raw().column_names))
+    schema = dataclasses.replace(SCHEMA, format=form)
+    write_csv(tmp_path / "with.csv", raw().select(raw().column_names[::-1]))
+    write_csv(tmp_path / "same.csv")
+    _, *lines = (tmp_path / "same.csv").read_text().splitlines(keepends=True)
+    (tmp_path / "without.csv").write_text("".join(lines))
+    tables = [
+        pa.concat_tables(chunk.table for chunk in read([tmp_path / name], schema))
+        for name in ("with.csv", "without.csv")
+    ]
+    assert tables[0].select(raw().column_names).equals(tables[1])
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        (
+            with_value("price", 17, "cheap"),
+            r"bad.csv, row 18, column 'price': expected a number, got 'cheap'",
+        ),
+        (
+            with_value("click", 5, "2"),
+            r"row 6, column 'click': expected 0 or 1 as label",
+        ),
+        (
+            with_value("weight", 3, -1.0),
+            r"column 'weight': expected a weight of at least 0",
+        ),
+        (raw().drop_columns(["item"]), r"has no column 'item'"),
+        (
+            raw().append_column("extra", [["x"] * 397]),
+            r"does not name: extra.*ignored = \[\"\*\"\]",
+        ),
+        (raw().slice(0, 0), "has no rows"),
+        (raw().set_column(5, "click", [["1"] * 397]), "Task 'click' cannot be learned"),
+    ],
+)
+def test_bad_rows_are_explained(tmp_path, rows, message):
+    write_csv(tmp_path / "bad.csv", rows)
+    with pytest.raises(ValueError, match=message):
+        prepare(own_table(tmp_path, "bad.csv"), tmp_path / "out")
+
+
+def test_malformed_and_cut_off_files_are_named(tmp_path):
+    write_csv(tmp_path / "bad.csv", extra=["one,two"])
+    with pytest.raises(ValueError, match=r"bad.csv cannot be read: .*columns"):
+        prepare(own_table(tmp_path, "bad.csv"), tmp_path / "out")
+    write_csv(tmp_path / "cut.csv.gz")
+    whole = (tmp_path / "cut.csv.gz").read_bytes()
+    (tmp_path / "cut.csv.gz").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(ValueError, match=r"cut.csv.gz cannot be read"):
+        prepare(own_table(tmp_path, "cut.csv.gz"), tmp_path / "out2")
+    with pytest.raises(ValueError, match=r"There is no file .*Did you mean 'bad.csv'"):
+        own_table(tmp_path, "bed.csv")

@@ -1,0 +1,46 @@
+"""Schema files: what they say, and what mistakes in them say."""
+
+import json
+
+import pytest
+from lib.tables import SCHEMA, SCHEMA_TEXT
+
+from ple_jax.data.schema_file import (
+    read_schema,
+    schema_from_dict,
+    schema_from_tree,
+    schema_to_dict,
+)
+
+
+def test_a_schema_file_says_all_that_a_schema_does(tmp_path):
+    path = tmp_path / "schema.toml"
+    path.write_text(SCHEMA_TEXT)
+    assert read_schema(path) == SCHEMA
+    assert schema_from_dict(json.loads(json.dumps(schema_to_dict(SCHEMA)))) == SCHEMA
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"catgorical": []}, "Did you mean 'categorical'"),
+        ({"fields": {"x": {}}}, "fields.x needs a kind, one of .*'sequence'"),
+        ({"fields": {"x": {"kind": "numerc"}}}, "Did you mean 'numeric'"),
+        ({"numeric": ["shop"]}, "listed twice"),
+        ({"tasks": [{"name": "shop"}]}, "is the label of task 'shop'"),
+        ({"tasks": [{"name": "a", "given": "b"}]}, "given 'b', which must be one of"),
+        ({"tasks": []}, "at least one field and one task"),
+        ({"leaking": ["shop"]}, "declared as leaking"),
+        ({"ignored": ["shop"]}, "both a field and ignored"),
+        ({"split": {"by": "time"}}, "takes a column"),
+        ({"split": {"fractions": [0.5, 0.1, 0.1]}}, "sum to 1"),
+        (
+            {"fields": {"x": {"kind": "sequence", "table": "y"}}},
+            "'y' is not a known field",
+        ),
+    ],
+)
+def test_mistakes_in_a_schema_are_explained(change, message):
+    tree = {"categorical": ["shop"], "tasks": [{"name": "click"}]}
+    with pytest.raises(ValueError, match=message):
+        schema_from_tree(tree | change)
