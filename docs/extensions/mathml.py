@@ -16,7 +16,9 @@ def markup(latex: str, display: str) -> str:
         latex = rf"\begin{{align*}}{latex}\end{{align*}}"
     whole = convert(latex.strip(), display=display)
     # A function's name stands close to its bracket.
-    return re.sub(r"<mo>([\w-]{2,})</mo>", r'<mo lspace="0.15em" rspace="0">\1</mo>', whole)
+    return re.sub(
+        r"<mo>([\w-]{2,})</mo>", r'<mo lspace="0.15em" rspace="0">\1</mo>', whole
+    )
 
 
 def visit_inline(self, node) -> None:
