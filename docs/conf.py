@@ -1,7 +1,7 @@
 """How the documentation is built.
 
-    sphinx-build -W --keep-going docs docs/_build/html
-    python -m http.server --bind 127.0.0.1 --directory docs/_build/html
+sphinx-build -W --keep-going docs docs/_build/html
+python -m http.server --bind 127.0.0.1 --directory docs/_build/html
 """
 
 import os
@@ -11,6 +11,7 @@ import sys
 HERE = pathlib.Path(__file__).parent
 sys.path[:0] = [str(HERE.parent), str(HERE / "extensions")]
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
+os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")  # compiles fast
 os.environ.setdefault("PYTHONPATH", str(HERE.parent))  # of the notebooks' kernels
 
 import ple_jax  # noqa: E402
@@ -47,10 +48,8 @@ html_math_renderer = "mathml"
 myst_enable_extensions = ["dollarmath", "colon_fence", "deflist"]
 myst_heading_anchors = 3
 
-nb_execution_mode = "cache"
-nb_execution_cache_path = str(HERE / "_build" / "notebooks")
+nb_execution_mode = "force"
 nb_execution_raise_on_error = True
-os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")  # compiles fast
 nb_execution_timeout = 120
 
 autodoc_member_order = "bysource"

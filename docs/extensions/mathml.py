@@ -9,9 +9,9 @@ ALIGNED = ("&", r"\\")
 
 def markup(latex: str, display: str) -> str:
     """MathML of LaTeX; several lines, or an alignment, are a table."""
-    if display == "block" and any(sign in latex for sign in ALIGNED):
-        if not latex.lstrip().startswith(r"\begin"):
-            latex = rf"\begin{{align*}}{latex}\end{{align*}}"
+    aligned = display == "block" and any(sign in latex for sign in ALIGNED)
+    if aligned and not latex.lstrip().startswith(r"\begin"):
+        latex = rf"\begin{{align*}}{latex}\end{{align*}}"
     return convert(latex.strip(), display=display).replace("<mi>&</mi>", "")
 
 
@@ -41,6 +41,8 @@ def _skip() -> None:
 def setup(app: Sphinx) -> dict[str, bool]:
     """Makes this the renderer `mathml`."""
     app.add_html_math_renderer(
-        "mathml", inline_renderers=(visit_inline, None), block_renderers=(visit_block, None)
+        "mathml",
+        inline_renderers=(visit_inline, None),
+        block_renderers=(visit_block, None),
     )
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -6,9 +6,10 @@ A name is public if neither it nor its module has a leading underscore.
 import ast
 import pathlib
 from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
 
-from sphinx.application import Sphinx
-from sphinx.util import logging
+if TYPE_CHECKING:
+    from sphinx.application import Sphinx
 
 PACKAGE = pathlib.Path(__file__).parents[2] / "ple_jax"
 Definition = ast.FunctionDef | ast.ClassDef
@@ -57,13 +58,15 @@ def missing(names: Iterable[str], documented: Iterable[str]) -> list[str]:
     return sorted(set(names) - set(documented))
 
 
-def _check(app: Sphinx, env) -> None:
+def _check(app: "Sphinx", env) -> None:
+    from sphinx.util import logging
+
     documented = env.domains["py"].objects
     for name in missing(public(), documented):
         logging.getLogger(__name__).warning("%s is public and has no page", name)
 
 
-def setup(app: Sphinx) -> dict[str, bool]:
+def setup(app: "Sphinx") -> dict[str, bool]:
     """A public name without a page is a warning, so an error of a strict build."""
     app.connect("env-check-consistency", _check)
     return {"parallel_read_safe": True}

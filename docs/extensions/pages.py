@@ -94,8 +94,10 @@ def _options(kind: str) -> list[str]:
         help = docstrings.escaped(option["help"])
         rows.append((f"``{name}``", f"``{shown!r}``", help))
     for row in rows:
-        lines += [f"   {'-' if i else '* -'} {cell}".replace("   - ", "     - ", 1)
-                  for i, cell in enumerate(row)]
+        lines += [
+            f"   {'-' if i else '* -'} {cell}".replace("   - ", "     - ", 1)
+            for i, cell in enumerate(row)
+        ]
     return lines
 
 

@@ -1,6 +1,6 @@
 """Draws models from what they are made of: the `Routing` of their levels.
 
-    python docs/extensions/pictures.py       # docs/ple.svg, the picture of the README
+python docs/extensions/pictures.py       # docs/ple.svg, the picture of the README
 """
 
 import dataclasses
@@ -20,6 +20,7 @@ from ple_jax.schema import Task
 HERE = pathlib.Path(__file__).parents[1]
 WIDTH, NODE, ROW = 480, (44, 28), 62
 TASKS = 2
+ALPHA = "\N{GREEK SMALL LETTER ALPHA}"  # of a stitch
 SMALL = {"experts_per_task": 2, "shared_experts": 2, "num_experts": 4, "subspaces": 1}
 
 
@@ -69,7 +70,7 @@ def of_levels(levels: Sequence[Routing], drawn: Drawn) -> str:
 def _level(routing, below, rows, drawn, lines, nodes) -> list[svg.Point]:
     """Draws a level; returns where its gates' outputs are."""
     groups, (low, high) = len(drawn.groups), rows
-    width, tall = NODE
+    tall = NODE[1]
     mask = routing.mask
     places = svg.spread(mask.shape[1], WIDTH, 72)
     gates = svg.spread(len(mask), WIDTH, 150)
@@ -87,7 +88,9 @@ def _level(routing, below, rows, drawn, lines, nodes) -> list[svg.Point]:
         for e in sees.nonzero()[0]:
             lines.append(svg.line((places[e], low - tall / 2), (x, high + 14), paint))
         label = svg.subscript(drawn.mixes, g + 1) if g < groups else "shared"
-        nodes.append(svg.box((x, high), (34 if g < groups else 64, 28), label, paint, 14))
+        nodes.append(
+            svg.box((x, high), (34 if g < groups else 64, 28), label, paint, 14)
+        )
     return [(x, high - 14) for x in gates]
 
 
@@ -141,8 +144,8 @@ OTHERS: dict[str, Callable[[], tuple[list[Routing], Drawn]]] = {
     "shared_bottom": lambda: ([everyone_sees_all(1, 1)], Drawn(mixes="h")),
     "asymmetric": _asymmetric,
     "customized": lambda: ([own_and_shared([1] * TASKS, 1)], Drawn(mixes="+")),
-    "cross_stitch": lambda: _stitched("α"),
-    "sluice": lambda: _stitched("α", 2),
+    "cross_stitch": lambda: _stitched(ALPHA),
+    "sluice": lambda: _stitched(ALPHA, 2),
     "ml_mmoe": lambda: (
         [everyone_sees_all(4, 4), everyone_sees_all(TASKS, 4, owned=True)],
         Drawn(title="Gates that feed one expert of the next level each"),

@@ -59,7 +59,8 @@ def line(start: Point, end: Point, colour: str, dashed: bool = False) -> str:
     dash = ' stroke-dasharray="3 4"' if dashed else ""
     return (
         f'<path d="M{x1:g} {y1:g}C{x1:g} {middle:g} {x2:g} {middle:g} {x2:g} {y2:g}" '
-        f'fill="none" stroke="{colour}" stroke-width="1.5" stroke-opacity="0.75"{dash}/>'
+        f'fill="none" stroke="{colour}" stroke-width="1.5" stroke-opacity="0.75"'
+        f"{dash}/>"
     )
 
 

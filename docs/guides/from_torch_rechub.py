@@ -17,7 +17,9 @@ from typing import Any
 import numpy as np
 
 EPSILON = 1e-5  # of torch.nn.BatchNorm1d, unless it was made with another
-State = Mapping[str, np.ndarray]  # {k: v.numpy() for k, v in model.state_dict().items()}
+State = Mapping[
+    str, np.ndarray
+]  # {k: v.numpy() for k, v in model.state_dict().items()}
 Dense = dict[str, np.ndarray]
 
 
@@ -36,7 +38,7 @@ def mmoe(state: State, num_tasks: int) -> dict[str, Any]:
 
 
 def level(state: State, name: str, num_tasks: int) -> dict[str, Any]:
-    """One CGC layer: each task's experts, then the shared ones, as `Routing` has them."""
+    """One CGC layer: each task's experts, then the shared ones, as in `Routing`."""
     kinds = (f"{name}.experts_specific", f"{name}.experts_shared")
     experts = [mlp(state, f"{k}.{e}") for k in kinds for e in numbers_below(state, k)]
     gates = [mlp(state, f"{name}.gates_specific.{t}")[0] for t in range(num_tasks)]
@@ -45,7 +47,9 @@ def level(state: State, name: str, num_tasks: int) -> dict[str, Any]:
     return joined(experts, gates)
 
 
-def joined(experts: Sequence[Sequence[Dense]], gates: Sequence[Dense]) -> dict[str, Any]:
+def joined(
+    experts: Sequence[Sequence[Dense]], gates: Sequence[Dense]
+) -> dict[str, Any]:
     """Experts stacked along a first axis; gates as columns of one kernel.
 
     The kernel has a column for each pair of gate and expert that it sees, gate by gate.
