@@ -89,7 +89,7 @@ def _note_end(lines: list[str], start: int) -> int:
 
 def _note(note: re.Match[str], more: list[str]) -> list[str]:
     text = " ".join([note[2], *(line.strip() for line in more)])
-    return ["", f"**{note[1]}.** {escaped(text)}", ""]
+    return ["", f"**{note[1]}:** {escaped(text)}", ""]
 
 
 def shapes(function: Any) -> list[str]:
@@ -117,7 +117,7 @@ def escaped_shapes(text: str) -> str:
 def _docstring(app, what, name, obj, options, lines: list[str]) -> None:
     text = converted(lines)
     if what in ("property", "attribute"):
-        text.insert(0, "")  # or napoleon takes what is before a colon for a type
+        text[:0] = ["..", ""]  # or napoleon takes what is before a colon for a type
     if what in ("function", "method"):
         text += shapes(obj)
     lines[:] = text

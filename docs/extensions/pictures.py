@@ -199,24 +199,24 @@ def star(domains: int) -> str:
 
 
 def sample_spaces(tasks: Sequence[Task]) -> str:
-    """Each task's sample space inside that of the task it is given."""
-    depth, left = {}, 26
-    for task in tasks:
-        depth[task.name] = depth[task.given] + 1 if task.given else 0
-    height = 60 + 46 * (max(depth.values()) + 1)
-    nodes = [svg.box((WIDTH / 2, height / 2), (WIDTH - 4, height - 4), "", svg.SHARED)]
-    nodes.append(svg.text((16, 20), "all examples", anchor="start"))
-    for i, task in enumerate(tasks):
-        inset = left * (depth[task.name] + 1)
-        top = 40 + 46 * depth[task.name]
-        x, width = (inset + WIDTH - 14) / 2 + 40 * depth[task.name], 0
-        width = (WIDTH - 14 - x) * 2
-        deep = height - top - 12 - 10 * depth[task.name]
-        nodes.append(svg.box((x, top + deep / 2), (width, deep), "", svg.COLOURS[i]))
-        where = f"given {task.given}" if task.given else "of all"
-        label = f"{task.name}: learned and measured {where}"
-        nodes.append(svg.text((x - width / 2 + 14, top + 18), label, anchor="start"))
+    """Tasks of which each is given the one before: each space inside the last."""
+    height, deeper = 44 + 58 * len(tasks), (60, 12)
+    left, top, right, bottom = 2.0, 2.0, WIDTH - 2.0, height - 2.0
+    nodes = []
+    names = ["all examples", *(f"{t.name}: {_measured(t)}" for t in tasks)]
+    paints = [svg.SHARED, *svg.COLOURS[: len(tasks)]]
+    for name, paint in zip(names, paints, strict=True):
+        middle = ((left + right) / 2, (top + bottom) / 2)
+        nodes.append(svg.box(middle, (right - left, bottom - top), "", paint))
+        nodes.append(svg.text((left + 14, top + 20), name, anchor="start"))
+        left, right = left + deeper[0], right - deeper[1]
+        top, bottom = top + 42, bottom - deeper[1]
     return svg.picture(WIDTH, height, "Sample spaces, one inside the other", nodes)
+
+
+def _measured(task: Task) -> str:
+    where = f"where {task.given} is 1" if task.given else "on all of them"
+    return f"learned and measured {where}"
 
 
 def of_groups(groups: str) -> str:

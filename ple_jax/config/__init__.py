@@ -52,7 +52,7 @@ def titled(section: str, kind: str) -> str:
 def summary(section: str, kind: str) -> str:
     """What a section is about, in a line."""
     about: Any = SETTINGS.get(section)
-    about = about or plugins.find(PLUGINS[section], kind).build
+    about = about or plugins.unwrap(plugins.find(PLUGINS[section], kind).build)
     return (inspect.getdoc(about) or "").partition("\n")[0]
 
 
