@@ -264,7 +264,7 @@ def test_each_ends_as_its_lone_run(data, tmp_path, data_on):
         assert_near(records(one), records(lone))
         assert one.result == result
         # Its directory alone is enough to score, and says what it is when resumed.
-        scorer, variables = files.load(open_run(one.directory))
+        scorer, variables = files.load_scorer(open_run(one.directory))
         assert_near(scorer.report(variables, "test"), result["test"])
         with pytest.raises(ValueError, match="replicas are resumed together"):
             loop.fit(one, resume=True)
@@ -342,7 +342,7 @@ def test_one_that_diverges_leaves_the_others_alone(data, tmp_path):
     assert runs[1].result == results[1]
     assert not records(runs[1])
     with pytest.raises(ValueError, match="no checkpoint yet"):
-        files.load(runs[1])
+        files.load_scorer(runs[1])
 
 
 def test_one_that_diverges_late_keeps_its_best(data, tmp_path, monkeypatch):
@@ -361,7 +361,7 @@ def test_one_that_diverges_late_keeps_its_best(data, tmp_path, monkeypatch):
     assert len(records(runs[0])) == 1
     assert len(records(runs[1])) == 3
     assert_near(results[0]["validation"], records(runs[0])[0]["validation"])
-    files.load(runs[0])
+    files.load_scorer(runs[0])
 
 
 def test_a_lone_run_does_not_train_replicas(data, tmp_path):
