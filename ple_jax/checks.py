@@ -24,7 +24,12 @@ def check_known(name: str, known: Iterable[str], what: str) -> None:
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """' Did you mean ...?' with the closest of `known`, or nothing."""
+    """' Did you mean ...?' with the closest of `known`, or nothing.
+
+    Example:
+        >>> nearest("plee", ["mmoe", "ple", "star"])
+        " Did you mean 'ple'?"
+    """
     close = difflib.get_close_matches(str(name), [str(k) for k in known], n=1)
     return f" Did you mean {close[0]!r}?" if close else ""
 

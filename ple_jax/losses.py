@@ -14,6 +14,11 @@ def binary_cross_entropy(logits: jax.Array, labels: Array) -> jax.Array:
     """-y log s(z) - (1 - y) log(1 - s(z)), elementwise, s the logistic function.
 
     Computed as max(z, 0) - z y + log(1 + exp(-|z|)), which never overflows.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> print(binary_cross_entropy(jnp.array([0.0, 200.0]), jnp.array([1.0, 0.0])))
+        [  0.6931472 200.       ]
     """
     return jnp.maximum(logits, 0) - logits * labels + jnp.log1p(jnp.exp(-abs(logits)))
 
@@ -54,6 +59,14 @@ def task_losses(
 
     Reference: Tang et al., RecSys 2020, section 4.3, equation 9.
     Differs from the paper: examples may have weights w_i; in the paper w_i = 1.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> logits = labels = jnp.zeros((2, 2))
+        >>> observed = jnp.array([[True, True], [True, False]])  # the second by one
+        >>> tasks = [Task("click"), Task("time", given="click", loss="squared")]
+        >>> print(task_losses(logits, labels + 1, observed, jnp.ones(2), tasks))
+        [0.6931472 1.       ]
     """
     share = observed * weights[:, None]
     total = share.sum(axis=0)

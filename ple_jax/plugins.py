@@ -47,6 +47,13 @@ def find(package: str, name: str) -> ModuleType:
     Raises:
         ValueError: There is no such plugin (with the nearest), it cannot be imported,
             or it does not define `build`.
+
+    Example:
+        >>> find("ple_jax.models", "star").build.__name__
+        'STAR'
+        >>> find("ple_jax.models", "sar")
+        Traceback (most recent call last):
+        ValueError: 'sar' is not a known models plugin. Did you mean 'star'? ...
     """
     if name in _built_in(package):
         return importlib.import_module(f"{package}.{name}")

@@ -140,6 +140,14 @@ class Schema:
         weight: Column of example weights.
         ignored: Columns to ignore; ("*",) ignores all that the schema does not name.
         leaking: Columns that reveal the label; using one as a field is an error.
+
+    Example:
+        >>> Schema(
+        ...     fields=(Field("shop"), Field("price", "numeric")),
+        ...     tasks=(Task("click"), Task("buy", given="clik")),
+        ... )
+        Traceback (most recent call last):
+        ValueError: Task 'buy' is given 'clik', which must be one of ...
     """
 
     fields: tuple[Field, ...]

@@ -25,7 +25,8 @@ SIGNS = {
 WORD = r"[A-Za-z][A-Za-z'-]*(?![A-Za-z_^(0-9])"
 PROSE = re.compile(rf"(?<![\w_^]){WORD}(?:,? +{WORD}){{2,}}")
 TOKEN = re.compile(
-    r"@\d+@|[_^]\{[^}]*\}|[_^][a-z]{3,}\([a-z]\)|[_^][A-Za-z0-9]+|[A-Za-z][A-Za-z0-9]*(?:-[A-Za-z]{2,})*"
+    r"@\d+@|[_^]\{[^}]*\}|[_^]\([^()]*\)|[_^][a-z]{3,}\([a-z]\)|[_^][A-Za-z0-9]+"
+    r"|[A-Za-z][A-Za-z0-9]*(?:-[A-Za-z]{2,})*"
     r"|<-|-\+|>=|<=|\|\||\.\.|`[^`]*`|\d+(?:\.\d+)?|\S"
 )
 
@@ -75,7 +76,7 @@ def inline(text: str) -> str:
     tokens = TOKEN.findall(PROSE.sub(keep, _roots(text)))
     return " ".join(
         _token(token, after, prose)
-        for token, after in zip(tokens, [*tokens[1:], ""], strict=True)
+        for token, after in zip(tokens, [*tokens[1:], ""], strict=False)
     )
 
 
@@ -97,7 +98,7 @@ def _token(token: str, after: str, prose: list[str]) -> str:
     if token.startswith("@") and len(token) > 2:
         return rf"\;\text{{{prose[int(token[1:-1])]}}}\;"
     if token[0] in "_^":
-        inside = token[1:].strip("{}")
+        inside = token[2:-1] if token[1] in "{(" else token[1:]
         return f"{token[0]}{{{_index(inside)}}}"
     if token in SIGNS:
         return SIGNS[token]
@@ -119,9 +120,9 @@ def _word(word: str, after: str) -> str:
         return rf"\;\text{{{word}}}\;"
     if len(word) == 1:
         return word
-    if word in FUNCTIONS or (
-        after.startswith(("(", "_", "^", "[")) and "-" not in word
-    ):
+    named = word in FUNCTIONS and not (after.isalpha() and len(after) > 1)
+    called = after.startswith(("(", "_", "^", "[")) and "-" not in word
+    if named or called:
         return rf"\operatorname{{{word}}}"
     return rf"\text{{{word}}}" if after in (")", ",", "") else rf"\text{{{word}}}\,"
 

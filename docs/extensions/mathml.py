@@ -1,5 +1,7 @@
 """Renders equations as MathML when the site is built: no script, no network."""
 
+import re
+
 from latex2mathml.converter import convert
 from sphinx.application import Sphinx
 from sphinx.util.math import get_node_equation_number
@@ -12,7 +14,11 @@ def markup(latex: str, display: str) -> str:
     aligned = display == "block" and any(sign in latex for sign in ALIGNED)
     if aligned and not latex.lstrip().startswith(r"\begin"):
         latex = rf"\begin{{align*}}{latex}\end{{align*}}"
-    return convert(latex.strip(), display=display).replace("<mi>&</mi>", "")
+    whole = convert(latex.strip(), display=display)
+    # A function's name stands close to its bracket.
+    return re.sub(
+        r"<mo>([\w-]{2,})</mo>", r'<mo lspace="0.15em" rspace="0">\1</mo>', whole
+    )
 
 
 def visit_inline(self, node) -> None:

@@ -58,7 +58,7 @@ def _constant(node: ast.stmt, source: Sequence[str]) -> list[str]:
 
 def model_page(kind: str) -> str:
     """A model: what it is, its picture and equations, its options, its source."""
-    build = plugins.find(models.__name__, kind).build
+    build = plugins.unwrap(plugins.find(models.__name__, kind).build)
     name = build.__name__ if inspect.isclass(build) else "build"
     lines = [f".. _model-{kind}:", "", *title(f"``{kind}``")]
     (summary, *before), after = _described(build)

@@ -71,6 +71,14 @@ def from_dict(tree: Mapping[str, Any]) -> Experiment:
     Raises:
         ValueError: An unknown section or knob (with the nearest), a value of the wrong
             type, or no value for a knob that has no default.
+
+    Example:
+        >>> experiment = from_dict({"model": {"kind": "mmoe"}, "train": {"epochs": 3}})
+        >>> experiment.model.options["num_experts"], experiment.train.epochs
+        (8, 3)
+        >>> from_dict({"train": {"epoch": 3}})
+        Traceback (most recent call last):
+        ValueError: ... Did you mean 'epochs'? ...
     """
     check_sections(tree)
     return Experiment(**{section: _section(section, tree) for section in SECTIONS})
@@ -200,7 +208,17 @@ def flat(experiment: Experiment) -> dict[str, Any]:
 
 
 def to_toml(experiment: Experiment) -> str:
-    """The resolved experiment as TOML that `load` reads back; None is left out."""
+    """The resolved experiment as TOML that `load` reads back; None is left out.
+
+    Example:
+        >>> print(to_toml(from_dict({"weighting": {"weights": [1, 2]}})))
+        [data]
+        ...
+        [weighting]
+        kind = "fixed"
+        weights = [1.0, 2.0]
+        ...
+    """
     lines = []
     for section, values in to_dict(experiment).items():
         lines.append(f"[{section}]")

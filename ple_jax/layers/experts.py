@@ -58,7 +58,13 @@ class Routing:
 
 
 def everyone_sees_all(num_gates: int, num_experts: int, owned: bool = False) -> Routing:
-    """Each gate mixes every expert; experts read one group each, or all one input."""
+    """Each gate mixes every expert; experts read one group each, or all one input.
+
+    Example:
+        >>> everyone_sees_all(num_gates=2, num_experts=3).mask.astype(int)
+        array([[1, 1, 1],
+               [1, 1, 1]])
+    """
     owner = tuple(range(num_experts)) if owned else (0,) * num_experts
     return Routing(owner, (tuple(range(num_experts)),) * num_gates)
 
@@ -70,6 +76,14 @@ def own_and_shared(
 
     Groups 0 .. len(own)-1 own `own[g]` experts each; the last group is shared, and its
     gate, if it has one, sees every expert.
+
+    Example:
+        >>> routing = own_and_shared([2, 1], shared=1)
+        >>> routing.owner
+        (0, 0, 1, 2)
+        >>> routing.mask.astype(int)
+        array([[1, 1, 0, 1],
+               [0, 0, 1, 1]])
     """
     counts = [*own, shared]
     owner = tuple(int(g) for g in np.repeat(np.arange(len(counts)), counts))

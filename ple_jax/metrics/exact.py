@@ -174,7 +174,14 @@ class Curve(NamedTuple):
 
 
 def auc_roc(scores: np.ndarray, labels: np.ndarray) -> float | None:
-    """Exact area under the ROC curve of scores (B,); ties count half."""
+    """Exact area under the ROC curve of scores (B,); ties count half.
+
+    Example:
+        >>> auc_roc(np.array([0.1, 0.4, 0.4, 0.9]), np.array([0, 0, 1, 1]))
+        0.875
+        >>> auc_roc(np.array([0.1, 0.4]), np.array([1, 1])) is None
+        True
+    """
     return Curve.of(scores, labels).auc_roc()
 
 
@@ -194,6 +201,11 @@ def grouped_auc(
 
     Groups of one class have no AUC and do not count. Reference: Sheng et al., CIKM
     2021, equation 9.
+
+    Example:
+        >>> scores, labels = np.array([0.1, 0.9, 0.8, 0.3]), np.array([0, 1, 0, 1])
+        >>> grouped_auc(scores, labels, group=np.array([7, 7, 8, 8]))
+        0.5
     """
     order = np.lexsort((scores, group))
     y, g = np.asarray(labels, np.float64)[order], group[order]

@@ -24,6 +24,17 @@ def build(
     Raises:
         ValueError: The kind or an option is unknown (the message names the nearest), or
             an option's value is out of range.
+
+    Example:
+        >>> import jax, jax.numpy as jnp
+        >>> model = build("mmoe", num_tasks=2, num_experts=3)
+        >>> x, domain = jnp.ones((5, 7)), jnp.zeros(5, jnp.int32)
+        >>> variables = model.init(jax.random.key(0), x, domain)
+        >>> model.apply(variables, x, domain).shape
+        (5, 2)
+        >>> build("mmoe", num_tasks=2, num_expert=3)
+        Traceback (most recent call last):
+        ValueError: 'num_expert' is not a known option of model 'mmoe'. Did you mean ...
     """
     make = plugins.find(__name__, kind).build
     known = plugins.options_of(make)
@@ -38,7 +49,12 @@ def build(
 
 
 def describe(kind: str) -> dict[str, Any]:
-    """A model's summary, and its options' defaults and help, ready for JSON."""
+    """A model's summary, and its options' defaults and help, ready for JSON.
+
+    Example:
+        >>> describe("cgc")["options"]["shared_experts"]
+        {'default': 2, 'help': 'Experts that all tasks see.'}
+    """
     make = plugins.find(__name__, kind).build
     options = plugins.options_of(make)
     return {

@@ -123,6 +123,17 @@ def fold(model: STAR, variables: PyTree) -> tuple[Plain, PyTree]:
         p: `module.apply({"params": jax.tree.map(lambda w: w[p], params)}, x)`.
 
     Reference: Sheng et al., CIKM 2021, section 3.2.2, on serving.
+
+    Example:
+        >>> import jax, jax.numpy as jnp
+        >>> model = STAR(num_tasks=2, num_domains=3, dims=(4,))
+        >>> x, domain = jnp.ones((5, 7)), jnp.full(5, 1)
+        >>> variables = model.init(jax.random.key(0), x, domain)
+        >>> module, params = fold(model, variables)
+        >>> own = jax.tree.map(lambda w: w[1], params)
+        >>> folded = module.apply({"params": own}, x)
+        >>> bool(jnp.allclose(folded, model.apply(variables, x, domain), atol=1e-5))
+        True
     """
     params = variables["params"]
     star, own = params["star"]["shared"], params["star"][PRIVATE]
@@ -178,6 +189,15 @@ def with_new_domains(model: STAR, variables: PyTree, count: int) -> tuple[STAR, 
     the shared part.
 
     Differs from the paper: it does not say how to add a domain.
+
+    Example:
+        >>> import jax, jax.numpy as jnp
+        >>> model = STAR(num_tasks=2, num_domains=3, dims=(4,))
+        >>> x, domain = jnp.ones((5, 7)), jnp.zeros(5, int)
+        >>> variables = model.init(jax.random.key(0), x, domain)
+        >>> wider, _ = with_new_domains(model, variables, count=2)
+        >>> wider.num_domains
+        5
     """
     checks.at_least(1, count=count)
     ones, zeros = ("factor", "scale", "var"), ("term", "bias", "mean", "batches")

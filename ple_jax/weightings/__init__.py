@@ -56,6 +56,15 @@ def build(kind: str, **options: Any) -> Weighting:
 
     Raises:
         ValueError: The kind or an option is unknown; names the nearest.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> weighting = build("fixed", weights=(1.0, 0.5))
+        >>> params, memory = weighting.init(2)
+        >>> clock = Clock(jnp.array(0), jnp.array(0))
+        >>> loss, _ = weighting.combine(params, memory, jnp.array([0.2, 0.4]), clock)
+        >>> print(loss)
+        0.4
     """
     make = plugins.find(__name__, kind).build
     known = plugins.options_of(make)
