@@ -13,8 +13,8 @@ REPOSITORY = pathlib.Path(__file__).parents[1]
 ROOT = REPOSITORY / "ple_jax"
 # From the ground up, as the documentation has them: a room imports only earlier ones.
 DESIGN = (REPOSITORY / "docs" / "design.md").read_text(encoding="utf-8")
-TABLE = re.findall(r"^\| ((?:`\w+` ?)+)\|", DESIGN, re.MULTILINE)
-ROOMS = [*re.findall(r"\w+", " ".join(TABLE)), "__main__"]
+MAP = re.search(r"```text\nple_jax/\n(.*?)\n\S", DESIGN, re.DOTALL)[1]
+ROOMS = [*re.findall(r"^  (\w+)", MAP, re.MULTILINE), "__main__"]
 # Rooms that must not know each other, although the order would let them.
 APART = {
     "layers": {"disk", "schema", "plugins", "show", "parallel"},

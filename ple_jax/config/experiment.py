@@ -145,6 +145,11 @@ def with_new_names(tree: Mapping[str, Any]) -> dict[str, Any]:
     return new
 
 
+def new_name(section: str, knob: str) -> tuple[str, str]:
+    """The section and today's name of a knob that may have an older one."""
+    return section, OLD_NAMES.get(section, {}).get(knob, knob)
+
+
 @dataclasses.dataclass(frozen=True)
 class Plugin:
     """A plugin, by its kind, with a value for each of its options."""

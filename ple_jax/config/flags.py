@@ -6,7 +6,7 @@ from typing import Any, Literal, NamedTuple, get_args, get_origin
 
 from ple_jax import config, plugins
 from ple_jax.checks import check_known
-from ple_jax.config.experiment import Experiment
+from ple_jax.config.experiment import Experiment, new_name
 from ple_jax.config.values import from_texts, from_toml
 
 Knobs = Mapping[str, Sequence[str]]  # dotted path -> the texts after its flag
@@ -84,7 +84,7 @@ def overridden(
     tree: Mapping[str, Any], knobs: Knobs
 ) -> tuple[dict[str, Any], list[str]]:
     """The nested dicts with these knobs, and the paths of the options dropped."""
-    by_path = {tuple(path.split(".", 1)): texts for path, texts in knobs.items()}
+    by_path = {new_name(*path.split(".", 1)): texts for path, texts in knobs.items()}
     for section, _ in by_path:
         check_known(section, config.SECTIONS, "section of an experiment")
     kinds = {

@@ -10,7 +10,7 @@ from ple_jax.layers.norms import PartitionedNorm
 from ple_jax.layers.per_domain import PRIVATE
 from ple_jax.layers.star import StarNetwork
 from ple_jax.models.common import Model
-from ple_jax.types import Array, PyTree
+from ple_jax.types import Array, PyTree, path_names
 
 
 class STAR(Model):
@@ -204,7 +204,7 @@ def with_new_domains(model: STAR, variables: PyTree, count: int) -> tuple[STAR, 
     starts = dict.fromkeys(ones, 1.0) | dict.fromkeys(zeros, 0.0)
 
     def lengthen(path, leaf):
-        names = [key.key for key in path]
+        names = path_names(path)
         if PRIVATE not in names:
             return leaf
         start = starts.get(names[-1], leaf.mean(axis=0, keepdims=True))

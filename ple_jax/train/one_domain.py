@@ -12,14 +12,14 @@ import jax
 import jax.numpy as jnp
 
 from ple_jax.layers.per_domain import PRIVATE
-from ple_jax.types import Array, PyTree
+from ple_jax.types import Array, PyTree, path_names
 
 with_path = jax.tree_util.tree_map_with_path
 
 
 def is_private(path) -> bool:
     """Whether a leaf at this path belongs to domains."""
-    return any(getattr(key, "key", None) == PRIVATE for key in path)
+    return PRIVATE in path_names(path)
 
 
 def own(tree: PyTree, domain: jax.Array | int) -> PyTree:

@@ -101,14 +101,14 @@ def from_record(
 def identity(runs: Sequence[Run]) -> dict[str, Any]:
     """What decides the order of examples; a resumed run must find it unchanged."""
     train = runs[0].experiment.train
-    names = [run.directory.name for run in runs]
+    several = len(runs) > 1
     return {
         "data set": runs[0].data.fingerprint,
         "batch size": train.batch_size,
         "seed": train.seed,
         "sampling": train.sampling,
         "temperature": train.temperature,
-        **({"trials": names} if len(runs) > 1 else {}),
+        **({"trials": [run.directory.name for run in runs]} if several else {}),
     }
 
 

@@ -191,3 +191,8 @@ def test_every_knob_is_described_with_what_it_takes_and_has():
     assert lines["--data.files"].help.endswith("(must be given)")
     assert "mmoe" in lines["--model.kind"].help
     assert not [flag for flag, line in lines.items() if line.help.startswith(" ")]
+
+
+def test_an_old_name_of_a_knob_is_understood():
+    changed, _ = flags.overridden({}, {"train.replicas": ["3"]})
+    assert changed["train"] == {"seeds": 3}

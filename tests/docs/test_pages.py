@@ -96,7 +96,9 @@ def test_the_guides_plugins_work(tmp_path, monkeypatch):
 
     package = tmp_path / "written_here"
     package.mkdir()
-    for _, name, text in blocks(DOCS / "guides/extend.md"):
+    named = [block for block in blocks(DOCS / "guides/extend.md") if block[1]]
+    assert len(named) == 2
+    for _, name, text in named:
         (package / name).write_text(text, encoding="utf-8")
     monkeypatch.syspath_prepend(tmp_path)
     model = models.build("written_here.linear", num_tasks=2, use_bias=False)

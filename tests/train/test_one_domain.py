@@ -15,7 +15,7 @@ from ple_jax.embeddings.tables import Tables
 from ple_jax.embeddings.updates import row_updates
 from ple_jax.optim import dense
 from ple_jax.runs.directory import Run
-from ple_jax.train import loop, one_domain
+from ple_jax.train import one_domain, progress
 from ple_jax.train.step import Step, trainer_of
 from ple_jax.types import path_names
 from ple_jax.weightings import Weighting
@@ -299,8 +299,8 @@ def test_a_stopped_star_resumes_to_the_same_bits(sampling, data, tmp_path, monke
 
 def test_another_way_of_sampling_cannot_resume_a_run(data):
     """Even where experiment.toml itself was changed."""
-    of = lambda **options: loop.identity(
-        Run(None, config.from_dict({"train": options}), data)
+    of = lambda **options: progress.identity(
+        [Run(None, config.from_dict({"train": options}), data)]
     )
     assert of() != of(sampling="one_domain")
     assert of(sampling="balanced") != of(sampling="balanced", temperature=3.0)
