@@ -123,6 +123,12 @@ def _docstring(app, what, name, obj, options, lines: list[str]) -> None:
     lines[:] = text
 
 
+def _skip(app, what, name, obj, skip, options) -> bool | None:
+    """Leaves out the fields of a NamedTuple, which its docstring explains."""
+    alias = (getattr(obj, "__doc__", None) or "").startswith("Alias for field number")
+    return True if alias else None
+
+
 def _signature(app, what, name, obj, options, signature, returns):
     """Without the two fields that every linen module has, and without addresses."""
     if signature:
@@ -139,4 +145,5 @@ def setup(app: Sphinx) -> dict[str, bool]:
             field.label = "Attributes"
     app.connect("autodoc-process-docstring", _docstring, priority=400)
     app.connect("autodoc-process-signature", _signature)
+    app.connect("autodoc-skip-member", _skip)
     return {"parallel_read_safe": True}

@@ -200,7 +200,7 @@ def star(domains: int) -> str:
 
 def sample_spaces(tasks: Sequence[Task]) -> str:
     """Tasks of which each is given the one before: each space inside the last."""
-    height, deeper = 44 + 58 * len(tasks), (60, 12)
+    height, deeper = 44 + 58 * len(tasks), (36, 12)
     left, top, right, bottom = 2.0, 2.0, WIDTH - 2.0, height - 2.0
     nodes = []
     names = ["all examples", *(f"{t.name}: {_measured(t)}" for t in tasks)]
