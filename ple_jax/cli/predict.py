@@ -9,7 +9,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("run", type=pathlib.Path, help="a run directory")
     add("file", help="CSV, CSV.gz or Parquet; it needs no labels")
-    add("--out", type=pathlib.Path, required=True, help="the Parquet file to write")
+    add("--out", type=pathlib.Path, required=True, help="a new .parquet or .csv file")
+    add("--overwrite", action="store_true", help="replace the file --out if it exists")
 
 
 def run(asked: argparse.Namespace) -> None:
@@ -21,5 +22,5 @@ def run(asked: argparse.Namespace) -> None:
 
     chosen = open_run(asked.run)
     runtime.set_up()
-    rows = files.predict_file(chosen, asked.file, asked.out)
+    rows = files.predict_file(chosen, asked.file, asked.out, asked.overwrite)
     console.say(f"{rows:,} rows scored: {asked.out}")

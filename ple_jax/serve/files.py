@@ -5,17 +5,16 @@ from collections.abc import Iterator
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from ple_jax.data.encode import Encoder
 from ple_jax.data.examples import Examples
 from ple_jax.data.loader import batches_in_order
 from ple_jax.data.read import read
 from ple_jax.data.rows import Rows
-from ple_jax.disk import replace_file
 from ple_jax.metrics.exact import sigmoid
 from ple_jax.runs.directory import Run
 from ple_jax.schema import Task
+from ple_jax.serve.output import check_output, open_output
 from ple_jax.train.checkpoint import Checkpoints
 from ple_jax.train.evaluate import Scorer
 from ple_jax.train.feed import ahead
@@ -38,22 +37,27 @@ def load_scorer(run: Run) -> tuple[Scorer, PyTree]:
         return setup.scorer, checkpoints.restore_variables(variables_of(like))
 
 
-def predict_file(run: Run, source: str, out: pathlib.Path) -> int:
-    """Scores the rows of `source` and writes one Parquet column per task.
+def predict_file(
+    run: Run, source: str, out: pathlib.Path, overwrite: bool = False
+) -> int:
+    """Scores the rows of `source` and writes one column per task, as `out` ends.
 
-    `source` needs no labels. The file `out` appears when it is complete.
+    `source` needs no labels. The file `out` appears when it is complete; an existing
+    one is replaced only if `overwrite` is true.
 
     Returns:
         The number of rows.
+
+    Raises:
+        ValueError: A row does not fit the schema, or `out` is no place for scores.
+        FileExistsError: `out` exists.
     """
+    check_output(out, source, overwrite)
     scorer, variables = load_scorer(run)
     tasks, encoder = run.data.layout.tasks, run.data.encoder
     kind = pa.schema([(task.name, pa.float32()) for task in tasks])
     rows = 0
-    with (
-        replace_file(out) as partial,
-        pq.ParquetWriter(partial, kind, write_page_checksum=True) as writer,
-    ):
+    with open_output(out, kind, overwrite) as writer:
         for examples in ahead(encode_file(source, encoder)):
             batches = batches_in_order(examples, scorer.batch_size)
             logits = scorer.logits(variables, batches)
