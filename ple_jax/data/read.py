@@ -81,7 +81,11 @@ def expand_patterns(files: Iterable[str | pathlib.Path]) -> list[pathlib.Path]:
 
 
 def csv_tables(path: pathlib.Path, form: Format) -> Iterator[pa.Table]:
-    """Reads one text file block by block, with all columns as strings."""
+    """Reads one text file block by block, with all columns as strings.
+
+    A blank line is a row with a missing value if the file has one column; if it has
+    more, a blank line is no row.
+    """
     # A file may have a header although the format needs none: it may hold other
     # columns, or have them in another order.
     names = None if form.header or _is_header(path, form) else list(form.columns)
@@ -91,6 +95,7 @@ def csv_tables(path: pathlib.Path, form: Format) -> Iterator[pa.Table]:
     first = pyarrow.csv.open_csv(path, read_options=reading, parse_options=parsing)
     types = {name: pa.string() for name in first.schema.names}
     first.close()
+    parsing.ignore_empty_lines = len(types) > 1
     converting = pyarrow.csv.ConvertOptions(
         column_types=types, null_values=[], strings_can_be_null=False
     )

@@ -63,3 +63,14 @@ def test_a_file_is_not_scored_over_itself_or_another(run, capsys, tmp_path):
     assert call("predict", run, rows, "--out", old) == 2
     assert "--overwrite" in capsys.readouterr().err
     assert (rows.read_text(), old.read_text()) == ("item\n12\n", "old")
+
+
+@pytest.mark.parametrize("end", [b"\n", b"\r\n"])
+@pytest.mark.parametrize("block", [5, 7, 1 << 24])
+def test_a_blank_line_of_one_column_is_a_row(scores, monkeypatch, end, block):
+    monkeypatch.setattr("ple_jax.data.read.CSV_BLOCK", block)
+    known, missing, other = scores(pa.table({"item": ["12", None, "7"]}))
+    lines = [b"item", b"12", b"", b"7", b"", b""]
+    got = scores(end.join(lines) + end)
+    assert got == [known, missing, other, missing, missing]
+    assert len({known, missing, other}) == 3
