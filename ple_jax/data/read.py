@@ -50,14 +50,27 @@ def number_rows(tables: Iterable[pa.Table], path: pathlib.Path) -> Chunks:
     """Turns one file's tables into chunks that know the number of their first row.
 
     Raises:
-        ValueError: The tables have no rows.
+        ValueError: The tables have no rows, or the file changes while they are read.
     """
-    first = 0
+    first, stamp = 0, file_stamp(path)  # before `tables` opens it
     for table in tables:
-        yield Chunk(table, str(path), first)
+        if file_stamp(path) != stamp:
+            raise ValueError(changed(path))
+        yield Chunk(table, str(path), first, stamp)
         first += len(table)
     if not first:
         raise ValueError(f"{path} has no rows.")
+
+
+def file_stamp(path: pathlib.Path) -> tuple[int, int]:
+    """Size and time of change: where they stay the same, so do the bytes."""
+    facts = path.stat()
+    return facts.st_size, facts.st_mtime_ns
+
+
+def changed(origin: str | pathlib.Path) -> str:
+    """The message for a file that is not the one that was read before."""
+    return f"{origin} changed while it was read. Let its writer end, then try again."
 
 
 def expand_patterns(files: Iterable[str | pathlib.Path]) -> list[pathlib.Path]:
