@@ -74,3 +74,44 @@ def test_a_blank_line_of_one_column_is_a_row(scores, monkeypatch, end, block):
     got = scores(end.join(lines) + end)
     assert got == [known, missing, other, missing, missing]
     assert len({known, missing, other}) == 3
+
+
+FORMS = {
+    "float64": pa.array([12.0, 7.0, None, 2.0**53]),
+    "NaN": pa.array([12.0, 7.0, float("nan"), 2.0**53]),
+    "float32": pa.array([12.0, 7.0, None, 2.0**53], pa.float32()),
+    "decimal": pa.array([12, 7, None, 2**53]).cast(pa.decimal128(38, 2)),
+    "text of floats": ["12.0", "7.00", "", "9007199254740992."],
+    "text with signs": ["+12", "7", None, "+9007199254740992.0"],
+    "dictionary": pa.array([12.0, 7.0, None, 2.0**53]).dictionary_encode(),
+}
+
+
+@pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)
+def test_ids_in_another_type_are_found(scores, form):
+    expected = scores(pa.table({"item": [12, 7, None, 2**53]}))
+    assert scores(pa.table({"item": form})) == expected
+    assert len(set(expected)) == 4
+
+
+def test_a_file_without_a_known_id_is_an_error_unless_allowed(run, tmp_path, capsys):
+    (rows := tmp_path / "rows.csv").write_text("item\n012\nx7\n\n")
+    out = tmp_path / "scores.parquet"
+    assert call("predict", run, rows, "--out", out) == 2
+    said = capsys.readouterr().err
+    assert "All 2 values of field 'item' are unknown" in said
+    assert "like '012', those of train like '" in said
+    assert not out.exists()
+    assert call("predict", run, rows, "--out", out, "--allow-unknown") == 0
+    assert "warning: 100.00% of the values of field 'item'" in capsys.readouterr().err
+
+
+def test_the_share_of_unknown_ids_is_said(scores, capsys):
+    scores(pa.table({"item": [12] * 8 + [99, None]}))
+    assert "warning: 11.11% of the values of field 'item'" in capsys.readouterr().err
+    scores(pa.table({"item": [12] * 9 + [99]}))
+    said = capsys.readouterr().err
+    assert "10.00% of the values of field 'item' are unknown, such as '99'" in said
+    assert "warning" not in said
+    scores(pa.table({"item": [12, None]}))
+    assert "are unknown" not in capsys.readouterr().err
