@@ -237,7 +237,8 @@ class Encoder:
             "vocabularies": list(self.vocabularies),
             "numerics": [fit.to_dict() for fit in self.numerics.values()],
         }
-        (directory / ENCODER).write_text(json.dumps(fitted, indent=1), encoding="utf-8")
+        text = json.dumps(fitted, indent=1, allow_nan=False)
+        (directory / ENCODER).write_text(text, encoding="utf-8")
 
     @classmethod
     def load(cls, directory: pathlib.Path) -> "Encoder":

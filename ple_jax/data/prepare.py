@@ -110,7 +110,8 @@ def _write(source: Source, directory: pathlib.Path, progress: Advance) -> None:
         "splits": facts,
         "fingerprint": compute_fingerprint(directory),
     }
-    (directory / FACTS).write_text(json.dumps(whole, indent=1), encoding="utf-8")
+    text = json.dumps(whole, indent=1, allow_nan=False)
+    (directory / FACTS).write_text(text, encoding="utf-8")
 
 
 def _rows_and_splits(source: Source, assign) -> Iterator[tuple[Rows, np.ndarray]]:

@@ -69,6 +69,7 @@ def predict_file(
         for examples in ahead(encode_file(source, encoder, unknown)):
             batches = batches_in_order(examples, scorer.batch_size)
             logits = scorer.logits(variables, batches)
+            check_finite(logits, rows)
             columns = [predictions(logits[:, i], task) for i, task in enumerate(tasks)]
             writer.write_table(pa.table(columns, schema=kind))
             rows += len(logits)
@@ -77,6 +78,21 @@ def predict_file(
     for line in unknown.lines():
         console.say(line)
     return rows
+
+
+def check_finite(logits: np.ndarray, first: int) -> None:
+    """Raises a ValueError if a row of logits (B, T) is not finite; `first` has row 0.
+
+    Args:
+        logits: The logits of some rows of a file.
+        first: How many rows of the file come before them.
+    """
+    bad = ~np.isfinite(logits).all(axis=-1)
+    if bad.any():
+        raise ValueError(
+            f"The score of row {first + 1 + bad.argmax()} is not finite: expected "
+            f"finite logits, got {logits[bad.argmax()].tolist()}."
+        )
 
 
 def encode_file(

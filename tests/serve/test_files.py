@@ -10,6 +10,7 @@ from lib.training import call, new_run
 
 from ple_jax.data.prepare import prepare
 from ple_jax.schema import Field, Schema, Task
+from ple_jax.serve.files import check_finite
 from ple_jax.train import loop
 
 IDS = [12, 7, 5, 2**53, 2**31]
@@ -115,3 +116,9 @@ def test_the_share_of_unknown_ids_is_said(scores, capsys):
     assert "warning" not in said
     scores(pa.table({"item": [12, None]}))
     assert "are unknown" not in capsys.readouterr().err
+
+
+def test_a_score_that_is_not_finite_is_never_written():
+    with pytest.raises(ValueError, match="score of row 13 is not finite"):
+        check_finite(np.array([[0.0, 1.0], [np.nan, 0.0], [np.inf, 0.0]]), 11)
+    check_finite(np.array([[0.0, 1.0]]), 0)
