@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+import secrets
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -19,12 +20,45 @@ def replace_file(path: pathlib.Path) -> Iterator[pathlib.Path]:
     """Yields a path to write to, and renames that file to `path` when the block ends.
 
     Readers see the old file or the whole new one. An error in the block removes what
-    was written and leaves `path` as it was.
+    was written and leaves `path` as it was. If `path` is a link, the link is replaced.
     """
-    partial = path.with_name(f"{path.name}.partial")
-    try:
+    with _partial_file(path) as partial:
         yield partial
         partial.replace(path)
+
+
+@contextmanager
+def new_file(path: pathlib.Path) -> Iterator[pathlib.Path]:
+    """Yields a path to write to, and names that file `path` when the block ends.
+
+    An error in the block removes what was written.
+
+    Raises:
+        FileExistsError: The path exists, before the block or after it.
+    """
+    check_new(path, "file")
+    with _partial_file(path) as partial:
+        yield partial
+        check_new(path, "file")
+        try:
+            os.link(partial, path)  # a link never replaces, unlike a rename
+        except FileExistsError:
+            check_new(path, "file")
+            raise
+        except OSError:  # a file system without links
+            partial.rename(path)
+
+
+@contextmanager
+def _partial_file(path: pathlib.Path) -> Iterator[pathlib.Path]:
+    """Creates an empty file beside `path` that nobody else has; removes it at the end.
+
+    Its name cannot be guessed and must be new, so no link planted there is followed.
+    """
+    partial = path.with_name(f".partial-{secrets.token_hex(8)}")
+    partial.touch(exist_ok=False)
+    try:
+        yield partial
     finally:
         partial.unlink(missing_ok=True)
 
@@ -52,7 +86,7 @@ def new_directory(path: pathlib.Path) -> Iterator[pathlib.Path]:
         shutil.rmtree(partial, ignore_errors=True)
 
 
-def check_new(path: pathlib.Path) -> None:
-    """Raises a FileExistsError if the path exists."""
-    if path.exists():
-        raise FileExistsError(f"{path} already exists; choose a new directory.")
+def check_new(path: pathlib.Path, what: str = "directory") -> None:
+    """Raises a FileExistsError if the path exists, be it a link that leads nowhere."""
+    if os.path.lexists(path):
+        raise FileExistsError(f"{path} already exists; choose a new {what}.")

@@ -9,7 +9,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("run", type=pathlib.Path, help="a run directory")
     add("file", help="CSV, CSV.gz or Parquet; it needs no labels")
-    add("--out", type=pathlib.Path, required=True, help="the Parquet file to write")
+    add("--out", type=pathlib.Path, required=True, help="a new .parquet or .csv file")
+    add("--overwrite", action="store_true", help="replace the file --out if it exists")
+    about = "score rows although train has no value of some field"
+    add("--allow-unknown", action="store_true", help=about)
 
 
 def run(asked: argparse.Namespace) -> None:
@@ -21,5 +24,7 @@ def run(asked: argparse.Namespace) -> None:
 
     chosen = open_run(asked.run)
     runtime.set_up()
-    rows = files.predict_file(chosen, asked.file, asked.out)
+    rows = files.predict_file(
+        chosen, asked.file, asked.out, asked.overwrite, asked.allow_unknown
+    )
     console.say(f"{rows:,} rows scored: {asked.out}")

@@ -87,16 +87,21 @@ class NumberCounts:
         group += np.sign(self.values).astype(np.int64) + 1  # keeps zero apart
         starts = np.flatnonzero(np.r_[True, group[1:] != group[:-1]])
         counts = np.add.reduceat(self.counts, starts)
-        means = np.add.reduceat(self.values * self.counts, starts) / counts
-        return NumberCounts(means, counts)
+        with np.errstate(over="ignore", invalid="ignore"):
+            means = np.add.reduceat(self.values * self.counts, starts) / counts
+        finite = np.isfinite(means)  # sums of numbers near 1e308 are not
+        return NumberCounts(np.where(finite, means, self.values[starts]), counts)
 
     def moments(self, log: bool) -> tuple[float, float]:
         """Mean and standard deviation of the numbers, or of their signed logarithms."""
         if not len(self.values):
             return 0.0, 1.0
         values = signed_log(self.values) if log else self.values
-        mean = np.average(values, weights=self.counts)
-        spread = np.average((values - mean) ** 2, weights=self.counts) ** 0.5
+        with np.errstate(over="ignore", invalid="ignore"):
+            mean, spread = _moments(values, self.counts)
+        if not np.isfinite(spread):  # squares overflow from 1e154 on
+            scale = np.abs(values).max()
+            mean, spread = (m * scale for m in _moments(values / scale, self.counts))
         return float(mean), float(spread) or 1.0
 
     def quantiles(self, bins: int, nonzero: bool) -> np.ndarray:
@@ -107,6 +112,12 @@ class NumberCounts:
             return values
         wanted = np.arange(1, bins) / bins * counts.sum()
         return np.unique(values[np.searchsorted(np.cumsum(counts), wanted)])
+
+
+def _moments(values: np.ndarray, counts: np.ndarray) -> tuple[float, float]:
+    """Mean and standard deviation of values (n,) that occur `counts` (n,) times."""
+    mean = np.average(values, weights=counts)
+    return mean, np.average((values - mean) ** 2, weights=counts) ** 0.5
 
 
 def signed_log(x: np.ndarray) -> np.ndarray:

@@ -4,6 +4,7 @@ import dataclasses
 import json
 import pathlib
 from collections.abc import Mapping
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -22,8 +23,9 @@ from ple_jax.data.labels import (
     read_weights,
 )
 from ple_jax.data.numeric import NumericFit, fit_numeric
-from ple_jax.data.rows import Rows
+from ple_jax.data.rows import Rows, plain_numbers
 from ple_jax.data.schema_file import schema_from_dict, schema_to_dict
+from ple_jax.data.unknown import UnknownIds
 from ple_jax.schema import Bag, Field, IdColumn, Layout, Schema
 
 VOCABULARIES, ENCODER = "vocabularies", "encoder.json"
@@ -128,13 +130,21 @@ class Encoder:
             tuple(ids), tuple(bags), tuple(numbers), self.schema.tasks, self.domains
         )
 
-    def encode(self, rows: Rows, labels: bool = True) -> Examples:
-        """Encodes rows, in order. Without `labels`, no label is observed.
+    def encode(
+        self, rows: Rows, labels: bool = True, unknown: UnknownIds | None = None
+    ) -> Examples:
+        """Encodes rows, in order.
+
+        Args:
+            rows: Rows of any split.
+            labels: If false, no label is read, and none is observed.
+            unknown: Counts the values that train does not have.
 
         Raises:
             ValueError: A value does not fit the schema; names file, row and column.
         """
         ids, bags, numbers = [], {}, []
+        unknown = unknown or UnknownIds()
         for field in self.schema.fields:
             if field.kind == "numeric":
                 x = rows.numbers(field.name)
@@ -142,9 +152,11 @@ class Encoder:
                 numbers += self.numerics[field.name].numbers(x)
             elif field.kind == "categorical":
                 codes, values = rows.text(field.name)
-                ids.append(self._ids(field, values)[codes])
+                of_value = self._ids(field, values)
+                unknown.add(field.name, codes, values, of_value)
+                ids.append(of_value[codes])
             else:
-                bags[field.name] = self._bag(rows, field)
+                bags[field.name] = self._bag(rows, field, unknown)
         return Examples(
             ids=_stack_columns(ids, len(rows), np.int32),
             bags=bags,
@@ -170,12 +182,29 @@ class Encoder:
         }
 
     def _ids(self, field: Field, values: pa.Array) -> np.ndarray:  # (values,) int32
-        """The id of each distinct value; 0 if it is unknown or missing."""
-        known = self.vocabularies[field.table or field.name]["value"]
-        index = pc.index_in(values, known.combine_chunks(), skip_nulls=True)
+        """The id of each distinct value; 0 if it is unknown or missing.
+
+        A number that is written in another way than in train is found by its value.
+        """
+        known, plain = self._known[field.table or field.name]
+        index = pc.index_in(values, known, skip_nulls=True)
+        if index.null_count > values.null_count:
+            again = plain_numbers(values)
+            if not (again.equals(values) and plain.equals(known)):
+                by_value = pc.index_in(again, plain, skip_nulls=True)
+                index = pc.coalesce(index, by_value)
         return pc.fill_null(index, -1).to_numpy(zero_copy_only=False) + np.int32(1)
 
-    def _bag(self, rows: Rows, field: Field) -> np.ndarray:  # (B, L) int32
+    @cached_property
+    def _known(self) -> dict[str, tuple[pa.Array, pa.Array]]:
+        """Table -> its values as train has them, and with numbers written plainly."""
+        columns = {t: v["value"] for t, v in self.vocabularies.items()}
+        known = {t: column.combine_chunks() for t, column in columns.items()}
+        return {t: (values, plain_numbers(values)) for t, values in known.items()}
+
+    def _bag(
+        self, rows: Rows, field: Field, unknown: UnknownIds
+    ) -> np.ndarray:  # (B, L) int32
         """The first L ids of a multi-valued field, or the last L of a sequence."""
         item_rows, codes, values = rows.lists(field.name, field.separator)
         lengths = np.bincount(item_rows, minlength=len(rows))
@@ -184,8 +213,17 @@ class Encoder:
             place -= np.repeat(np.maximum(lengths - field.max_length, 0), lengths)
         kept = (place >= 0) & (place < field.max_length)
         bag = np.full((len(rows), field.max_length), -1, np.int32)
-        bag[item_rows[kept], place[kept]] = self._ids(field, values)[codes[kept]]
+        ids = self._ids(field, values)
+        unknown.add(field.name, codes, values, ids)
+        bag[item_rows[kept], place[kept]] = ids[codes[kept]]
         return bag
+
+    def check_some_known(self, unknown: UnknownIds) -> None:
+        """Raises a ValueError if all values of a field are unknown."""
+        for field in self.schema.fields:
+            if field.name in unknown.fields:
+                known, _ = self._known[field.table or field.name]
+                unknown.check(field.name, known)
 
     def save(self, directory: pathlib.Path) -> None:
         """Writes encoder.json, and one Parquet file per table into vocabularies/."""
@@ -199,7 +237,8 @@ class Encoder:
             "vocabularies": list(self.vocabularies),
             "numerics": [fit.to_dict() for fit in self.numerics.values()],
         }
-        (directory / ENCODER).write_text(json.dumps(fitted, indent=1), encoding="utf-8")
+        text = json.dumps(fitted, indent=1, allow_nan=False)
+        (directory / ENCODER).write_text(text, encoding="utf-8")
 
     @classmethod
     def load(cls, directory: pathlib.Path) -> "Encoder":

@@ -54,6 +54,7 @@ def _label(rows: Rows, task: Task) -> np.ndarray:  # (B,) float64, NaN where mis
         if bad.any():
             wanted = f"0 or 1 as label of task {task.name!r} (or set its `positive`)"
             raise rows.error(column, bad.argmax(), wanted)
+    check_float32(rows, column, numbers)
     return numbers
 
 
@@ -114,7 +115,15 @@ def read_weights(rows: Rows, schema: Schema) -> np.ndarray:  # (B,) float32
     bad = ~(weights >= 0)  # NaN too
     if bad.any():
         raise rows.error(schema.weight, bad.argmax(), "a weight of at least 0")
+    check_float32(rows, schema.weight, weights)
     return weights.astype(np.float32)
+
+
+def check_float32(rows: Rows, column: str, numbers: np.ndarray) -> None:
+    """Raises a ValueError for a number that float32 cannot hold."""
+    bad = np.abs(numbers) > np.finfo(np.float32).max
+    if bad.any():
+        raise rows.error(column, bad.argmax(), "a number of at most 3.4e38")
 
 
 def read_users(rows: Rows, schema: Schema) -> np.ndarray | None:  # (B,) int64

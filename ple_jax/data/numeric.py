@@ -8,6 +8,9 @@ import numpy as np
 from ple_jax.data.counts import NumberCounts, signed_log
 from ple_jax.schema import Encoding, Field, IdColumn, NumberColumn
 
+# Where z-scores are clipped: no value of train is this far out unless it has 1e12 rows.
+MOST_DEVIATIONS = 1e6
+
 
 @dataclasses.dataclass(frozen=True)
 class NumericFit:
@@ -50,11 +53,17 @@ class NumericFit:
         return [np.where(np.isnan(x), 0, bucket).astype(np.int32)]
 
     def numbers(self, x: np.ndarray) -> list[np.ndarray]:  # (B,) -> columns (B,)
-        """Encodes numbers as float32; a missing one becomes 0, as the mean does."""
+        """Encodes numbers as float32; a missing one becomes 0, as the mean does.
+
+        A z-score is at most 1e6 (`MOST_DEVIATIONS`) from 0, so that finite numbers give
+        finite columns.
+        """
         columns = []
         for encoding, (mean, spread) in self.moments.items():
             value = signed_log(x) if encoding == "log" else x
-            columns.append((value - mean) / spread)
+            with np.errstate(over="ignore"):  # what overflows is clipped
+                deviations = (value - mean) / spread
+            columns.append(np.clip(deviations, -MOST_DEVIATIONS, MOST_DEVIATIONS))
         if "piecewise" in self.encodings:
             at = np.arange(len(self.knots), dtype=np.float64)
             columns.append(np.interp(x, self.knots, at))

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import pathlib
+from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -10,9 +11,10 @@ import numpy as np
 
 from ple_jax.data.encode import Counts, Encoder
 from ple_jax.data.examples import Examples
+from ple_jax.data.read import changed
 from ple_jax.data.rows import Rows
 from ple_jax.data.schema_file import schema_to_dict
-from ple_jax.data.source import Source
+from ple_jax.data.source import Chunks, Source
 from ple_jax.data.split import assigner
 from ple_jax.data.store import FACTS, VERSION, Prepared, compute_fingerprint
 from ple_jax.disk import cache_dir, new_directory
@@ -45,12 +47,39 @@ def prepare(
 
     Raises:
         FileExistsError: The directory exists.
-        ValueError: A row does not fit the schema, a split is empty, or a binary task
-            has one class only.
+        ValueError: A row does not fit the schema, a split is empty, a binary task has
+            one class only, or a file changes meanwhile.
     """
     with new_directory(directory) as partial:
-        _write(source, partial, progress)
+        steady = source._replace(chunks=_Steady(source.chunks))
+        _write(steady, partial, progress)
     return Prepared.open(directory)
+
+
+class _Steady:
+    """Reads all chunks at each call, and checks that each pass reads the same files.
+
+    Raises:
+        ValueError: A file has another size, time or number of rows than before.
+    """
+
+    def __init__(self, chunks: Callable[[], Chunks]):
+        self._chunks = chunks
+        self._stamps: dict[str, tuple[int, int] | None] = {}  # by origin
+        self._rows: Counter[str] = Counter()  # by origin; empty in the first pass
+
+    def __call__(self) -> Chunks:
+        rows: Counter[str] = Counter()
+        for chunk in self._chunks():
+            name = chunk.origin
+            rows[name] += len(chunk.table)
+            grown = self._rows and rows[name] > self._rows[name]
+            if grown or chunk.stamp != self._stamps.setdefault(name, chunk.stamp):
+                raise ValueError(changed(name))
+            yield chunk
+        if fewer := self._rows - rows:
+            raise ValueError(changed(next(iter(fewer))))
+        self._rows = rows
 
 
 def _write(source: Source, directory: pathlib.Path, progress: Advance) -> None:
@@ -81,7 +110,8 @@ def _write(source: Source, directory: pathlib.Path, progress: Advance) -> None:
         "splits": facts,
         "fingerprint": compute_fingerprint(directory),
     }
-    (directory / FACTS).write_text(json.dumps(whole, indent=1), encoding="utf-8")
+    text = json.dumps(whole, indent=1, allow_nan=False)
+    (directory / FACTS).write_text(text, encoding="utf-8")
 
 
 def _rows_and_splits(source: Source, assign) -> Iterator[tuple[Rows, np.ndarray]]:

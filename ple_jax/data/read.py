@@ -50,14 +50,27 @@ def number_rows(tables: Iterable[pa.Table], path: pathlib.Path) -> Chunks:
     """Turns one file's tables into chunks that know the number of their first row.
 
     Raises:
-        ValueError: The tables have no rows.
+        ValueError: The tables have no rows, or the file changes while they are read.
     """
-    first = 0
+    first, stamp = 0, file_stamp(path)  # before `tables` opens it
     for table in tables:
-        yield Chunk(table, str(path), first)
+        if file_stamp(path) != stamp:
+            raise ValueError(changed(path))
+        yield Chunk(table, str(path), first, stamp)
         first += len(table)
     if not first:
         raise ValueError(f"{path} has no rows.")
+
+
+def file_stamp(path: pathlib.Path) -> tuple[int, int]:
+    """Size and time of change: where they stay the same, so do the bytes."""
+    facts = path.stat()
+    return facts.st_size, facts.st_mtime_ns
+
+
+def changed(origin: str | pathlib.Path) -> str:
+    """The message for a file that is not the one that was read before."""
+    return f"{origin} changed while it was read. Let its writer end, then try again."
 
 
 def expand_patterns(files: Iterable[str | pathlib.Path]) -> list[pathlib.Path]:
@@ -81,7 +94,11 @@ def expand_patterns(files: Iterable[str | pathlib.Path]) -> list[pathlib.Path]:
 
 
 def csv_tables(path: pathlib.Path, form: Format) -> Iterator[pa.Table]:
-    """Reads one text file block by block, with all columns as strings."""
+    """Reads one text file block by block, with all columns as strings.
+
+    A blank line is a row with a missing value if the file has one column; if it has
+    more, a blank line is no row.
+    """
     # A file may have a header although the format needs none: it may hold other
     # columns, or have them in another order.
     names = None if form.header or _is_header(path, form) else list(form.columns)
@@ -91,6 +108,7 @@ def csv_tables(path: pathlib.Path, form: Format) -> Iterator[pa.Table]:
     first = pyarrow.csv.open_csv(path, read_options=reading, parse_options=parsing)
     types = {name: pa.string() for name in first.schema.names}
     first.close()
+    parsing.ignore_empty_lines = len(types) > 1
     converting = pyarrow.csv.ConvertOptions(
         column_types=types, null_values=[], strings_can_be_null=False
     )

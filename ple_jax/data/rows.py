@@ -123,7 +123,7 @@ class Rows:
         """
         column = self._column(name)
         if not pa.types.is_list(column.type):
-            column = pc.split_pattern(pc.cast(column, pa.string()), separator)
+            column = pc.split_pattern(as_text(column), separator)
         lengths = pc.fill_null(pc.list_value_length(column), 0).to_numpy()
         codes, values = factorize(pc.list_flatten(column), self.form)
         rows = np.repeat(np.arange(len(column)), lengths)
@@ -138,7 +138,7 @@ def factorize(column: pa.Array, form: Format) -> tuple[np.ndarray, pa.Array]:
     """
     if not pa.types.is_dictionary(column.type):
         column = column.dictionary_encode()
-    values = pc.cast(column.dictionary, pa.string())
+    values = as_text(column.dictionary)
     if form.strip:
         values = pc.utf8_trim_whitespace(values)
     missing = pc.is_in(values, pa.array(["", *form.missing]))
@@ -146,6 +146,29 @@ def factorize(column: pa.Array, form: Format) -> tuple[np.ndarray, pa.Array]:
     values = pa.concat_arrays([values, pa.nulls(1, pa.string())])
     codes = pc.fill_null(column.indices, len(values) - 1)
     return codes.to_numpy(zero_copy_only=False).astype(np.int64), values
+
+
+def as_text(values: pa.Array) -> pa.Array:
+    """Values as strings; a whole number is written as an integer, NaN is null."""
+    text = pc.cast(values, pa.string())
+    if pa.types.is_decimal(values.type):
+        return plain_numbers(text)
+    if not pa.types.is_floating(values.type):
+        return text
+    exact = pc.cast(values, pa.float64())
+    whole = pc.and_(pc.equal(exact, pc.trunc(exact)), pc.less(pc.abs(exact), 2.0**63))
+    integers = pc.cast(pc.if_else(whole, exact, None), pa.int64())
+    text = pc.coalesce(pc.cast(integers, pa.string()), text)
+    return pc.if_else(pc.is_nan(exact), None, text)
+
+
+def plain_numbers(text: pa.Array) -> pa.Array:
+    """Writes numbers the one way: "12" for "12.0", "12." and "+12"; keeps all else.
+
+    A leading zero stays: "012" is a code, not the number 12.
+    """
+    number = r"^\+?(-?\d+(?:\.\d*?[1-9])?)\.?0*$"
+    return pc.replace_substring_regex(text, number, r"\1")
 
 
 def is_missing(values: pa.Array) -> np.ndarray:  # (n,) bool

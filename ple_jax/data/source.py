@@ -14,6 +14,7 @@ class Chunk(NamedTuple):
     table: pa.Table
     origin: str  # what errors name, such as a file
     first: int = 0  # number of the first row within the origin, from 0
+    stamp: tuple[int, int] | None = None  # of a file: its size and mtime_ns
 
 
 Chunks = Iterator[Chunk]

@@ -5,17 +5,18 @@ from collections.abc import Iterator
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from ple_jax.data.encode import Encoder
 from ple_jax.data.examples import Examples
 from ple_jax.data.loader import batches_in_order
 from ple_jax.data.read import read
 from ple_jax.data.rows import Rows
-from ple_jax.disk import replace_file
+from ple_jax.data.unknown import UnknownIds
 from ple_jax.metrics.exact import sigmoid
 from ple_jax.runs.directory import Run
 from ple_jax.schema import Task
+from ple_jax.serve.output import check_output, open_output
+from ple_jax.show import console
 from ple_jax.train.checkpoint import Checkpoints
 from ple_jax.train.evaluate import Scorer
 from ple_jax.train.feed import ahead
@@ -38,35 +39,68 @@ def load_scorer(run: Run) -> tuple[Scorer, PyTree]:
         return setup.scorer, checkpoints.restore_variables(variables_of(like))
 
 
-def predict_file(run: Run, source: str, out: pathlib.Path) -> int:
-    """Scores the rows of `source` and writes one Parquet column per task.
+def predict_file(
+    run: Run,
+    source: str,
+    out: pathlib.Path,
+    overwrite: bool = False,
+    allow_unknown: bool = False,
+) -> int:
+    """Scores the rows of `source` and writes one column per task, as `out` ends.
 
-    `source` needs no labels. The file `out` appears when it is complete.
+    `source` needs no labels. The file `out` appears when it is complete; an existing
+    one is replaced only if `overwrite` is true. Says on stderr what share of the values
+    of a field train does not have.
 
     Returns:
         The number of rows.
+
+    Raises:
+        ValueError: A row does not fit the schema, `out` is no place for scores, or all
+            values of a field are unknown and `allow_unknown` is false.
+        FileExistsError: `out` exists.
     """
+    check_output(out, source, overwrite)
     scorer, variables = load_scorer(run)
     tasks, encoder = run.data.layout.tasks, run.data.encoder
     kind = pa.schema([(task.name, pa.float32()) for task in tasks])
-    rows = 0
-    with (
-        replace_file(out) as partial,
-        pq.ParquetWriter(partial, kind, write_page_checksum=True) as writer,
-    ):
-        for examples in ahead(encode_file(source, encoder)):
+    rows, unknown = 0, UnknownIds()
+    with open_output(out, kind, overwrite) as writer:
+        for examples in ahead(encode_file(source, encoder, unknown)):
             batches = batches_in_order(examples, scorer.batch_size)
             logits = scorer.logits(variables, batches)
+            check_finite(logits, rows)
             columns = [predictions(logits[:, i], task) for i, task in enumerate(tasks)]
             writer.write_table(pa.table(columns, schema=kind))
             rows += len(logits)
+        if not allow_unknown:
+            encoder.check_some_known(unknown)
+    for line in unknown.lines():
+        console.say(line)
     return rows
 
 
-def encode_file(source: str, encoder: Encoder) -> Iterator[Examples]:
-    """Encodes the rows of a file chunk by chunk, without labels."""
+def check_finite(logits: np.ndarray, first: int) -> None:
+    """Raises a ValueError if a row of logits (B, T) is not finite; `first` has row 0.
+
+    Args:
+        logits: The logits of some rows of a file.
+        first: How many rows of the file come before them.
+    """
+    bad = ~np.isfinite(logits).all(axis=-1)
+    if bad.any():
+        raise ValueError(
+            f"The score of row {first + 1 + bad.argmax()} is not finite: expected "
+            f"finite logits, got {logits[bad.argmax()].tolist()}."
+        )
+
+
+def encode_file(
+    source: str, encoder: Encoder, unknown: UnknownIds | None = None
+) -> Iterator[Examples]:
+    """Encodes the rows of a file chunk by chunk, without labels; counts unknown ids."""
     for chunk in read([source], encoder.schema, labels=False):
-        yield encoder.encode(Rows(chunk, encoder.schema.format), labels=False)
+        yield encoder.encode(Rows(chunk, encoder.schema.format), False, unknown)
 
 
 def predictions(logits: np.ndarray, task: Task) -> np.ndarray:  # (rows,) float32

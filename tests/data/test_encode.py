@@ -6,7 +6,7 @@ from lib.tables import SCHEMA, raw, rows_of, source
 
 from ple_jax.data.encode import Encoder
 from ple_jax.data.prepare import prepare
-from ple_jax.schema import Schema, Split
+from ple_jax.schema import Field, Schema, Split, Task
 
 
 def test_examples_equal_a_reading_by_hand(data):
@@ -68,3 +68,13 @@ def test_rows_without_labels_can_be_encoded(data):
     got = data.encoder.encode(rows_of(rows), labels=False)
     np.testing.assert_array_equal(got.ids, data.encoder.encode(rows_of(raw())).ids)
     assert not got.observed.any()
+
+
+def test_train_may_have_written_its_numbers_in_any_way():
+    """What train has to the letter is found first, then what has the same value."""
+    vocabulary = pa.table({"value": ["12.0", "7", "7.0"], "count": [3, 2, 1]})
+    schema = Schema((Field("item"),), (Task("click"),))
+    encoder = Encoder(schema, {"item": vocabulary}, {}, ("all",))
+    asked = pa.table({"item": ["12", "12.0", "7.0", "7", "7.00", "70", "x", None]})
+    got = encoder.encode(rows_of(asked, schema), labels=False)
+    assert got.ids[:, 0].tolist() == [1, 1, 3, 2, 2, 0, 0, 0]

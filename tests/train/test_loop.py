@@ -304,7 +304,7 @@ def test_prepare_models_and_datasets(here, capsys):
     assert call("prepare", "tiny.toml", "--out", "prepared") == 0
     assert "validation" in capsys.readouterr().out
     assert call("prepare", "tiny.toml", "--out", "prepared") == 2
-    assert "exists already" in capsys.readouterr().err
+    assert "already exists" in capsys.readouterr().err
     (here / "again.toml").write_text(
         '[data]\nkind = "prepared"\ndirectory = "prepared"\n[train]\nepochs = 1\n'
         "batch_size = 64\n"
@@ -339,7 +339,7 @@ def test_prepare_models_and_datasets(here, capsys):
         (["evaluate", "nowhere"], "not a run directory"),
         (["evaluate", ".", "--split", "tset"], "invalid choice"),
         (["train", "tiny.toml", "--train.epochz", "1"], "epochs"),
-        (["predict", "nowhere", "x.csv", "--out", "y"], "not a run directory"),
+        (["predict", "nowhere", "x.csv", "--out", "y.csv"], "not a run directory"),
     ],
 )
 def test_mistakes_are_one_message(here, capsys, arguments, message):
@@ -352,7 +352,7 @@ def test_predict_names_a_missing_column(data, here, capsys):
     loop.fit(new_run(data, here / "run", train={"epochs": 1}))
     pq.write_table(pa.table({"categry_0": ["v1"]}), here / "new.parquet")
     with pytest.raises(ValueError, match="Did you mean 'categry_0'"):
-        files.predict_file(open_run(here / "run"), "new.parquet", here / "out")
+        files.predict_file(open_run(here / "run"), "new.parquet", here / "out.parquet")
 
 
 def test_help_shows_the_knobs_of_the_experiment(here, capsys):
