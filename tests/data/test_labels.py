@@ -1,13 +1,17 @@
 """Labels, domains and weights of raw rows."""
 
+import dataclasses
+
 import pytest
-from lib.tables import SCHEMA, rows_of, with_value
+from lib.tables import SCHEMA, raw, rows_of, source, with_value
 
 from ple_jax.data.encode import Encoder
+from ple_jax.data.prepare import prepare
 from ple_jax.data.schema_file import (
     schema_from_dict,
     schema_to_dict,
 )
+from ple_jax.schema import Task
 
 
 def test_a_domain_that_train_does_not_have_is_an_error_or_has_a_stand_in(data):
@@ -19,3 +23,29 @@ def test_a_domain_that_train_does_not_have_is_an_error_or_has_a_stand_in(data):
         schema, data.encoder.vocabularies, data.encoder.numerics, data.encoder.domains
     )
     assert encoder.encode(rows_of(rows)).domain[4] == data.layout.domains.index("s0")
+
+
+@pytest.mark.parametrize(
+    ("positive", "message"),
+    [
+        (("4", "1.0"), r"Task 'liked': '1\.0' of its `positive` never occurs in train"),
+        (("5 ",), r"Did you mean '5'\? Column 'stars' holds '\d', '\d', '\d', '\d'\."),
+    ],
+)
+def test_a_positive_value_that_train_never_has_is_an_error(tmp_path, positive, message):
+    tasks = (Task("click"), Task("liked", "stars", positive))
+    schema = dataclasses.replace(SCHEMA, tasks=tasks)
+    with pytest.raises(ValueError, match=message):
+        prepare(source(schema=schema), tmp_path / "prepared")
+    assert not (tmp_path / "prepared").exists()
+
+
+def test_positive_values_are_read_as_text(tmp_path):
+    stars = raw()["stars"].to_pylist()
+    tasks = (Task("click"), Task("liked", "stars", ("4", "5")))
+    schema = dataclasses.replace(SCHEMA, tasks=tasks)
+    data = prepare(source(schema=schema), tmp_path / "prepared")
+    ones = sum(
+        data.split(name).labels[:, 1].sum() for name in ("train", "validation", "test")
+    )
+    assert ones == sum(value in ("4", "5") for value in stars)
