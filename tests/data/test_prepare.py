@@ -1,5 +1,6 @@
 """Preparing a data set: the same however rows are cut, whole or not at all."""
 
+import pyarrow as pa
 import pytest
 from lib.tables import raw, source
 
@@ -43,3 +44,12 @@ def test_who_prepares_second_takes_what_the_first_one_made(tmp_path, monkeypatch
     second = load_or_prepare(source()._replace(chunks=overtaken))
     assert second.directory == first[0].directory
     assert list(second.directory.parent.iterdir()) == [second.directory]
+
+
+def test_weights_that_leave_a_task_without_examples_are_an_error(tmp_path):
+    rows = raw()
+    zeros = pa.array([0.0] * len(rows))
+    rows = rows.set_column(rows.column_names.index("weight"), "weight", zeros)
+    message = "column 'weight' gives all of its examples in train the weight 0"
+    with pytest.raises(ValueError, match=f"Task 'click' cannot be learned: {message}"):
+        prepare(source(rows), tmp_path / "prepared")
