@@ -329,6 +329,7 @@ def test_prepare_models_and_datasets(here, capsys):
             ["train", "tiny.toml", "--train.metric", "auc_roc/clik"],
             "Did you mean 'click'",
         ),
+        (["train", "tiny.toml", "--train.metric", "rmse"], "metric of click, like"),
         (["train", "tiny.toml", "--train.batch-size", "9999"], "at most the"),
         (
             ["train", "tiny.toml", "--train.warmup-steps", "10000"],
