@@ -11,16 +11,17 @@ from ple_jax.types import Array
 
 
 def binary_cross_entropy(logits: jax.Array, labels: Array) -> jax.Array:
-    """-y log s(z) - (1 - y) log(1 - s(z)), elementwise, s the logistic function.
+    """-y log s(z) - (1 - y) log s(-z), elementwise, s the logistic function.
 
-    Computed as max(z, 0) - z y + log(1 + exp(-|z|)), which never overflows.
+    Never overflows, keeps small losses such as -log s(30), and has slope 1/2 - y at 0.
 
     Example:
         >>> import jax.numpy as jnp
         >>> print(binary_cross_entropy(jnp.array([0.0, 200.0]), jnp.array([1.0, 0.0])))
         [  0.6931472 200.       ]
     """
-    return jnp.maximum(logits, 0) - logits * labels + jnp.log1p(jnp.exp(-abs(logits)))
+    one, zero = jax.nn.log_sigmoid(logits), jax.nn.log_sigmoid(-logits)
+    return -(one * labels + zero * (1 - labels))
 
 
 def squared_error(logits: jax.Array, labels: Array) -> jax.Array:

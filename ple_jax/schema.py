@@ -171,16 +171,12 @@ class Schema:
             )
         self._check_fields()
         self._check_tasks()
+        self._check_columns()
 
     def _check_fields(self):
-        labels = {t.label_column: t.name for t in self.tasks}
         by_name = {f.name: f for f in self.fields}
         for field in self.fields:
-            if field.name in labels:
-                raise ValueError(
-                    f"Column {field.name!r} is the label of task "
-                    f"{labels[field.name]!r}, so it cannot be a field too."
-                )
+            self._check_no_label(field.name, "a field")
             if field.name in self.leaking:
                 raise ValueError(
                     f"Column {field.name!r} is declared as leaking the label, so it "
@@ -209,6 +205,18 @@ class Schema:
                 raise ValueError(
                     f"Task {task.name!r} has a squared loss, so its label is a number: "
                     f"expected no `positive`, got {task.positive!r}."
+                )
+
+    def _check_columns(self):
+        for role in ("domain", "user", "weight"):
+            self._check_no_label(getattr(self, role), f"the {role} column")
+
+    def _check_no_label(self, column, role):
+        for task in self.tasks:
+            if task.label_column == column:
+                raise ValueError(
+                    f"Column {column!r} is the label of task {task.name!r}, so it "
+                    f"cannot be {role} too."
                 )
 
 

@@ -58,8 +58,23 @@ def test_gradients_stay_finite_for_huge_logits(size):
     assert np.isfinite(jax.grad(loss)(logits)).all()
 
 
+@pytest.mark.parametrize("label", [0, 1])
+@pytest.mark.parametrize("logit", [1e4, -1e4, 30, -104, 5e-8, 0])
+def test_cross_entropy_and_its_slope_are_exact_at_any_logit(logit, label):
+    wrong = logit if label == 0 else -logit  # the logit of the other label
+    got = losses.binary_cross_entropy(jnp.float32(logit), jnp.float32(label))
+    # exp(-104) is below the smallest float32, 1.4e-45.
+    np.testing.assert_allclose(got, np.logaddexp(0, wrong), rtol=1e-7, atol=1e-45)
+    slope = jax.grad(losses.binary_cross_entropy)(float(logit), jnp.float32(label))
+    wanted = np.exp(-np.logaddexp(0, -wrong)) * (1 - 2 * label)
+    np.testing.assert_allclose(slope, wanted, rtol=1e-6, atol=1e-45)
+
+
 def test_gradients_match_finite_differences():
     logits, labels, observed, weights = arrays()
+    logits[:2] = 0  # a tower without a live unit, and with biases of 0
+    observed[:2] = True
+    labels[:2] = [[0], [1]]
     loss = lambda z: losses.task_losses(
         z, np.float64(labels), observed, weights, TASKS
     ).sum()

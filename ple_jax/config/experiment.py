@@ -75,7 +75,8 @@ class Train:
         only: Trains only the parameters whose path contains one of these names, such as
             `private` for what belongs to domains; empty trains all.
         metric: The validation metric that chooses the best epoch: `METRIC`, averaged
-            over tasks, or `METRIC/TASK`.
+            over tasks that have it, or `METRIC/TASK`. `auto` is `auc_roc`, or `rmse` if
+            no task is binary.
         patience: Stops after this many epochs without a better metric; 0 never does.
         checkpoint_every: Steps between checkpoints within an epoch; 0 saves only at its
             end.
@@ -109,7 +110,7 @@ class Train:
     )
     temperature: float = 2.0
     only: tuple[str, ...] = ()
-    metric: str = "auc_roc"
+    metric: str = "auto"
     patience: int = 0
     checkpoint_every: int = 0
     steps_per_dispatch: int = 32

@@ -17,6 +17,7 @@ from ple_jax.data.counts import NumberCounts, ValueCounts, merge_all
 from ple_jax.data.examples import Examples
 from ple_jax.data.labels import (
     ONE_DOMAIN,
+    check_positives,
     read_domains,
     read_labels,
     read_users,
@@ -41,6 +42,8 @@ class Counts:
             f.name: [] for f in schema.fields if f.kind == "numeric"
         }
         self.domains = ValueCounts()
+        lists = [t for t in schema.tasks if isinstance(t.positive, tuple)]
+        self.labels = {task: ValueCounts() for task in lists}
 
     def add(self, rows: Rows) -> None:
         """Counts more rows of the train split."""
@@ -55,6 +58,8 @@ class Counts:
                 self.values[field.table or field.name].add(codes, values)
         if self.schema.domain:
             self.domains.add(*rows.text(self.schema.domain))
+        for task, found in self.labels.items():
+            found.add(*rows.text(task.label_column))
 
 
 def _table_fields(schema: Schema) -> list[Field]:
@@ -89,9 +94,12 @@ class Encoder:
         """Fits vocabularies and encodings to the counts of the train split.
 
         Raises:
-            ValueError: The train split has no example of `unseen_domain`.
+            ValueError: The train split has no example of `unseen_domain`, or of a value
+                that a task lists as `positive`.
         """
         schema = counts.schema
+        for task, found in counts.labels.items():
+            check_positives(task, found.vocabulary()["value"].to_pylist())
         least = {f.name: f.min_count for f in schema.fields}
         fields = {f.name: f for f in schema.fields}
         domains = counts.domains.vocabulary()["value"].to_pylist()

@@ -58,6 +58,22 @@ def _label(rows: Rows, task: Task) -> np.ndarray:  # (B,) float64, NaN where mis
     return numbers
 
 
+def check_positives(task: Task, found: list[str]) -> None:
+    """Raises a ValueError for a value of `positive` that no label of train has."""
+    for value in task.positive or ():
+        if value not in found:
+            raise ValueError(
+                f"Task {task.name!r}: {value!r} of its `positive` never occurs in "
+                f"train.{nearest(value, found)} Column {task.label_column!r} holds "
+                f"{_listing(found)}."
+            )
+
+
+def _listing(values: list[str], most: int = 10) -> str:
+    more = f" and {len(values) - most:,} more" if len(values) > most else ""
+    return ", ".join(map(repr, values[:most])) + more
+
+
 def parse_comparison(task: Task) -> tuple[Callable[[Any, Any], Any], float]:
     """Parses a rule such as ">= 4" into an operator and a number.
 

@@ -18,7 +18,7 @@ from ple_jax.data.source import Chunks, Source
 from ple_jax.data.split import assigner
 from ple_jax.data.store import FACTS, VERSION, Prepared, compute_fingerprint
 from ple_jax.disk import cache_dir, new_directory
-from ple_jax.schema import SPLITS
+from ple_jax.schema import SPLITS, Schema
 
 Advance = Callable[[int], None]  # is called with the number of rows just done
 
@@ -103,6 +103,7 @@ def _write(source: Source, directory: pathlib.Path, progress: Advance) -> None:
         progress(len(rows))
     facts = {s: w.facts(encoder) for s, w in zip(SPLITS, writers, strict=True)}
     _check_classes(source, facts["train"])
+    _check_weights(source.schema, writers[0].arrays)
     whole = {
         "version": VERSION,
         "identity": source.identity,
@@ -183,6 +184,17 @@ def _check_classes(source: Source, train: dict[str, Any]) -> None:
                 f"Task {task.name!r} cannot be learned: its base rate in train is "
                 f"{rate}, expected both classes. Column {task.label_column!r} holds "
                 f"{values}."
+            )
+
+
+def _check_weights(schema: Schema, train: dict[str, np.ndarray]) -> None:
+    """Raises a ValueError if all examples of a task in train have weight 0."""
+    for task, observed in zip(schema.tasks, train["observed"].T, strict=True):
+        weighed = np.any(train["weights"], where=observed)
+        if observed.any() and not weighed:
+            raise ValueError(
+                f"Task {task.name!r} cannot be learned: column {schema.weight!r} gives "
+                "all of its examples in train the weight 0."
             )
 
 

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet as pq
 
-from ple_jax.checks import nearest
+from ple_jax.checks import check_known, nearest
 from ple_jax.data.source import Chunk, Chunks
 from ple_jax.schema import Format, Schema
 
@@ -144,7 +144,7 @@ def _with_path_in_errors(
 def check_columns(
     names: Sequence[str], schema: Schema, labels: bool, path: pathlib.Path
 ) -> None:
-    """Raises a ValueError for a missing column, or one that the schema omits."""
+    """Raises a ValueError unless the schema names all columns, and only columns."""
     wanted = needed_columns(schema, labels)
     for name in wanted:
         if name not in names:
@@ -152,6 +152,11 @@ def check_columns(
                 f"{path} has no column {name!r}, which the schema needs."
                 f"{nearest(name, names)} Its columns: {', '.join(names)}."
             )
+    if labels:
+        for name in schema.leaking:
+            check_known(name, names, f"column of {path} (leaking)")
+        for name in schema.ignored:
+            check_known(name, ["*", *names], f"column of {path} (ignored)")
     known = {*wanted, *schema.ignored, *schema.leaking}
     extra = [name for name in names if name not in known]
     if labels and extra and "*" not in schema.ignored:

@@ -75,7 +75,8 @@ def build(
     paths = find_files("kuairand", files, data_dir, HOW)
     by = Split(by="column", column="split") if split == "date" else Split()
     schema = make_schema(_fields_in(paths[0], min_count), tasks, by)
-    raw = dataclasses.replace(schema, split=Split())  # its column is not in the files
+    # The column of the split is not in the files, nor must all that leak be.
+    raw = dataclasses.replace(schema, split=Split(), leaking=())
     starts = [validation_from, test_from]
 
     def chunks() -> Chunks:

@@ -35,6 +35,11 @@ class Model(nn.Module):
         checks.rate(dropout_rate=self.dropout_rate)
         super().__post_init__()
 
+    def sow_penalty(self, name: str, value: jax.Array) -> None:
+        """Adds `value` () to the loss of a training step; `init` has no use for it."""
+        if not self.is_initializing():
+            self.sow("penalties", name, value)
+
 
 class WithTowers(Model):
     """A model whose tasks have towers.

@@ -48,7 +48,7 @@ class MulANN(WithExperts):
             guess = nn.Dense(self.num_domains, name="discriminator_head")(hidden)
             guess = nn.log_softmax(guess.astype(jnp.float32))
             chance = jnp.take_along_axis(guess, domain[:, None], axis=1)
-            self.sow("penalties", "domain", -self.discriminator_weight * chance.mean())
+            self.sow_penalty("domain", -self.discriminator_weight * chance.mean())
         return self.apply_towers(h, train)
 
 

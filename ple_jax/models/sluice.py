@@ -98,7 +98,7 @@ class Sluice(WithTowers):
         )
         apart = 1 - np.eye(self.subspaces, dtype=np.float32)
         pairs = (products**2).sum(axis=(3, 4)) * apart[None] / 2  # each pair once
-        self.sow("penalties", f"{name}_apart", self.orthogonality * pairs.sum())
+        self.sow_penalty(f"{name}_apart", self.orthogonality * pairs.sum())
 
 
 def weights(size: int, start: Start) -> np.ndarray:  # (size, size)

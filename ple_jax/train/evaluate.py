@@ -68,32 +68,49 @@ class Scorer:
 
 
 LOWER_IS_BETTER = ("log_loss", "normalised_entropy", "mse", "rmse")
-HIGHER_IS_BETTER = ("auc_roc", "auc_pr", "grouped_auc")
+METRICS = {  # of a task, by its loss; `auto` takes the first
+    "binary": ("auc_roc", "auc_pr", "grouped_auc", "log_loss", "normalised_entropy"),
+    "squared": ("rmse", "mse"),
+}
+NEEDS = {
+    "grouped_auc": "users with both classes",
+    "rmse": "examples",
+    "mse": "examples",
+}
 
 
-def check_metric(metric: str, layout: Layout) -> None:
-    """Raises a ValueError for an unknown metric or task, with the nearest."""
-    name, _, task = metric.partition("/")
-    check_known(name, [*HIGHER_IS_BETTER, *LOWER_IS_BETTER], "metric (train.metric)")
+def resolve_metric(metric: str, layout: Layout) -> str:
+    """The metric with `auto` replaced: by `auc_roc`, or `rmse` if no task is binary.
+
+    Raises:
+        ValueError: The metric or its task is unknown, or no task has the metric; names
+            the nearest.
+    """
+    name, slash, task = metric.partition("/")
+    losses = {t.name: t.loss for t in layout.tasks}
     if task:
-        check_known(task, [t.name for t in layout.tasks], "task (train.metric)")
+        check_known(task, losses, "task (train.metric)")
+        losses = {task: losses[task]}
+    known = [m for loss in METRICS if loss in losses.values() for m in METRICS[loss]]
+    check_known(name, ["auto", *known], f"metric of {', '.join(losses)} (train.metric)")
+    return (known[0] if name == "auto" else name) + slash + task
 
 
 def chosen_metric(measured: dict[str, Any], metric: str) -> float:
-    """The number that chooses a checkpoint: one task's, or the mean over all.
+    """The number that chooses a checkpoint: one task's, or the mean over all with it.
 
     Raises:
         ValueError: The metric is undefined, so it cannot choose.
     """
     name, _, task = metric.partition("/")
-    tasks = measured["tasks"]
-    values = {
-        k: tasks[k].get(name) for k in ([task] if task else tasks) if name in tasks[k]
-    }
-    if undefined := [k for k, v in values.items() if v is None] or not values:
+    tasks = {k: v for k, v in measured["tasks"].items() if task in ("", k)}
+    values = {k: v[name] for k, v in tasks.items() if name in v}
+    undefined = [k for k, v in values.items() if v is None] if values else [*tasks]
+    if undefined:
         raise ValueError(
-            f"train.metric = {metric!r} is undefined on validation for {undefined}: "
-            "it needs examples of both classes."
+            f"train.metric = {metric!r} is undefined on validation for "
+            f"{', '.join(undefined)}: it needs "
+            f"{NEEDS.get(name, 'examples of both classes')}."
         )
     return sum(values.values()) / len(values)
 

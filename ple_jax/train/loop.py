@@ -205,7 +205,7 @@ def record_of_epoch(
     group: Group, held: Held, i: int, logits: np.ndarray, speed: float
 ) -> Record:
     """Trial `i`'s record in the journal: the epoch in training and on validation."""
-    layout, metric = group.setup.data.layout, group.setup.train.metric
+    layout, metric = group.setup.data.layout, group.setup.metric
     stream = group.trial(held.state.stream, i)
     training = streaming.compute(stream, layout.tasks, layout.domains)
     validation = group.setup.scorer.measured(logits, "validation")

@@ -11,7 +11,7 @@ from ple_jax.data.loader import Loader, Loaders
 from ple_jax.data.store import Prepared
 from ple_jax.parallel.mesh import check_batch_size, make_mesh, state_shardings
 from ple_jax.train import step, vmapped
-from ple_jax.train.evaluate import Scorer, check_metric
+from ple_jax.train.evaluate import Scorer, resolve_metric
 from ple_jax.train.feed import Feed, feed_of
 from ple_jax.train.state import TrainState
 from ple_jax.train.step import Trainer
@@ -47,12 +47,27 @@ class Setup:
         """Checks what is known before training.
 
         Raises:
-            ValueError: The devices or the loader refuse a batch of this size, or there
-                is no such metric.
+            ValueError: The devices or the loader refuse a batch of this size, there is
+                no such metric, or training ends before the warm-up does.
         """
         check_batch_size(self.mesh, self.train.batch_size)
-        check_metric(self.train.metric, self.data.layout)
-        _ = self.loader
+        _ = self.metric, self.loader
+        steps = self.train.epochs * self.steps_per_epoch
+        if self.train.warmup_steps >= steps:
+            raise ValueError(
+                f"train.warmup_steps must be below the {steps:,} steps of the whole "
+                f"run, got {self.train.warmup_steps:,}."
+            )
+
+    @property
+    def metric(self) -> str:
+        """The validation metric that chooses the best epoch."""
+        return resolve_metric(self.train.metric, self.data.layout)
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Whole batches of the train split."""
+        return self.data.facts["splits"]["train"]["rows"] // self.train.batch_size
 
     @cached_property
     def loader(self) -> Loader | Loaders:
@@ -70,12 +85,11 @@ class Setup:
     @cached_property
     def trainer(self) -> Trainer:
         """The jitted functions."""
-        rows, layout = self.data.facts["splits"]["train"]["rows"], self.data.layout
-        steps_per_epoch = rows // self.train.batch_size
+        layout, steps = self.data.layout, self.steps_per_epoch
         if not self.vmapped:
-            return step.trainer_of(self.experiments[0], layout, steps_per_epoch)
+            return step.trainer_of(self.experiments[0], layout, steps)
         shared = isinstance(self.loader, Loader)
-        return vmapped.trainer_of(self.experiments, layout, steps_per_epoch, shared)
+        return vmapped.trainer_of(self.experiments, layout, steps, shared)
 
     @cached_property
     def feed(self) -> Feed:

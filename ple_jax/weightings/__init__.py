@@ -51,6 +51,24 @@ def per_task(values: tuple[float, ...], num_tasks: int, what: str) -> jax.Array:
     return jnp.array(values or (1.0,) * num_tasks, jnp.float32)
 
 
+def check_weights(**values: tuple[float, ...]) -> None:
+    """Raises a ValueError for a weight below 0, or if all weights are 0.
+
+    Example:
+        >>> check_weights(weights=(1.0, -1.0))
+        Traceback (most recent call last):
+        ValueError: weighting.weights[1] must be at least 0, got -1.0.
+    """
+    for what, each in values.items():
+        named = {f"{what}[{i}]": weight for i, weight in enumerate(each)}
+        checks.at_least(0, "weighting", **named)
+        if each and all(map(checks.is_off, each)):
+            raise ValueError(
+                f"weighting.{what} must have a value above 0, got {list(each)}, "
+                "which trains no task."
+            )
+
+
 def build(kind: str, **options: Any) -> Weighting:
     """Builds the weighting `kind`; a dotted kind names a module outside the package.
 

@@ -2,7 +2,7 @@
 
 import jax.numpy as jnp
 
-from ple_jax.weightings import Weighting, per_task
+from ple_jax.weightings import Weighting, check_weights, per_task
 
 
 def build(weights: tuple[float, ...] = ()) -> Weighting:
@@ -13,6 +13,7 @@ def build(weights: tuple[float, ...] = ()) -> Weighting:
 
     Reference: Tang et al., RecSys 2020, section 4.3, equation 8.
     """
+    check_weights(weights=weights)
 
     def init(num_tasks):
         return (), per_task(weights, num_tasks, "weights")

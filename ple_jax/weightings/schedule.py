@@ -4,7 +4,7 @@ from typing import Literal
 
 import jax.numpy as jnp
 
-from ple_jax.weightings import Weighting, per_task
+from ple_jax.weightings import Weighting, check_weights, per_task
 
 
 def build(
@@ -24,6 +24,7 @@ def build(
     Differs from the paper: the paper updates the weights after each step but calls t
         the epoch; here `clock` chooses, by default the epoch.
     """
+    check_weights(weights=weights, ratios=ratios)
 
     def init(num_tasks):
         memory = {

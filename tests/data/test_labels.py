@@ -1,10 +1,13 @@
 """Labels, domains and weights of raw rows."""
 
+import dataclasses
+
 import pytest
-from lib.tables import SCHEMA, rows_of, with_value
+from lib.tables import SCHEMA, raw, rows_of, source, with_value
 
 from ple_jax.data.encode import Encoder
 from ple_jax.data.labels import read_labels, read_weights
+from ple_jax.data.prepare import prepare
 from ple_jax.data.schema_file import (
     schema_from_dict,
     schema_to_dict,
@@ -35,3 +38,29 @@ def test_a_number_that_float32_cannot_hold_is_named():
 
 def read_targets(rows, schema):
     return read_labels(rows, schema), read_weights(rows, schema)
+
+
+@pytest.mark.parametrize(
+    ("positive", "message"),
+    [
+        (("4", "1.0"), r"Task 'liked': '1\.0' of its `positive` never occurs in train"),
+        (("5 ",), r"Did you mean '5'\? Column 'stars' holds '\d', '\d', '\d', '\d'\."),
+    ],
+)
+def test_a_positive_value_that_train_never_has_is_an_error(tmp_path, positive, message):
+    tasks = (Task("click"), Task("liked", "stars", positive))
+    schema = dataclasses.replace(SCHEMA, tasks=tasks)
+    with pytest.raises(ValueError, match=message):
+        prepare(source(schema=schema), tmp_path / "prepared")
+    assert not (tmp_path / "prepared").exists()
+
+
+def test_positive_values_are_read_as_text(tmp_path):
+    stars = raw()["stars"].to_pylist()
+    tasks = (Task("click"), Task("liked", "stars", ("4", "5")))
+    schema = dataclasses.replace(SCHEMA, tasks=tasks)
+    data = prepare(source(schema=schema), tmp_path / "prepared")
+    ones = sum(
+        data.split(name).labels[:, 1].sum() for name in ("train", "validation", "test")
+    )
+    assert ones == sum(value in ("4", "5") for value in stars)

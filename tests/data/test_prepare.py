@@ -4,6 +4,7 @@ import dataclasses
 import os
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from lib.tables import SCHEMA, raw, source, write_csv
 
@@ -105,3 +106,12 @@ def test_rows_of_no_file_are_counted(tmp_path, rows):
     else:
         with pytest.raises(ValueError, match="raw changed while it was read"):
             prepare(changing, tmp_path / "prepared")
+
+
+def test_weights_that_leave_a_task_without_examples_are_an_error(tmp_path):
+    rows = raw()
+    zeros = pa.array([0.0] * len(rows))
+    rows = rows.set_column(rows.column_names.index("weight"), "weight", zeros)
+    message = "column 'weight' gives all of its examples in train the weight 0"
+    with pytest.raises(ValueError, match=f"Task 'click' cannot be learned: {message}"):
+        prepare(source(rows), tmp_path / "prepared")

@@ -84,6 +84,22 @@ def test_bad_rows_are_explained(tmp_path, rows, message):
         prepare(own_table(tmp_path, "bad.csv"), tmp_path / "out")
 
 
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"leaking": ("stras",)}, r"column of .*a\.csv \(leaking\).*mean 'stars'"),
+        ({"leaking": ("*",)}, r"'\*' is not a known column .* \(leaking\)"),
+        ({"ignored": ("*", "stras")}, r"column of .*a\.csv \(ignored\).*mean 'stars'"),
+    ],
+)
+def test_leaking_and_ignored_columns_must_exist(tmp_path, changes, message):
+    write_csv(tmp_path / "a.csv")
+    schema = dataclasses.replace(SCHEMA, tasks=SCHEMA.tasks[:2], **changes)
+    with pytest.raises(ValueError, match=message):
+        list(read([tmp_path / "a.csv"], schema))
+    list(read([tmp_path / "a.csv"], schema, labels=False))  # predict needs neither
+
+
 def test_malformed_and_cut_off_files_are_named(tmp_path):
     write_csv(tmp_path / "bad.csv", extra=["one,two"])
     with pytest.raises(ValueError, match=r"bad.csv cannot be read: .*columns"):

@@ -28,6 +28,16 @@ def test_a_schema_file_says_all_that_a_schema_does(tmp_path):
         ({"fields": {"x": {"kind": "numerc"}}}, "Did you mean 'numeric'"),
         ({"numeric": ["shop"]}, "listed twice"),
         ({"tasks": [{"name": "shop"}]}, "is the label of task 'shop'"),
+        ({"domain": "click"}, "label of task 'click', so it cannot be the domain"),
+        ({"user": "click"}, "label of task 'click', so it cannot be the user"),
+        ({"weight": "click"}, "label of task 'click', so it cannot be the weight"),
+        (
+            {
+                "tasks": [{"name": "a", "column": "b"}, {"name": "c", "given": "a"}],
+                "domain": "b",
+            },
+            "'b' is the label of task 'a', so it cannot be the domain column too",
+        ),
         ({"tasks": [{"name": "a", "given": "b"}]}, "given 'b', which must be one of"),
         ({"tasks": []}, "at least one field and one task"),
         ({"leaking": ["shop"]}, "declared as leaking"),

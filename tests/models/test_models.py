@@ -92,6 +92,13 @@ def test_mulann_without_domains_to_tell_apart_has_no_discriminator():
     assert scores(model, params, x)[1] == 0
 
 
+@every_model
+def test_init_gives_what_a_model_keeps_and_no_penalty(kind):
+    model, _, x = start(kind)
+    variables = jax.eval_shape(model.init, jax.random.key(0), x, mixed(B))
+    assert set(variables) - {"batch_stats"} == {"params"}
+
+
 @pytest.mark.parametrize("kind", ["sluice", "mulann"])
 def test_a_penalty_may_weigh_nothing(kind):
     name = {"sluice": "orthogonality", "mulann": "discriminator_weight"}[kind]

@@ -329,7 +329,13 @@ def test_prepare_models_and_datasets(here, capsys):
             ["train", "tiny.toml", "--train.metric", "auc_roc/clik"],
             "Did you mean 'click'",
         ),
+        (["train", "tiny.toml", "--train.metric", "rmse"], "metric of click, like"),
         (["train", "tiny.toml", "--train.batch-size", "9999"], "at most the"),
+        (
+            ["train", "tiny.toml", "--train.warmup-steps", "10000"],
+            "warmup_steps must be below the 54 steps of the whole run, got 10,000",
+        ),
+        (["train", "tiny.toml", "--weighting.weights", "0", "0"], "weighting.weights"),
         (["train", "tiny.toml", "--model.expert-dims", "0"], "expert_dims"),
         (["train", "tiny.toml", "--resume"], "--resume needs --run-dir"),
         (

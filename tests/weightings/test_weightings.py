@@ -74,3 +74,35 @@ def test_mistakes_are_explained():
         weightings.build("fixed", weights=(1.0, 2.0)).init(3)
     with pytest.raises(ValueError, match=r"weighting\.ratios needs one value"):
         weightings.build("schedule", ratios=(1.0,)).init(2)
+
+
+@pytest.mark.parametrize(
+    ("kind", "options", "message"),
+    [
+        (
+            "fixed",
+            {"weights": (1.0, -2.0)},
+            r"weighting\.weights\[1\] must be at least 0",
+        ),
+        ("fixed", {"weights": (float("nan"),)}, r"weights\[0\] .* got nan"),
+        (
+            "fixed",
+            {"weights": (0.0, 0.0)},
+            r"weighting\.weights must have a value above",
+        ),
+        ("schedule", {"weights": (-1.0,)}, r"weighting\.weights\[0\]"),
+        ("schedule", {"ratios": (1.0, -0.5)}, r"weighting\.ratios\[1\]"),
+        ("schedule", {"ratios": (0.0, 0.0)}, r"weighting\.ratios must have"),
+    ],
+)
+def test_weights_that_train_nothing_or_away_from_the_labels_are_refused(
+    kind, options, message
+):
+    with pytest.raises(ValueError, match=message):
+        weightings.build(kind, **options)
+
+
+def test_a_weight_of_zero_leaves_one_task_out():
+    weighting = weightings.build("fixed", weights=(0.0, 2.0))
+    loss, _ = weighting.combine(*weighting.init(2), jnp.array([3.0, 5.0]), NOW)
+    assert loss == 10
