@@ -2,7 +2,10 @@
 
 import dataclasses
 import json
+import os
 import pathlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from ple_jax import config, datasets
@@ -11,7 +14,7 @@ from ple_jax.config.experiment import Experiment, Plugin
 from ple_jax.data.prepare import load_or_prepare
 from ple_jax.data.prepare import prepare as data_prepare
 from ple_jax.data.store import Prepared
-from ple_jax.disk import replace_file
+from ple_jax.disk import new_directory, replace_file
 from ple_jax.show import console
 
 EXPERIMENT, DATA, CHECKPOINTS = "experiment.toml", "data", "checkpoints"
@@ -89,18 +92,48 @@ def check_free(directory: pathlib.Path) -> None:
         )
 
 
+@contextmanager
+def new_run_directory(directory: pathlib.Path) -> Iterator[pathlib.Path]:
+    """Yields a directory to fill, beside the named one, and renames it when it is whole.
+
+    A process that dies in between leaves a `.partial-` directory that nothing reads.
+
+    Raises:
+        FileExistsError: The named directory is not empty.
+    """
+    check_free(directory)
+    place = directory.resolve()  # it may be a link to an empty directory
+    if place.exists():
+        place.rmdir()
+    with new_directory(place) as partial:
+        yield partial
+
+
+def fill(directory: pathlib.Path, experiment: str, data: Prepared) -> Prepared:
+    """Writes what a run directory begins with; returns the data set in it."""
+    kept = data.copy_to(directory / DATA)
+    with (directory / EXPERIMENT).open("w", encoding="utf-8") as file:
+        file.write(experiment)
+        file.flush()
+        os.fsync(file.fileno())
+    return kept
+
+
 def create_run(directory: pathlib.Path, experiment: Experiment, data: Prepared) -> Run:
     """Makes a run directory with the data set in it, by hard links where possible.
 
     Raises:
         FileExistsError: The directory is not empty.
     """
-    check_free(directory)
-    directory.mkdir(parents=True, exist_ok=True)
-    kept = data.copy_to(directory / DATA)
-    text = config.to_toml(experiment)
-    (directory / EXPERIMENT).write_text(text, encoding="utf-8")
-    return Run(directory, experiment, kept)
+    with new_run_directory(directory) as partial:
+        kept = fill(partial, config.to_toml(experiment), data)
+    return run_in(directory, experiment, kept)
+
+
+def run_in(directory: pathlib.Path, experiment: Experiment, data: Prepared) -> Run:
+    """The run of a directory that was just filled and renamed."""
+    moved = dataclasses.replace(data, directory=directory / DATA)
+    return Run(directory, experiment, moved)
 
 
 def experiment_file(directory: pathlib.Path) -> pathlib.Path:
