@@ -14,7 +14,7 @@ from ple_jax.data.rows import Rows
 from ple_jax.data.schema_file import schema_to_dict
 from ple_jax.data.source import Source
 from ple_jax.data.split import assigner
-from ple_jax.data.store import FACTS, VERSION, Prepared, compute_fingerprint
+from ple_jax.data.store import FACTS, VERSION, Prepared, compute_checksums
 from ple_jax.disk import cache_dir, new_directory
 from ple_jax.schema import SPLITS
 
@@ -79,7 +79,7 @@ def _write(source: Source, directory: pathlib.Path, progress: Advance) -> None:
         "identity": source.identity,
         "arrays": list(writers[0].arrays),
         "splits": facts,
-        "fingerprint": compute_fingerprint(directory),
+        **compute_checksums(directory),
     }
     (directory / FACTS).write_text(json.dumps(whole, indent=1), encoding="utf-8")
 

@@ -1,6 +1,7 @@
 """The run directory: what it holds, and how to make, find and open one."""
 
 import dataclasses
+import functools
 import json
 import os
 import pathlib
@@ -15,6 +16,7 @@ from ple_jax.data.prepare import load_or_prepare
 from ple_jax.data.prepare import prepare as data_prepare
 from ple_jax.data.store import Prepared
 from ple_jax.disk import new_directory, replace_file
+from ple_jax.runs import manifest
 from ple_jax.show import console
 
 EXPERIMENT, DATA, CHECKPOINTS = "experiment.toml", "data", "checkpoints"
@@ -27,6 +29,7 @@ class Run:
     """A run directory; it alone is enough to resume, evaluate and predict.
 
     experiment.toml   the resolved experiment
+    manifest.json     checksums of it, and of the small files in data/
     data/             schema, vocabularies and the prepared data set
     checkpoints/      the newest and the best
     metrics.jsonl     one JSON object an epoch
@@ -94,7 +97,7 @@ def check_free(directory: pathlib.Path) -> None:
 
 @contextmanager
 def new_run_directory(directory: pathlib.Path) -> Iterator[pathlib.Path]:
-    """Yields a directory to fill, beside the named one, and renames it when it is whole.
+    """Yields a directory to fill, and gives it the name when it is whole.
 
     A process that dies in between leaves a `.partial-` directory that nothing reads.
 
@@ -116,6 +119,8 @@ def fill(directory: pathlib.Path, experiment: str, data: Prepared) -> Prepared:
         file.write(experiment)
         file.flush()
         os.fsync(file.fileno())
+    small = {f"{DATA}/{name}" for name in kept.small_files()}
+    manifest.write(directory, {EXPERIMENT, *small})
     return kept
 
 
@@ -151,13 +156,37 @@ def experiment_file(directory: pathlib.Path) -> pathlib.Path:
     return path
 
 
+def recorded_tree(directory: pathlib.Path) -> dict[str, Any]:
+    """The nested dicts that a run directory records, found whole.
+
+    The checksums say that nothing is missing. Directories of before have none; there
+    knobs may be missing because they are younger, but sections and kinds may not.
+
+    Raises:
+        ValueError: It is no run directory, or is damaged.
+    """
+    path = experiment_file(directory)
+    has_checksums = manifest.check(directory)
+    tree = config.load(path)
+    if not has_checksums:
+        missing, younger = config.left_out(tree)
+        if missing:
+            raise ValueError(f"{path} is damaged: it lacks {', '.join(missing)}.")
+        taken = f" It lacks {', '.join(younger)}: defaults are taken." * bool(younger)
+        say_once(f"This run was made before there were checksums: it has none.{taken}")
+    return tree
+
+
+say_once = functools.cache(console.say)
+
+
 def open_run(directory: pathlib.Path) -> Run:
     """Opens a run directory.
 
     Raises:
         ValueError: It is none, or holds several trials, or its data set is damaged.
     """
-    tree = config.load(experiment_file(directory))
+    tree = recorded_tree(directory)
     if sweep.is_sweep(tree):
         folder = trials_folder(directory)
         names = sorted(path.name for path in folder.iterdir())

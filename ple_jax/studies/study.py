@@ -29,10 +29,10 @@ from ple_jax.runs.directory import (
     Run,
     check_free,
     check_same,
-    experiment_file,
     fill,
     new_run_directory,
     open_run,
+    recorded_tree,
     run_in,
     trials_folder,
     write_result,
@@ -72,7 +72,7 @@ def create(directory: pathlib.Path, asked: Sweep, data: Prepared) -> Study:
 
 def recorded(directory: pathlib.Path) -> Sweep:
     """The sweep that a directory holds."""
-    base, lists = sweep.taken(config.load(experiment_file(directory)))
+    base, lists = sweep.taken(recorded_tree(directory))
     of_name = lambda name: open_run(trials_folder(directory) / name).experiment
     return sweep.recorded(config.from_dict(base), lists, of_name)
 
