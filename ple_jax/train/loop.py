@@ -106,13 +106,15 @@ def run_epochs(group: Group, resume: bool) -> Held:
     """
     train = group.setup.train
     group.setup.check()
-    with Checkpoints(group.folder) as checkpoints, stop_signals() as asked:
+    # Signals are collected until the last write in the background has ended.
+    with stop_signals() as asked, Checkpoints(group.folder) as checkpoints:
         held = group.start(checkpoints, resume)
         journals = [Journal(run.metrics, held.step) for run in group.runs]
         save = partial(group.save, checkpoints)
         while not all(one.is_finished(train) for one in held.standings):
             held, speed = epoch(group, held, save, asked)
             held, records = measure(group, held, speed)
+            checkpoints.wait()  # so that a journal of two epochs had a checkpoint
             for journal, record in zip(journals, records, strict=True):
                 if record:
                     journal.write(record)
@@ -121,6 +123,7 @@ def run_epochs(group: Group, resume: bool) -> Held:
             say_epoch(list(filter(None, records)), train.epochs)
             save(held, [bool(record and record["improved"]) for record in records])
             stop_if(asked)
+    stop_if(asked)
     return held
 
 
