@@ -15,6 +15,7 @@ import numpy as np
 from ple_jax.checks import check_known
 from ple_jax.data.encode import Encoder
 from ple_jax.data.examples import Examples
+from ple_jax.data.ranges import check_ranges
 from ple_jax.schema import SPLITS, Layout, Schema
 
 VERSION = 1
@@ -75,9 +76,19 @@ class Prepared:
         """The examples of train, validation or test.
 
         Raises:
-            ValueError: A file is missing, or does not have the recorded number of rows.
+            ValueError: A file is missing, or does not have the recorded number of rows,
+                or an id or a domain is out of range.
         """
         check_known(name, SPLITS, "split")
+        if name not in self._opened:
+            self._opened[name] = self._open_split(name)
+        return self._opened[name]
+
+    @cached_property
+    def _opened(self) -> dict[str, Examples]:
+        return {}
+
+    def _open_split(self, name: str) -> Examples:
         folder, rows = self.directory / name, self.facts["splits"][name]["rows"]
         arrays = {}
         for array in self.facts["arrays"]:
@@ -90,7 +101,9 @@ class Prepared:
                     f"{self.directory} is damaged: {path} has {len(arrays[array])} "
                     f"rows, expected {rows}."
                 )
-        return Examples.of(arrays)
+        examples = Examples.of(arrays)
+        check_ranges(examples, self.layout, folder)
+        return examples
 
     def verify(self) -> None:
         """Reads every file whole.
