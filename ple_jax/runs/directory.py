@@ -1,6 +1,7 @@
 """The run directory: what it holds, and how to make, find and open one."""
 
 import dataclasses
+import fcntl
 import functools
 import json
 import os
@@ -196,6 +197,26 @@ def open_run(directory: pathlib.Path) -> Run:
         )
     experiment = config.from_dict(tree)
     return Run(directory, experiment, Prepared.open(directory / DATA))
+
+
+@contextmanager
+def locked(directory: pathlib.Path) -> Iterator[None]:
+    """Keeps a run directory for one training; the system lets go if the process dies.
+
+    Raises:
+        ValueError: Another training has it.
+    """
+    with (directory / EXPERIMENT).open("rb+") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise ValueError(
+                f"{directory} is being trained by another process: wait for its end, "
+                "or stop it and resume."
+            ) from error
+        except OSError as error:
+            console.say(f"warning: {directory} cannot be locked ({error.strerror})")
+        yield
 
 
 def free_directory(
