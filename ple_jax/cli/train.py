@@ -40,12 +40,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def tree_of(asked: argparse.Namespace) -> dict[str, Any]:
     """The nested dicts of the experiment, or of the run to resume; {} without both."""
     from ple_jax import config
-    from ple_jax.runs.directory import experiment_file
+    from ple_jax.runs.directory import recorded_tree
 
     if asked.experiment:
         return config.load(asked.experiment)
     if asked.resume and asked.run_dir:
-        return config.load(experiment_file(asked.run_dir))
+        return recorded_tree(asked.run_dir)
     return {}
 
 

@@ -191,6 +191,23 @@ def _fits(option: plugins.Option, value: Any) -> bool:
     return True
 
 
+def left_out(tree: Mapping[str, Any]) -> tuple[list[str], list[str]]:
+    """What nested dicts leave out: sections and kinds, and then other knobs.
+
+    Knobs whose default is None are not counted, since TOML cannot say them.
+    """
+    whole = [s for s in SECTIONS if isinstance(tree.get(s), Mapping)]
+    missing = [s for s in SECTIONS if s not in whole]
+    missing += [f"{s}.kind" for s in whole if s in PLUGINS and "kind" not in tree[s]]
+    others = [
+        f"{section}.{name}"
+        for section in whole
+        for name, knob in knobs(section, kind_of(section, tree)).items()
+        if name not in ("kind", *tree[section]) and knob.default is not None
+    ]
+    return missing, others
+
+
 def differences(old: Experiment, new: Experiment) -> list[str]:
     """One line for each knob whose value differs."""
     a, b = flat(old), flat(new)

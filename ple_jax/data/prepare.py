@@ -16,7 +16,7 @@ from ple_jax.data.rows import Rows
 from ple_jax.data.schema_file import schema_to_dict
 from ple_jax.data.source import Chunks, Source
 from ple_jax.data.split import assigner
-from ple_jax.data.store import FACTS, VERSION, Prepared, compute_fingerprint
+from ple_jax.data.store import FACTS, VERSION, Prepared, compute_checksums
 from ple_jax.disk import cache_dir, new_directory
 from ple_jax.schema import SPLITS, Schema
 
@@ -109,7 +109,7 @@ def _write(source: Source, directory: pathlib.Path, progress: Advance) -> None:
         "identity": source.identity,
         "arrays": list(writers[0].arrays),
         "splits": facts,
-        "fingerprint": compute_fingerprint(directory),
+        **compute_checksums(directory),
     }
     text = json.dumps(whole, indent=1, allow_nan=False)
     (directory / FACTS).write_text(text, encoding="utf-8")

@@ -6,6 +6,7 @@ import json
 import os
 import pathlib
 import shutil
+import zlib
 from functools import cached_property
 from typing import Any
 
@@ -14,6 +15,7 @@ import numpy as np
 from ple_jax.checks import check_known
 from ple_jax.data.encode import Encoder
 from ple_jax.data.examples import Examples
+from ple_jax.data.ranges import check_ranges
 from ple_jax.schema import SPLITS, Layout, Schema
 
 VERSION = 1
@@ -74,9 +76,19 @@ class Prepared:
         """The examples of train, validation or test.
 
         Raises:
-            ValueError: A file is missing, or does not have the recorded number of rows.
+            ValueError: A file is missing, or does not have the recorded number of rows,
+                or an id or a domain is out of range.
         """
         check_known(name, SPLITS, "split")
+        if name not in self._opened:
+            self._opened[name] = self._open_split(name)
+        return self._opened[name]
+
+    @cached_property
+    def _opened(self) -> dict[str, Examples]:
+        return {}
+
+    def _open_split(self, name: str) -> Examples:
         folder, rows = self.directory / name, self.facts["splits"][name]["rows"]
         arrays = {}
         for array in self.facts["arrays"]:
@@ -89,16 +101,34 @@ class Prepared:
                     f"{self.directory} is damaged: {path} has {len(arrays[array])} "
                     f"rows, expected {rows}."
                 )
-        return Examples.of(arrays)
+        examples = Examples.of(arrays)
+        check_ranges(examples, self.layout, folder)
+        return examples
 
     def verify(self) -> None:
-        """Raises a ValueError if any byte has changed since it was written."""
-        found = compute_fingerprint(self.directory)
-        if found != self.fingerprint:
+        """Reads every file whole.
+
+        Raises:
+            ValueError: A byte has changed since it was written. It names the files,
+                unless the data set is so old that it has only a fingerprint.
+        """
+        found = compute_checksums(self.directory)
+        if found["fingerprint"] != self.fingerprint:
+            old, new = self.facts.get("checksums", {}), found["checksums"]
+            changed = [k for k in sorted(old | new) if old.get(k) != new.get(k)]
+            where = f" Changed: {', '.join(changed)}." if old else ""
             raise ValueError(
-                f"{self.directory} is damaged: its fingerprint is {found}, expected "
-                f"{self.fingerprint}. Prepare it again."
+                f"{self.directory} is damaged: its fingerprint is "
+                f"{found['fingerprint']}, expected {self.fingerprint}.{where} Prepare "
+                "it again."
             )
+
+    def small_files(self) -> list[str]:
+        """Paths in the directory of all files but the arrays."""
+        files = [
+            p for p in self.directory.rglob("*") if p.suffix in (".json", ".parquet")
+        ]
+        return [p.relative_to(self.directory).as_posix() for p in files]
 
     def copy_to(self, directory: pathlib.Path) -> "Prepared":
         """Copies the data set to another directory, by hard links where possible."""
@@ -113,13 +143,16 @@ def _link(source: str, target: str) -> None:
         shutil.copy2(source, target)
 
 
-def compute_fingerprint(directory: pathlib.Path) -> str:
-    """Hashes the encoder, the vocabularies and every array."""
-    digest = hashlib.blake2b(digest_size=16)
+def compute_checksums(directory: pathlib.Path) -> dict[str, Any]:
+    """The encoder, the vocabularies and every array: a hash of all, CRC-32 of each."""
+    digest, checksums = hashlib.blake2b(digest_size=16), {}
     files = sorted(p for p in directory.rglob("*") if p.is_file() and p.name != FACTS)
     for path in files:
-        digest.update(path.relative_to(directory).as_posix().encode())
+        name, crc = path.relative_to(directory).as_posix(), 0
+        digest.update(name.encode())
         with path.open("rb") as file:
             while block := file.read(1 << 22):
                 digest.update(block)
-    return digest.hexdigest()
+                crc = zlib.crc32(block, crc)
+        checksums[name] = f"{crc:08x}"
+    return {"fingerprint": digest.hexdigest(), "checksums": checksums}

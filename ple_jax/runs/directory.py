@@ -1,8 +1,13 @@
 """The run directory: what it holds, and how to make, find and open one."""
 
 import dataclasses
+import fcntl
+import functools
 import json
+import os
 import pathlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from ple_jax import config, datasets
@@ -11,7 +16,8 @@ from ple_jax.config.experiment import Experiment, Plugin
 from ple_jax.data.prepare import load_or_prepare
 from ple_jax.data.prepare import prepare as data_prepare
 from ple_jax.data.store import Prepared
-from ple_jax.disk import replace_file
+from ple_jax.disk import new_directory, replace_file
+from ple_jax.runs import manifest
 from ple_jax.show import console
 
 EXPERIMENT, DATA, CHECKPOINTS = "experiment.toml", "data", "checkpoints"
@@ -24,6 +30,7 @@ class Run:
     """A run directory; it alone is enough to resume, evaluate and predict.
 
     experiment.toml   the resolved experiment
+    manifest.json     checksums of it, and of the small files in data/
     data/             schema, vocabularies and the prepared data set
     checkpoints/      the newest and the best
     metrics.jsonl     one JSON object an epoch
@@ -89,18 +96,50 @@ def check_free(directory: pathlib.Path) -> None:
         )
 
 
+@contextmanager
+def new_run_directory(directory: pathlib.Path) -> Iterator[pathlib.Path]:
+    """Yields a directory to fill, and gives it the name when it is whole.
+
+    A process that dies in between leaves a `.partial-` directory that nothing reads.
+
+    Raises:
+        FileExistsError: The named directory is not empty.
+    """
+    check_free(directory)
+    place = directory.resolve()  # it may be a link to an empty directory
+    if place.exists():
+        place.rmdir()
+    with new_directory(place) as partial:
+        yield partial
+
+
+def fill(directory: pathlib.Path, experiment: str, data: Prepared) -> Prepared:
+    """Writes what a run directory begins with; returns the data set in it."""
+    kept = data.copy_to(directory / DATA)
+    with (directory / EXPERIMENT).open("w", encoding="utf-8") as file:
+        file.write(experiment)
+        file.flush()
+        os.fsync(file.fileno())
+    small = {f"{DATA}/{name}" for name in kept.small_files()}
+    manifest.write(directory, {EXPERIMENT, *small})
+    return kept
+
+
 def create_run(directory: pathlib.Path, experiment: Experiment, data: Prepared) -> Run:
     """Makes a run directory with the data set in it, by hard links where possible.
 
     Raises:
         FileExistsError: The directory is not empty.
     """
-    check_free(directory)
-    directory.mkdir(parents=True, exist_ok=True)
-    kept = data.copy_to(directory / DATA)
-    text = config.to_toml(experiment)
-    (directory / EXPERIMENT).write_text(text, encoding="utf-8")
-    return Run(directory, experiment, kept)
+    with new_run_directory(directory) as partial:
+        kept = fill(partial, config.to_toml(experiment), data)
+    return run_in(directory, experiment, kept)
+
+
+def run_in(directory: pathlib.Path, experiment: Experiment, data: Prepared) -> Run:
+    """The run of a directory that was just filled and renamed."""
+    moved = dataclasses.replace(data, directory=directory / DATA)
+    return Run(directory, experiment, moved)
 
 
 def experiment_file(directory: pathlib.Path) -> pathlib.Path:
@@ -118,13 +157,37 @@ def experiment_file(directory: pathlib.Path) -> pathlib.Path:
     return path
 
 
+def recorded_tree(directory: pathlib.Path) -> dict[str, Any]:
+    """The nested dicts that a run directory records, found whole.
+
+    The checksums say that nothing is missing. Directories of before have none; there
+    knobs may be missing because they are younger, but sections and kinds may not.
+
+    Raises:
+        ValueError: It is no run directory, or is damaged.
+    """
+    path = experiment_file(directory)
+    has_checksums = manifest.check(directory)
+    tree = config.load(path)
+    if not has_checksums:
+        missing, younger = config.left_out(tree)
+        if missing:
+            raise ValueError(f"{path} is damaged: it lacks {', '.join(missing)}.")
+        taken = f" It lacks {', '.join(younger)}: defaults are taken." * bool(younger)
+        say_once(f"This run was made before there were checksums: it has none.{taken}")
+    return tree
+
+
+say_once = functools.cache(console.say)
+
+
 def open_run(directory: pathlib.Path) -> Run:
     """Opens a run directory.
 
     Raises:
         ValueError: It is none, or holds several trials, or its data set is damaged.
     """
-    tree = config.load(experiment_file(directory))
+    tree = recorded_tree(directory)
     if sweep.is_sweep(tree):
         folder = trials_folder(directory)
         names = sorted(path.name for path in folder.iterdir())
@@ -134,6 +197,26 @@ def open_run(directory: pathlib.Path) -> Run:
         )
     experiment = config.from_dict(tree)
     return Run(directory, experiment, Prepared.open(directory / DATA))
+
+
+@contextmanager
+def locked(directory: pathlib.Path) -> Iterator[None]:
+    """Keeps a run directory for one training; the system lets go if the process dies.
+
+    Raises:
+        ValueError: Another training has it.
+    """
+    with (directory / EXPERIMENT).open("rb+") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise ValueError(
+                f"{directory} is being trained by another process: wait for its end, "
+                "or stop it and resume."
+            ) from error
+        except OSError as error:
+            console.say(f"warning: {directory} cannot be locked ({error.strerror})")
+        yield
 
 
 def free_directory(

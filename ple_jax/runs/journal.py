@@ -11,8 +11,7 @@ class Journal:
     """Appends one JSON object a line; drops those after the step it is opened at."""
 
     def __init__(self, path: pathlib.Path, step: int):
-        old = read_records(path) if path.exists() else []
-        kept = [record for record in old if record["step"] <= step]
+        kept = [record for record in read_records(path) if record["step"] <= step]
         with replace_file(path) as partial:
             partial.write_text("".join(map(_line, kept)), encoding="utf-8")
         self._path = path
@@ -24,7 +23,9 @@ class Journal:
 
 
 def read_records(path: pathlib.Path) -> list[dict[str, Any]]:
-    """All whole lines of a journal; leaves out one that a crash cut off."""
+    """All whole lines of a journal, if there is one; not one that a crash cut off."""
+    if not path.exists():
+        return []
     lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
     return [json.loads(line) for line in lines if line.endswith("\n")]
 

@@ -25,14 +25,15 @@ from ple_jax.data.store import Prepared
 from ple_jax.metrics.spread import spread_by_task
 from ple_jax.runs.directory import (
     CHECKPOINTS,
-    DATA,
-    EXPERIMENT,
+    TRIALS,
     Run,
     check_free,
     check_same,
-    create_run,
-    experiment_file,
+    fill,
+    new_run_directory,
     open_run,
+    recorded_tree,
+    run_in,
     trials_folder,
     write_result,
 )
@@ -59,18 +60,19 @@ def create(directory: pathlib.Path, asked: Sweep, data: Prepared) -> Study:
     check_free(directory)
     for trial in {t.point: t for t in asked.trials}.values():
         loop.check(trial.experiment, data)
-    directory.mkdir(parents=True, exist_ok=True)
-    kept = data.copy_to(directory / DATA)
-    folder = trials_folder(directory)
-    runs = [create_run(folder / t.name, t.experiment, kept) for t in asked.trials]
-    # Last, so that a directory that has it is whole.
-    (directory / EXPERIMENT).write_text(asked.to_toml(), encoding="utf-8")
+    runs = []
+    with new_run_directory(directory) as partial:
+        kept = fill(partial, asked.to_toml(), data)
+        for trial in asked.trials:
+            place = pathlib.Path(TRIALS) / trial.name
+            own = fill(partial / place, config.to_toml(trial.experiment), kept)
+            runs.append(run_in(directory / place, trial.experiment, own))
     return Study(directory, asked, tuple(runs))
 
 
 def recorded(directory: pathlib.Path) -> Sweep:
     """The sweep that a directory holds."""
-    base, lists = sweep.taken(config.load(experiment_file(directory)))
+    base, lists = sweep.taken(recorded_tree(directory))
     of_name = lambda name: open_run(trials_folder(directory) / name).experiment
     return sweep.recorded(config.from_dict(base), lists, of_name)
 

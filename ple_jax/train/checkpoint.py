@@ -8,6 +8,7 @@ from typing import Any
 import jax
 import orbax.checkpoint as ocp
 
+from ple_jax.show import console
 from ple_jax.train.state import TrainState, variables_of
 from ple_jax.types import PyTree
 
@@ -43,7 +44,7 @@ class Checkpoints:
         return self
 
     def __exit__(self, *exception) -> None:
-        self._manager.wait_until_finished()
+        self.wait()
         self._manager.close()
 
     def save(
@@ -91,6 +92,10 @@ class Checkpoints:
                 f"{self._manager.latest_step()}."
             )
 
+    def wait(self) -> None:
+        """Waits until all that was saved is on the disk."""
+        self._manager.wait_until_finished()
+
     @property
     def latest(self) -> int | None:
         """The newest step that is kept."""
@@ -103,40 +108,68 @@ class Checkpoints:
         return self.latest if best is None else best
 
     def restore(self, like: TrainState) -> tuple[TrainState, dict[str, Any]]:
-        """The newest state, placed as `like` is, and its progress.
+        """The newest state that can be read, placed as `like` is, and its progress.
+
+        A newer one that cannot is said, and put aside as `STEP.damaged`.
 
         Raises:
-            ValueError: It holds variables only.
+            ValueError: No checkpoint can be read, or all have variables only.
         """
-        if not self._has("training"):
+        steps = sorted(self._manager.all_steps(), reverse=True)
+        if not any(self._has("training", step) for step in steps):
             raise ValueError(
                 f"{self._manager.directory} has no state to train from: trials are "
                 "resumed together, by --run-dir with the directory that holds them all."
             )
-        items = self._manager.restore(
-            self.latest,
-            args=ocp.args.Composite(
-                variables=_restored_like(variables_of(like)),
-                training=_restored_like(_training(like)),
-                progress=ocp.args.JsonRestore(),
-            ),
-        )
-        return _state(like, items.variables, items.training), items.progress
+        wanted = {
+            "variables": _restored_like(variables_of(like)),
+            "training": _restored_like(_training(like)),
+            "progress": ocp.args.JsonRestore(),
+        }
+        faults = []
+        for step in steps:
+            try:
+                items = self._restore(step, **wanted)
+            except ValueError as error:
+                faults.append(str(error))
+                continue
+            self._put_aside(steps[: len(faults)], faults)
+            return _state(like, items.variables, items.training), items.progress
+        raise ValueError(f"No checkpoint can be resumed. {' '.join(faults)}")
+
+    def _restore(self, step: int | None, **items: Any) -> Any:
+        """Some items of a step, or a ValueError that names the checkpoint."""
+        try:
+            return self._manager.restore(step, args=ocp.args.Composite(**items))
+        except Exception as error:  # Orbax and TensorStore raise many kinds
+            what = f"{type(error).__name__}: {error}".splitlines()[0]
+            path = self._manager.directory / str(step)
+            raise ValueError(f"{path} cannot be read ({what}).") from error
+
+    def _put_aside(self, steps: list[int], faults: list[str]) -> None:
+        """Renames checkpoints that cannot be read, so that their steps can be saved."""
+        for step, fault in zip(steps, faults, strict=True):
+            path = self._manager.directory / str(step)
+            path.rename(path.with_name(f"{step}.damaged"))
+            console.say(f"warning: {fault} An older checkpoint is taken.")
+        self._manager.reload()
 
     def restore_item(self, name: str, like: PyTree) -> PyTree | None:
         """An item of the newest checkpoint, placed as `like` is; None without it."""
-        if not self._has(name):
+        if not self._has(name, self.latest):
             return None
-        items = ocp.args.Composite(**{name: _restored_like(like)})
-        return self._manager.restore(self.latest, args=items)[name]
+        return self._restore(self.latest, **{name: _restored_like(like)})[name]
 
-    def _has(self, item: str) -> bool:
-        return (self._manager.directory / str(self.latest) / item).exists()
+    def _has(self, item: str, step: int | None) -> bool:
+        return (self._manager.directory / str(step) / item).exists()
 
     def restore_variables(self, like: PyTree) -> PyTree:
-        """The best checkpoint's variables, placed as `like` is."""
-        items = ocp.args.Composite(variables=_restored_like(like))
-        return self._manager.restore(self.best, args=items).variables
+        """The best checkpoint's variables, placed as `like` is.
+
+        Raises:
+            ValueError: They cannot be read. No other is taken, as none is as good.
+        """
+        return self._restore(self.best, variables=_restored_like(like)).variables
 
 
 def _restored_like(tree: PyTree) -> ocp.args.StandardRestore:

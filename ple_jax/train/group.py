@@ -8,6 +8,8 @@ from contextlib import ExitStack
 import numpy as np
 
 from ple_jax.runs.directory import Run
+from ple_jax.runs.journal import read_records
+from ple_jax.show import console
 from ple_jax.train import progress, vmapped
 from ple_jax.train.checkpoint import Checkpoints
 from ple_jax.train.progress import Held, Place, Standing
@@ -37,9 +39,12 @@ class Group:
         """The initial state, or that of the newest checkpoint.
 
         Raises:
-            ValueError: The checkpoint is of other data or of other trials.
+            ValueError: The checkpoint is of other data or of other trials, or none is
+                left though there was one.
         """
         setup = self.setup
+        if resume and checkpoints.latest is None:
+            self.check_never_saved()
         state = placed(setup.trainer, setup.mesh, setup.vmapped)
         if not resume or checkpoints.latest is None:
             return Held(state, Place(), (Standing(),) * len(self.runs))
@@ -50,6 +55,24 @@ class Group:
         if best := checkpoints.restore_item("best", variables_of(state)):
             self.keep_bests(best, held, [bool(s.best_step) for s in held.standings])
         return held
+
+    def check_never_saved(self) -> None:
+        """Raises a ValueError if the journals tell of a checkpoint that is not there.
+
+        An epoch is written down before its checkpoint, but after that of the epoch
+        before it: a stop in between leaves one epoch and no checkpoint.
+        """
+        epochs = max(len(read_records(run.metrics)) for run in self.runs)
+        if epochs > 1:
+            raise ValueError(
+                f"{self.runs[0].directory} cannot be resumed: its journal has {epochs} "
+                f"epochs, but no checkpoint is left in {self.folder}. Train it "
+                "anew, in another --run-dir."
+            )
+        if epochs:
+            console.say(
+                "stopped before its first checkpoint: starts from the beginning"
+            )
 
     def save(
         self, checkpoints: Checkpoints, held: Held, improved: Sequence[bool] = ()

@@ -21,7 +21,7 @@ from ple_jax.config.experiment import Experiment
 from ple_jax.data.store import Prepared
 from ple_jax.metrics import streaming
 from ple_jax.metrics.spread import spread, spread_by_task
-from ple_jax.runs.directory import Run
+from ple_jax.runs.directory import Run, locked
 from ple_jax.runs.journal import Journal
 from ple_jax.show import console, tables
 from ple_jax.train import divergence, evaluate
@@ -49,16 +49,18 @@ def fit(run: Run, resume: bool = False) -> dict[str, Any]:
     Raises:
         Stopped: A signal came; the run can be resumed where it stopped.
         FloatingPointError: A parameter is no longer a finite number.
-        ValueError: It asks for several seeds, which `study.fit` trains.
+        ValueError: It asks for several seeds, which `study.fit` trains, or another
+            process is training it.
     """
     if run.experiment.train.seeds > 1:
         raise ValueError("train.seeds is above 1: study.fit trains several trials.")
     group = Group([run], run.checkpoints, Setup([run.experiment], run.data))
-    held = run_epochs(group, resume)
-    (standing,) = held.standings
-    if standing.diverged is not None:
-        raise divergence.error(standing.diverged, f"{standing.fault} is not finite")
-    return finish(group, held)[0]
+    with locked(run.directory):
+        held = run_epochs(group, resume)
+        (standing,) = held.standings
+        if standing.diverged is not None:
+            raise divergence.error(standing.diverged, f"{standing.fault} is not finite")
+        return finish(group, held)[0]
 
 
 def fit_group(
@@ -82,9 +84,10 @@ def fit_group(
     several = len(runs) > 1 or folder.exists()
     setup = Setup([run.experiment for run in runs], runs[0].data, vmapped=several)
     group = Group(runs, folder if several else runs[0].checkpoints, setup)
-    results = finish(group, run_epochs(group, resume))
-    if several:
-        shutil.rmtree(folder)
+    with locked(runs[0].directory):
+        results = finish(group, run_epochs(group, resume))
+        if several:
+            shutil.rmtree(folder)
     return results
 
 
@@ -106,13 +109,15 @@ def run_epochs(group: Group, resume: bool) -> Held:
     """
     train = group.setup.train
     group.setup.check()
-    with Checkpoints(group.folder) as checkpoints, stop_signals() as asked:
+    # Signals are collected until the last write in the background has ended.
+    with stop_signals() as asked, Checkpoints(group.folder) as checkpoints:
         held = group.start(checkpoints, resume)
         journals = [Journal(run.metrics, held.step) for run in group.runs]
         save = partial(group.save, checkpoints)
         while not all(one.is_finished(train) for one in held.standings):
             held, speed = epoch(group, held, save, asked)
             held, records = measure(group, held, speed)
+            checkpoints.wait()  # so that a journal of two epochs had a checkpoint
             for journal, record in zip(journals, records, strict=True):
                 if record:
                     journal.write(record)
@@ -121,6 +126,7 @@ def run_epochs(group: Group, resume: bool) -> Held:
             say_epoch(list(filter(None, records)), train.epochs)
             save(held, [bool(record and record["improved"]) for record in records])
             stop_if(asked)
+    stop_if(asked)
     return held
 
 

@@ -270,6 +270,7 @@ def test_the_old_names_still_work(data, tmp_path):
     folder = made.directory
     (folder / "trials").rename(folder / "replicas")
     for path in (folder, *(folder / "replicas").iterdir()):
+        (path / "manifest.json").unlink()
         file = path / "experiment.toml"
         file.write_text(file.read_text().replace("seeds = ", "replicas = "))
     with pytest.raises(ValueError, match=r"holds 2 trials.* in .*/replicas: seed=0"):

@@ -47,6 +47,7 @@ def test_a_run_learns_and_writes_all_that_it_promises(data, tmp_path):
     names = {p.name for p in chosen.directory.iterdir()}
     assert names == {
         "experiment.toml",
+        "manifest.json",
         "data",
         "checkpoints",
         "metrics.jsonl",
@@ -102,6 +103,7 @@ def test_resuming_with_other_data_batch_size_or_seed_is_refused(data, tmp_path):
     facts = json.loads(path.read_text())
     path.unlink()
     path.write_text(json.dumps(facts | {"fingerprint": "other"}))
+    (chosen.directory / "manifest.json").unlink()
     with pytest.raises(ValueError, match=r"other data .*data set: .* -> 'other'"):
         loop.fit(open_run(chosen.directory), resume=True)
 
