@@ -304,7 +304,7 @@ def test_prepare_models_and_datasets(here, capsys):
     assert call("prepare", "tiny.toml", "--out", "prepared") == 0
     assert "validation" in capsys.readouterr().out
     assert call("prepare", "tiny.toml", "--out", "prepared") == 2
-    assert "exists already" in capsys.readouterr().err
+    assert "already exists" in capsys.readouterr().err
     (here / "again.toml").write_text(
         '[data]\nkind = "prepared"\ndirectory = "prepared"\n[train]\nepochs = 1\n'
         "batch_size = 64\n"
