@@ -95,12 +95,16 @@ def ways(chosen: Run, files: dict[str, pathlib.Path]) -> dict[str, Callable]:
             yield encoder.encode(Rows(chunk, encoder.schema.format), labels=False)
 
     out = files["csv"].with_name("scores.parquet")
+
+    def score(kind: str) -> int:
+        return predict_file(chosen, str(files[kind]), out, overwrite=True)
+
     return {
         "prepared": lambda: scorer.logits(variables, batches_in_order(examples, size)),
         "gather": lambda: exhaust(batches_in_order(examples, size)),
         "network": lambda: [scorer.score(variables, placed) for _ in range(steps)],
-        "csv": lambda: predict_file(chosen, str(files["csv"]), out),
-        "parquet": lambda: predict_file(chosen, str(files["parquet"]), out),
+        "csv": lambda: score("csv"),
+        "parquet": lambda: score("parquet"),
         "read": lambda: exhaust(rows()),
         "read and encode": lambda: exhaust(encoded()),
     }
