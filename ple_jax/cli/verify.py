@@ -1,6 +1,7 @@
 """Read all data of a run or a sweep, and name what is damaged.
 
-Every recorded file and every array is read whole, at the speed of the disk.
+The experiment, the schema, what was fitted on train, and every array are read whole.
+Checkpoints and the journal have no checksums, and are not read.
 """
 
 import argparse
@@ -23,4 +24,4 @@ def run(asked: argparse.Namespace) -> None:
     for directory in (asked.run, *trials):
         recorded_tree(directory)
         Prepared.open(directory / DATA).verify()
-        console.say(f"{directory} is whole")
+        console.say(f"{directory}: experiment and data are as they were written")
