@@ -3,12 +3,10 @@
 import jax
 import numpy as np
 import pytest
-from lib.tables import raw, source
 from lib.training import StopAfter, assert_near, records, tiny
 
 from ple_jax import config
 from ple_jax.data.loader import Loader
-from ple_jax.data.prepare import prepare
 from ple_jax.layers.dropout import Dropout
 from ple_jax.parallel.mesh import make_mesh
 from ple_jax.runs.directory import create_run, open_run
@@ -28,12 +26,6 @@ STAR = {"kind": "star"}
 @pytest.fixture(scope="module")
 def data(prepared):
     return prepared("synthetic", examples=600)
-
-
-@pytest.fixture(scope="module")
-def everything(tmp_path_factory):
-    """Every kind of field, three domains, users and sample spaces."""
-    return prepare(source(raw(397)), tmp_path_factory.mktemp("all") / "prepared")
 
 
 def small(**sections):
