@@ -7,7 +7,9 @@ from typing import Literal
 from ple_jax.checks import check_known
 
 FieldKind = Literal["categorical", "numeric", "multi_valued", "sequence"]
-Encoding = Literal["auto", "standard", "log", "buckets", "piecewise"]
+OfNumbers = Literal["auto", "standard", "log", "buckets", "piecewise"]
+OfValues = Literal["auto", "id", "rare", "count", "target_mean"]
+Encoding = OfNumbers | OfValues
 SPLITS = ("train", "validation", "test")
 
 

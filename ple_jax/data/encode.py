@@ -13,7 +13,15 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from ple_jax.checks import nearest
-from ple_jax.data.counts import NumberCounts, ValueCounts, merge_all
+from ple_jax.data.categorical import (
+    FOLDER,
+    CategoricalFit,
+    fit_categorical,
+    has_ids,
+    has_numbers,
+    pool_rare,
+)
+from ple_jax.data.counts import merge_all
 from ple_jax.data.examples import Examples
 from ple_jax.data.labels import (
     ONE_DOMAIN,
@@ -24,53 +32,13 @@ from ple_jax.data.labels import (
     read_weights,
 )
 from ple_jax.data.numeric import NumericFit, fit_numeric
-from ple_jax.data.rows import Rows, plain_numbers
+from ple_jax.data.rows import Rows, is_missing, plain_numbers
 from ple_jax.data.schema_file import schema_from_dict, schema_to_dict
+from ple_jax.data.train_counts import Counts, codes_of
 from ple_jax.data.unknown import UnknownIds
 from ple_jax.schema import Bag, Field, IdColumn, Layout, Schema
 
 VOCABULARIES, ENCODER = "vocabularies", "encoder.json"
-
-
-class Counts:
-    """The counts of the train split that fitting needs."""
-
-    def __init__(self, schema: Schema):
-        self.schema = schema
-        self.values = {f.table or f.name: ValueCounts() for f in _table_fields(schema)}
-        self.numbers: dict[str, list[NumberCounts]] = {
-            f.name: [] for f in schema.fields if f.kind == "numeric"
-        }
-        self.domains = ValueCounts()
-        lists = [t for t in schema.tasks if isinstance(t.positive, tuple)]
-        self.labels = {task: ValueCounts() for task in lists}
-
-    def add(self, rows: Rows) -> None:
-        """Counts more rows of the train split."""
-        for field in self.schema.fields:
-            if field.kind == "numeric":
-                counts = NumberCounts.of(rows.numbers(field.name))
-                self.numbers[field.name] = [
-                    merge_all([*self.numbers[field.name], counts])
-                ]
-            else:
-                codes, values = _codes(rows, field)[-2:]
-                self.values[field.table or field.name].add(codes, values)
-        if self.schema.domain:
-            self.domains.add(*rows.text(self.schema.domain))
-        for task, found in self.labels.items():
-            found.add(*rows.text(task.label_column))
-
-
-def _table_fields(schema: Schema) -> list[Field]:
-    return [f for f in schema.fields if f.kind != "numeric"]
-
-
-def _codes(rows: Rows, field: Field) -> tuple:
-    """Codes and distinct values, after the row of each item for a column of lists."""
-    if field.kind == "categorical":
-        return rows.text(field.name)
-    return rows.lists(field.name, field.separator)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,12 +50,14 @@ class Encoder:
         vocabularies: Table -> value, count, id. Id 0 means unknown and is not listed.
         numerics: Field -> its fitted encodings.
         domains: Names of the domains, in the order of the axis N.
+        categoricals: Field -> its numbers, for those that have some.
     """
 
     schema: Schema
     vocabularies: Mapping[str, pa.Table]
     numerics: Mapping[str, NumericFit]
     domains: tuple[str, ...]
+    categoricals: Mapping[str, CategoricalFit] = dataclasses.field(default_factory=dict)
 
     @classmethod
     def fit(cls, counts: Counts) -> "Encoder":
@@ -100,7 +70,6 @@ class Encoder:
         schema = counts.schema
         for task, found in counts.labels.items():
             check_positives(task, found.vocabulary()["value"].to_pylist())
-        least = {f.name: f.min_count for f in schema.fields}
         fields = {f.name: f for f in schema.fields}
         domains = counts.domains.vocabulary()["value"].to_pylist()
         if schema.unseen_domain and schema.unseen_domain not in domains:
@@ -109,14 +78,31 @@ class Encoder:
                 f"{schema.unseen_domain!r}.{nearest(schema.unseen_domain, domains)} "
                 f"Known: {', '.join(domains)}."
             )
+        whole = {t: c.vocabulary() for t, c in counts.values.items()}
+        vocabularies = {
+            t: pool_rare(v, fields[t].min_count, "rare" in fields[t].encodings)
+            for t, v in whole.items()
+        }
         return cls(
             schema,
-            {t: c.vocabulary(least[t]) for t, c in counts.values.items()},
+            vocabularies,
             {
                 name: fit_numeric(fields[name], merge_all(parts))
                 for name, parts in counts.numbers.items()
             },
             tuple(domains) if schema.domain else (ONE_DOMAIN,),
+            {
+                f.name: fit_categorical(
+                    f,
+                    schema,
+                    vocabularies[f.table or f.name],
+                    whole[f.table or f.name],
+                    counts.sums.get(f.name),
+                    domains,
+                )
+                for f in schema.fields
+                if has_numbers(f)
+            },
         )
 
     @property
@@ -127,6 +113,10 @@ class Encoder:
             if field.kind == "numeric":
                 ids += self.numerics[field.name].id_columns(field.dim)
                 numbers += self.numerics[field.name].number_columns()
+                continue
+            if field.name in self.categoricals:
+                numbers += self.categoricals[field.name].number_columns()
+            if not has_ids(field):
                 continue
             table = field.table or field.name
             rows = len(self.vocabularies[table]) + 1
@@ -139,7 +129,11 @@ class Encoder:
         )
 
     def encode(
-        self, rows: Rows, labels: bool = True, unknown: UnknownIds | None = None
+        self,
+        rows: Rows,
+        labels: bool = True,
+        unknown: UnknownIds | None = None,
+        folds: np.ndarray | None = None,
     ) -> Examples:
         """Encodes rows, in order.
 
@@ -147,29 +141,37 @@ class Encoder:
             rows: Rows of any split.
             labels: If false, no label is read, and none is observed.
             unknown: Counts the values that train does not have.
+            folds: The fold of each row (B,), for rows of train that an encoder encodes
+                before it is saved: `target_mean` then leaves their own labels out.
 
         Raises:
             ValueError: A value does not fit the schema; names file, row and column.
         """
         ids, bags, numbers = [], {}, []
         unknown = unknown or UnknownIds()
+        domain = read_domains(rows, self.schema, self.domains)
         for field in self.schema.fields:
             if field.kind == "numeric":
                 x = rows.numbers(field.name)
                 ids += self.numerics[field.name].ids(x)
                 numbers += self.numerics[field.name].numbers(x)
-            elif field.kind == "categorical":
-                codes, values = rows.text(field.name)
-                of_value = self._ids(field, values)
-                unknown.add(field.name, codes, values, of_value)
-                ids.append(of_value[codes])
-            else:
-                bags[field.name] = self._bag(rows, field, unknown)
+                continue
+            items, codes, values = codes_of(rows, field)
+            of_value = self._ids(field, values)
+            unknown.add(field.name, codes, values, of_value)
+            found = self._pooled(field, values, of_value)[codes]
+            if field.name in self.categoricals:
+                fit = self.categoricals[field.name]
+                numbers += fit.numbers(found - np.int64(1), domain, folds, items)
+            if has_ids(field) and items is not None:
+                bags[field.name] = _bag(field, items, found, len(rows))
+            elif has_ids(field):
+                ids.append(found)
         return Examples(
             ids=_stack_columns(ids, len(rows), np.int32),
             bags=bags,
             numbers=_stack_columns(numbers, len(rows), np.float32),
-            domain=read_domains(rows, self.schema, self.domains),
+            domain=domain,
             **self._targets(rows, labels),
         )
 
@@ -210,21 +212,14 @@ class Encoder:
         known = {t: column.combine_chunks() for t, column in columns.items()}
         return {t: (values, plain_numbers(values)) for t, values in known.items()}
 
-    def _bag(
-        self, rows: Rows, field: Field, unknown: UnknownIds
-    ) -> np.ndarray:  # (B, L) int32
-        """The first L ids of a multi-valued field, or the last L of a sequence."""
-        item_rows, codes, values = rows.lists(field.name, field.separator)
-        lengths = np.bincount(item_rows, minlength=len(rows))
-        place = np.arange(len(codes)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
-        if field.kind == "sequence":
-            place -= np.repeat(np.maximum(lengths - field.max_length, 0), lengths)
-        kept = (place >= 0) & (place < field.max_length)
-        bag = np.full((len(rows), field.max_length), -1, np.int32)
-        ids = self._ids(field, values)
-        unknown.add(field.name, codes, values, ids)
-        bag[item_rows[kept], place[kept]] = ids[codes[kept]]
-        return bag
+    def _pooled(
+        self, field: Field, values: pa.Array, ids: np.ndarray
+    ) -> np.ndarray:  # (values,) int32
+        """The ids of values, where those that are unknown are rare, if any is."""
+        vocabulary = self.vocabularies[field.table or field.name]
+        if not vocabulary["value"].null_count:
+            return ids
+        return np.where((ids == 0) & ~is_missing(values), len(vocabulary), ids)
 
     def check_some_known(self, unknown: UnknownIds) -> None:
         """Raises a ValueError if all values of a field are unknown."""
@@ -245,6 +240,11 @@ class Encoder:
             "vocabularies": list(self.vocabularies),
             "numerics": [fit.to_dict() for fit in self.numerics.values()],
         }
+        if self.categoricals:
+            fits = self.categoricals.values()
+            fitted["categoricals"] = [fit.facts() for fit in fits]
+            for i, fit in enumerate(fits):
+                fit.save_means(directory / FOLDER / f"{i}.parquet")
         text = json.dumps(fitted, indent=1, allow_nan=False)
         (directory / ENCODER).write_text(text, encoding="utf-8")
 
@@ -260,12 +260,38 @@ class Encoder:
             for i, table in enumerate(fitted["vocabularies"])
         }
         numerics = map(NumericFit.from_dict, fitted["numerics"])
+        schema = schema_from_dict(fitted["schema"])
+        tables = {f.name: f.table or f.name for f in schema.fields}
+        categoricals = [
+            CategoricalFit.load(
+                facts,
+                vocabularies[tables[facts["name"]]],
+                schema.tasks,
+                directory / FOLDER / f"{i}.parquet",
+            )
+            for i, facts in enumerate(fitted.get("categoricals", []))
+        ]
         return cls(
-            schema_from_dict(fitted["schema"]),
+            schema,
             vocabularies,
             {fit.name: fit for fit in numerics},
             tuple(fitted["domains"]),
+            {fit.name: fit for fit in categoricals},
         )
+
+
+def _bag(
+    field: Field, item_rows: np.ndarray, ids: np.ndarray, rows: int
+) -> np.ndarray:  # (rows, L) int32
+    """The first L ids of a multi-valued field, or the last L of a sequence."""
+    lengths = np.bincount(item_rows, minlength=rows)
+    place = np.arange(len(ids)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+    if field.kind == "sequence":
+        place -= np.repeat(np.maximum(lengths - field.max_length, 0), lengths)
+    kept = (place >= 0) & (place < field.max_length)
+    bag = np.full((rows, field.max_length), -1, np.int32)
+    bag[item_rows[kept], place[kept]] = ids[kept]
+    return bag
 
 
 def _stack_columns(

@@ -9,14 +9,15 @@ from typing import Any
 
 import numpy as np
 
-from ple_jax.data.encode import Counts, Encoder
+from ple_jax.data.encode import Encoder
 from ple_jax.data.examples import Examples
 from ple_jax.data.read import changed
 from ple_jax.data.rows import Rows
 from ple_jax.data.schema_file import schema_to_dict
 from ple_jax.data.source import Chunks, Source
-from ple_jax.data.split import assigner
+from ple_jax.data.split import Assign, assigner
 from ple_jax.data.store import FACTS, VERSION, Prepared, compute_checksums
+from ple_jax.data.train_counts import Counts
 from ple_jax.disk import cache_dir, new_directory
 from ple_jax.schema import SPLITS, Schema
 
@@ -85,9 +86,9 @@ class _Steady:
 def _write(source: Source, directory: pathlib.Path, progress: Advance) -> None:
     assign = assigner(source)
     counts, sizes = Counts(source.schema), np.zeros(len(SPLITS), np.int64)
-    for rows, split in _rows_and_splits(source, assign):
+    for rows, split, fold in _rows_and_splits(source, assign):
         sizes += np.bincount(split, minlength=len(SPLITS))
-        counts.add(rows.where(split == 0))
+        counts.add(rows.where(split == 0), fold[split == 0])
         progress(len(rows))
     if not sizes.all():
         raise ValueError(f"Every split needs examples, got {_size_listing(sizes)}.")
@@ -96,10 +97,11 @@ def _write(source: Source, directory: pathlib.Path, progress: Advance) -> None:
     writers = [
         _SplitWriter(directory / s, int(n)) for s, n in zip(SPLITS, sizes, strict=True)
     ]
-    for rows, split in _rows_and_splits(source, assign):
+    for rows, split, fold in _rows_and_splits(source, assign):
         for number, writer in enumerate(writers):
             if (mine := split == number).any():
-                writer.add(encoder.encode(rows.where(mine)))
+                folds = fold[mine] if number == 0 else None
+                writer.add(encoder.encode(rows.where(mine), folds=folds))
         progress(len(rows))
     facts = {s: w.facts(encoder) for s, w in zip(SPLITS, writers, strict=True)}
     _check_classes(source, facts["train"])
@@ -115,12 +117,14 @@ def _write(source: Source, directory: pathlib.Path, progress: Advance) -> None:
     (directory / FACTS).write_text(text, encoding="utf-8")
 
 
-def _rows_and_splits(source: Source, assign) -> Iterator[tuple[Rows, np.ndarray]]:
-    """Each chunk's rows, with the number of each row's split (B,)."""
+def _rows_and_splits(
+    source: Source, assign: Assign
+) -> Iterator[tuple[Rows, np.ndarray, np.ndarray]]:
+    """Each chunk's rows, with the number of each row's split and fold (B,)."""
     first = 0
     for chunk in source.chunks():
         rows = Rows(chunk, source.schema.format)
-        yield rows, assign(rows, first)
+        yield rows, *assign(rows, first)
         first += len(rows)
 
 

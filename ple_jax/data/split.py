@@ -10,19 +10,38 @@ from ple_jax.data.rows import Rows
 from ple_jax.data.source import Source
 from ple_jax.schema import SPLITS, Split
 
-# (rows, number of the first) -> each row's split, as its number in SPLITS (B,)
-Assign = Callable[[Rows, int], np.ndarray]
+# (rows, number of the first) -> each row's split, as its number in SPLITS (B,), and its
+# fold, which matters in train alone (B,)
+Assign = Callable[[Rows, int], tuple[np.ndarray, np.ndarray]]
+
+FOLDS = 5  # of train, where rows are in no order
+BLOCKS = 16  # of train, in the order of time
+FOLD_KEY = 0x466F6C64  # sets the hash for folds apart from that for splits
 
 
 def assigner(source: Source) -> Assign:
     """The function that assigns rows; a split by time reads all times beforehand."""
     split, column = source.schema.split, source.schema.split.column
     if column is None:
-        return lambda rows, first: _random_splits(len(rows), first, split)
-    if split.by == "column":
-        return lambda rows, first: _column_splits(rows, column, split)
-    cuts = _time_cuts(source, column)
-    return lambda rows, first: np.searchsorted(cuts, rows.times(column), "right")
+        splits = lambda rows, first: _random_splits(len(rows), first, split)
+    elif split.by == "column":
+        splits = lambda rows, first: _column_splits(rows, column, split)
+    else:
+        cuts = _time_cuts(source, column)
+        return lambda rows, first: _time_splits(rows.times(column), cuts)
+    folds = lambda rows, first: _folds(len(rows), first, split.seed)
+    return lambda rows, first: (splits(rows, first), folds(rows, first))
+
+
+def _folds(count: int, first: int, seed: int) -> np.ndarray:
+    """Folds of rows by a hash of row number and seed, other than that of the split."""
+    number = np.arange(first, first + count, dtype=np.uint64)
+    return (mix(number, seed + FOLD_KEY) % FOLDS).astype(np.int64)
+
+
+def _time_splits(times: np.ndarray, cuts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    at = np.searchsorted(cuts, times, "right")
+    return np.maximum(at - (BLOCKS - 1), 0), np.minimum(at, BLOCKS - 1)
 
 
 def split_names(values: np.ndarray, starts: Sequence[int]) -> pa.Array:  # (B,) strings
@@ -60,10 +79,15 @@ def _column_splits(rows: Rows, column: str, split: Split) -> np.ndarray:
     return assigned
 
 
-def _time_cuts(source: Source, column: str) -> np.ndarray:  # (2,)
-    """The first time of validation and of test. Equal times stay in one split."""
+def _time_cuts(source: Source, column: str) -> np.ndarray:  # (BLOCKS + 1,)
+    """The first time of each block of train but the first, of validation, and of test.
+
+    Equal times stay together.
+    """
     form, split = source.schema.format, source.schema.split
     parts = [Rows(chunk, form).times(column) for chunk in source.chunks()]
     times = np.sort(np.concatenate(parts))
-    at = (np.cumsum(split.fractions[:2]) * len(times)).astype(np.int64)
+    blocks = np.arange(1, BLOCKS) / BLOCKS * split.fractions[0]
+    shares = np.r_[blocks, np.cumsum(split.fractions[:2])]
+    at = (shares * len(times)).astype(np.int64)
     return times[np.minimum(at, len(times) - 1)]

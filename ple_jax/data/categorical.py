@@ -1,0 +1,226 @@
+"""Numbers of categorical fields: how often a value occurs, and its label means.
+
+`count` is two columns, log(1 + n) and n / N, as z-scores over train: n is how many
+other values of train are the same, N how many there are. `target_mean` is a column for
+each task (see `data.target_mean`). A field of lists has the mean over its items, or 0
+if it has none. A value that is missing or that train lacks has n = 0, and the prior.
+"""
+
+import dataclasses
+import pathlib
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from ple_jax.data.label_sums import LabelSums
+from ple_jax.data.target_mean import (
+    FoldMeans,
+    TargetMeans,
+    Vocabulary,
+    fit_target_means,
+)
+from ple_jax.schema import Field, NumberColumn, Schema, Task
+
+FOLDER = "target_means"
+NUMBERS = ("count", "target_mean")
+
+
+@dataclasses.dataclass(frozen=True)
+class CountFit:
+    """How often the values of a field occur in train.
+
+    Attributes:
+        n: How often each value of the vocabulary occurs (V,).
+        total: How many values there are in train, N.
+        moments: (mean, standard deviation) of log(1 + n) and of n / N over train.
+    """
+
+    n: np.ndarray
+    total: int
+    moments: tuple[tuple[float, float], tuple[float, float]]
+
+    def numbers(self, value: np.ndarray, in_train: bool) -> list[np.ndarray]:
+        """The columns of values (n,), -1 for unknown; in train, n leaves out itself."""
+        n = np.r_[self.n - in_train, 0][value]
+        columns = np.log1p(n), n / max(self.total, 1)
+        return [
+            ((x - mean) / spread).astype(np.float32)
+            for x, (mean, spread) in zip(columns, self.moments, strict=True)
+        ]
+
+
+def fit_count(n: np.ndarray, total: int) -> CountFit:
+    """Fits z-scores to a vocabulary's counts (V,), of `total` values in train."""
+
+    def moments(x: np.ndarray) -> tuple[float, float]:  # the other values have x = 0
+        mean = (n * x).sum() / max(total, 1)
+        square = (n * x**2).sum() / max(total, 1) - mean**2
+        return float(mean), float(max(square, 0.0) ** 0.5) or 1.0
+
+    return CountFit(n, total, (moments(np.log(n)), moments((n - 1) / max(total, 1))))
+
+
+@dataclasses.dataclass(frozen=True)
+class CategoricalFit:
+    """The numbers of a field whose values are ids, fitted on train.
+
+    Attributes:
+        name: Name of the field.
+        counts: What `count` needs; None if the field does not ask for it.
+        means: What `target_mean` needs; None if the field does not ask for it.
+        folds: What rows of train need beside it; only while a data set is prepared.
+    """
+
+    name: str
+    counts: CountFit | None = None
+    means: TargetMeans | None = None
+    folds: FoldMeans | None = None
+
+    def number_columns(self) -> list[NumberColumn]:
+        """The columns of numbers."""
+        names = ["count", "share"] if self.counts else []
+        if self.means:
+            names += [f"target_mean:{task.name}" for task in self.means.tasks]
+        return [NumberColumn(f"{self.name}:{name}") for name in names]
+
+    def numbers(
+        self,
+        value: np.ndarray,
+        domain: np.ndarray,
+        folds: np.ndarray | None = None,
+        items: np.ndarray | None = None,
+    ) -> list[np.ndarray]:  # columns (B,) float32
+        """Encodes values as numbers.
+
+        Args:
+            value: The row in the vocabulary of each value (n,); -1 if there is none.
+            domain: The domain of each row (B,).
+            folds: The fold of each row (B,), for rows of train.
+            items: The row that each value belongs to (n,), for a column of lists.
+        """
+        if items is None:
+            return self._of_values(value, domain, folds)
+        folds = None if folds is None else folds[items]
+        columns = self._of_values(value, domain[items], folds)
+        counts = np.maximum(np.bincount(items, minlength=len(domain)), 1)
+        add = lambda column: np.bincount(items, weights=column, minlength=len(domain))
+        return [(add(column) / counts).astype(np.float32) for column in columns]
+
+    def _of_values(
+        self, value: np.ndarray, domain: np.ndarray, folds: np.ndarray | None
+    ) -> list[np.ndarray]:
+        columns = []
+        if self.counts:
+            columns += self.counts.numbers(value, folds is not None)
+        if self.means and folds is None:
+            columns += [*self.means.encode(value, domain).T]
+        elif self.folds and folds is not None:
+            columns += [*self.folds.encode(value, domain, folds).T]
+        return columns
+
+    def facts(self) -> dict[str, Any]:
+        """Plain values, ready for JSON; the means of each value are in Parquet."""
+        found: dict[str, Any] = {"name": self.name}
+        if self.counts:
+            count = {"total": self.counts.total, "moments": self.counts.moments}
+            found["count"] = count
+        if self.means:
+            found["target_mean"] = self.means.facts()
+        return found
+
+    def save_means(self, path: pathlib.Path) -> None:
+        """Writes each value's row, domain, and n and sum of each task, if there are."""
+        if self.means is None:
+            return
+        path.parent.mkdir(exist_ok=True)
+        row, domain = np.divmod(self.means.keys, self.means.domains)
+        columns = {"row": row.astype(np.int32), "domain": domain.astype(np.int32)}
+        for t, task in enumerate(self.means.tasks):
+            columns[f"n_{task.name}"] = self.means.n[:, t]
+            columns[f"sum_{task.name}"] = self.means.sums[:, t]
+        pq.write_table(pa.table(columns), path, write_page_checksum=True)
+
+    @classmethod
+    def load(
+        cls,
+        facts: dict[str, Any],
+        vocabulary: pa.Table,
+        tasks: tuple[Task, ...],
+        path: pathlib.Path,
+    ) -> "CategoricalFit":
+        """From what `facts` gave and `save_means` wrote."""
+        counts = means = None
+        if "count" in facts:
+            n = vocabulary["count"].to_numpy()
+            log, share = facts["count"]["moments"]
+            counts = CountFit(n, facts["count"]["total"], (tuple(log), tuple(share)))
+        if "target_mean" in facts:
+            plain = facts["target_mean"]
+            table = pq.read_table(path, page_checksum_verification=True)
+            of = lambda name: table[name].to_numpy()
+            keys = of("row").astype(np.int64) * plain["domains"] + of("domain")
+            stack = lambda what: np.stack([of(f"{what}_{t.name}") for t in tasks], 1)
+            arrays = keys, stack("n"), stack("sum")
+            means = TargetMeans.of(tasks, plain, arrays)
+        return cls(facts["name"], counts, means)
+
+
+def has_ids(field: Field) -> bool:
+    """Whether the values of a field are embedded."""
+    return bool({"auto", "id", "rare"} & set(field.encodings))
+
+
+def has_numbers(field: Field) -> bool:
+    """Whether a field whose values are ids has numbers too."""
+    return field.kind != "numeric" and bool(set(NUMBERS) & set(field.encodings))
+
+
+def fit_categorical(
+    field: Field,
+    schema: Schema,
+    vocabulary: pa.Table,
+    whole: pa.Table,
+    sums: LabelSums | None,
+    domains: list[str],
+) -> CategoricalFit:
+    """Fits the numbers of a field.
+
+    Args:
+        field: The field.
+        schema: The schema that it is of.
+        vocabulary: The values that it keeps, most frequent first; null pools the rest.
+        whole: All values of train in the same order.
+        sums: The sums of labels by value, if it has `target_mean`.
+        domains: Names of the domains, if there are some.
+    """
+    counts = means = folds = None
+    if "count" in field.encodings:
+        total = pc.sum(whole["count"]).as_py() or 0
+        counts = fit_count(vocabulary["count"].to_numpy(), total)
+    if sums is not None:
+        size = len(vocabulary)
+        known = Vocabulary(
+            whole["value"].combine_chunks(),
+            pa.array(domains if schema.domain else [""], pa.string()),
+            size - vocabulary["value"].null_count,
+            size,
+        )
+        by_time = schema.split.by == "time"
+        means, folds = fit_target_means(sums, known, schema.tasks, by_time)
+    return CategoricalFit(field.name, counts, means, folds)
+
+
+def pool_rare(whole: pa.Table, min_count: int, rare: bool) -> pa.Table:
+    """The values of a vocabulary that occur at least `min_count` times.
+
+    If `rare`, a null comes after them: it counts all others and has an id of its own.
+    """
+    kept = whole.filter(pc.greater_equal(whole["count"], min_count))
+    if not rare:
+        return kept
+    rest = (pc.sum(whole["count"]).as_py() or 0) - (pc.sum(kept["count"]).as_py() or 0)
+    row = pa.table([[None], [rest], [len(kept) + 1]], schema=whole.schema)
+    return pa.concat_tables([kept, row]).combine_chunks()

@@ -1,0 +1,63 @@
+"""The counts of the train split that an encoder is fitted to."""
+
+import numpy as np
+import pyarrow as pa
+
+from ple_jax.data.counts import NumberCounts, ValueCounts, merge_all
+from ple_jax.data.label_sums import Addends, LabelSums
+from ple_jax.data.rows import Rows
+from ple_jax.schema import Field, Schema
+
+
+class Counts:
+    """The counts of the train split that fitting needs."""
+
+    def __init__(self, schema: Schema):
+        self.schema = schema
+        self.values = {f.table or f.name: ValueCounts() for f in table_fields(schema)}
+        self.numbers: dict[str, list[NumberCounts]] = {
+            f.name: [] for f in schema.fields if f.kind == "numeric"
+        }
+        self.domains = ValueCounts()
+        lists = [t for t in schema.tasks if isinstance(t.positive, tuple)]
+        self.labels = {task: ValueCounts() for task in lists}
+        self.sums = {
+            f.name: LabelSums()
+            for f in table_fields(schema)
+            if "target_mean" in f.encodings
+        }
+
+    def add(self, rows: Rows, folds: np.ndarray) -> None:
+        """Counts more rows of the train split, which are in these folds (B,)."""
+        if not len(rows):
+            return
+        addends = Addends.read(rows, self.schema, folds) if self.sums else None
+        for field in self.schema.fields:
+            if field.kind == "numeric":
+                counts = NumberCounts.of(rows.numbers(field.name))
+                self.numbers[field.name] = [
+                    merge_all([*self.numbers[field.name], counts])
+                ]
+            else:
+                items, codes, values = codes_of(rows, field)
+                self.values[field.table or field.name].add(codes, values)
+                if addends and field.name in self.sums:
+                    self.sums[field.name].add(codes, values, addends, items)
+        if self.schema.domain:
+            self.domains.add(*rows.text(self.schema.domain))
+        for task, found in self.labels.items():
+            found.add(*rows.text(task.label_column))
+
+
+def table_fields(schema: Schema) -> list[Field]:
+    """The fields whose values are ids."""
+    return [f for f in schema.fields if f.kind != "numeric"]
+
+
+def codes_of(
+    rows: Rows, field: Field
+) -> tuple[np.ndarray | None, np.ndarray, pa.Array]:
+    """Codes into distinct strings: of rows, or of items, whose rows come first."""
+    if field.kind == "categorical":
+        return None, *rows.text(field.name)
+    return rows.lists(field.name, field.separator)
