@@ -2,14 +2,14 @@
 
 import dataclasses
 from collections import Counter
-from typing import Literal
+from typing import Literal, get_args
 
 from ple_jax.checks import check_known
 
 FieldKind = Literal["categorical", "numeric", "multi_valued", "sequence"]
 OfNumbers = Literal["auto", "standard", "log", "buckets", "piecewise"]
 OfValues = Literal["auto", "id", "rare", "count", "target_mean"]
-Encoding = OfNumbers | OfValues
+Encoding = Literal[OfNumbers, OfValues]
 SPLITS = ("train", "validation", "test")
 
 
@@ -23,13 +23,17 @@ class Field:
         encodings: For a numeric field, any of `standard` (z-score), `log` (z-score of
             sign(x) log(1 + |x|)), `buckets` (embedded quantile buckets, with one for
             zero alone) and `piecewise` (piecewise-linear, Gorishniy et al., NeurIPS
-            2022); `auto` chooses.
+            2022); `auto` chooses. For any other field, `id` (embedded, one row for each
+            value) or `rare` (the same, but all values below `min_count`, and those that
+            train lacks, share one row of their own, not that of missing ones), and the
+            numbers `count` (how often the value occurs in train) and `target_mean`
+            (the mean label of each task, shrunk and out of fold); `auto` is `id`.
         bins: For a numeric field, the most quantile bins that `buckets` and `piecewise`
             may use.
         separator: For a multi-valued or sequence field, the text between two values.
         max_length: How many values to keep: the first ones of a multi-valued field, the
             last ones of a sequence.
-        min_count: Values that occur less often in train become unknown (id 0).
+        min_count: Values that occur less often in train become unknown (id 0), or rare.
         table: Name of another field, whose vocabulary and table this one shares.
         dim: Width of the embedding; None takes that of the experiment.
     """
@@ -43,6 +47,28 @@ class Field:
     min_count: int = 1
     table: str | None = None
     dim: int | None = None
+
+    def __post_init__(self):
+        self._check_encodings()
+
+    def _check_encodings(self):
+        numeric = self.kind == "numeric"
+        known = get_args(OfNumbers if numeric else OfValues)
+        for encoding in self.encodings:
+            check_known(encoding, known, f"encoding of a {self.kind} field")
+        beside = len(self.encodings) > 1 and not numeric
+        wrong = {
+            "no encodings": not self.encodings,
+            "`auto` beside others": beside and "auto" in self.encodings,
+            "both `id` and `rare`": {"id", "rare"} <= set(self.encodings),
+            "`rare` without a `min_count` of at least 2": "rare" in self.encodings
+            and self.min_count < 2,
+        }
+        if said := [what for what, is_wrong in wrong.items() if is_wrong]:
+            raise ValueError(
+                f"Field {self.name!r} cannot have {said[0]}, got encodings = "
+                f"{list(self.encodings)}."
+            )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -193,6 +219,11 @@ class Schema:
                     raise ValueError(
                         f"Field {field.name!r} cannot share the table of "
                         f"{field.table!r}, which has no table of its own."
+                    )
+                if "rare" in field.encodings:
+                    raise ValueError(
+                        f"Field {field.name!r} shares the table of {field.table!r}: "
+                        f"set `rare` and `min_count` there."
                     )
 
     def _check_tasks(self):

@@ -60,7 +60,9 @@ def fit_count(n: np.ndarray, total: int) -> CountFit:
         square = (n * x**2).sum() / max(total, 1) - mean**2
         return float(mean), float(max(square, 0.0) ** 0.5) or 1.0
 
-    return CountFit(n, total, (moments(np.log(n)), moments((n - 1) / max(total, 1))))
+    return CountFit(
+        n, total, (moments(np.log(np.maximum(n, 1))), moments((n - 1) / max(total, 1)))
+    )
 
 
 @dataclasses.dataclass(frozen=True)

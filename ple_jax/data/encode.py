@@ -209,7 +209,7 @@ class Encoder:
     def _known(self) -> dict[str, tuple[pa.Array, pa.Array]]:
         """Table -> its values as train has them, and with numbers written plainly."""
         columns = {t: v["value"] for t, v in self.vocabularies.items()}
-        known = {t: column.combine_chunks() for t, column in columns.items()}
+        known = {t: c.drop_null().combine_chunks() for t, c in columns.items()}
         return {t: (values, plain_numbers(values)) for t, values in known.items()}
 
     def _pooled(

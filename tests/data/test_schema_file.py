@@ -12,6 +12,12 @@ from ple_jax.data.schema_file import (
     schema_to_dict,
 )
 
+RARE_SHOP = {"table": "shop", "encodings": ["rare"], "min_count": 2}
+
+
+def of_shop(**options):
+    return {"fields": {"shop": options}}
+
 
 def test_a_schema_file_says_all_that_a_schema_does(tmp_path):
     path = tmp_path / "schema.toml"
@@ -40,6 +46,24 @@ def test_a_schema_file_says_all_that_a_schema_does(tmp_path):
         ),
         ({"tasks": [{"name": "a", "given": "b"}]}, "given 'b', which must be one of"),
         ({"tasks": []}, "at least one field and one task"),
+        (
+            of_shop(encodings=["target_men"]),
+            r"encodings\[0\].*Did you mean 'target_mean'",
+        ),
+        (of_shop(encodings=["log"]), "'log' is not a known encoding of a categorical"),
+        (of_shop(encodings=[]), "Field 'shop' cannot have no encodings"),
+        (of_shop(encodings=["auto", "count"]), "cannot have `auto` beside others"),
+        (of_shop(encodings=["id", "rare"], min_count=2), "both `id` and `rare`"),
+        (of_shop(encodings="rare"), "`rare` without a `min_count` of at least 2"),
+        (
+            {"numeric": ["price"], "fields": {"price": {"encodings": ["count"]}}},
+            "'count' is not a known encoding of a numeric field",
+        ),
+        (
+            of_shop()
+            | {"categorical": ["shop", "item"], "fields": {"item": RARE_SHOP}},
+            "shares the table of 'shop': set `rare` and `min_count` there",
+        ),
         ({"leaking": ["shop"]}, "declared as leaking"),
         ({"ignored": ["shop"]}, "both a field and ignored"),
         ({"split": {"by": "time"}}, "takes a column"),
