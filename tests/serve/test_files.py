@@ -9,8 +9,8 @@ from lib.tables import source
 from lib.training import call, new_run
 
 from ple_jax.data.prepare import prepare
+from ple_jax.metrics.exact import check_logits
 from ple_jax.schema import Field, Schema, Task
-from ple_jax.serve.files import check_finite
 from ple_jax.train import loop
 
 IDS = [12, 7, 5, 2**53, 2**31]
@@ -69,7 +69,7 @@ def test_a_file_is_not_scored_over_itself_or_another(run, capsys, tmp_path):
 @pytest.mark.parametrize("end", [b"\n", b"\r\n"])
 @pytest.mark.parametrize("block", [5, 7, 1 << 24])
 def test_a_blank_line_of_one_column_is_a_row(scores, monkeypatch, end, block):
-    monkeypatch.setattr("ple_jax.data.read.CSV_BLOCK", block)
+    monkeypatch.setattr("ple_jax.data.csv_file.CSV_BLOCK", block)
     known, missing, other = scores(pa.table({"item": ["12", None, "7"]}))
     lines = [b"item", b"12", b"", b"7", b"", b""]
     got = scores(end.join(lines) + end)
@@ -119,6 +119,6 @@ def test_the_share_of_unknown_ids_is_said(scores, capsys):
 
 
 def test_a_score_that_is_not_finite_is_never_written():
-    with pytest.raises(ValueError, match="score of row 13 is not finite"):
-        check_finite(np.array([[0.0, 1.0], [np.nan, 0.0], [np.inf, 0.0]]), 11)
-    check_finite(np.array([[0.0, 1.0]]), 0)
+    with pytest.raises(ValueError, match=r"2 of 3 rows scored NaN .* row 13: .*nan"):
+        check_logits(np.array([[0.0, 1.0], [np.nan, 0.0], [np.inf, 0.0]]), 12)
+    check_logits(np.array([[0.0, 1.0]]), 1)
