@@ -86,14 +86,15 @@ def _open_strings(
         block_size=CSV_BLOCK, column_names=names, use_threads=False
     )
     parsing = pyarrow.csv.ParseOptions(
-        delimiter=form.delimiter, newlines_in_values=form.line_breaks
+        delimiter=form.delimiter,
+        newlines_in_values=form.line_breaks,
+        invalid_row_handler=partial(_note_row, bad_rows),
     )
     # Open the file once just for its column names, to declare them all strings.
     first = pyarrow.csv.open_csv(path, read_options=reading, parse_options=parsing)
     types = {name: pa.string() for name in first.schema.names}
     first.close()
     parsing.ignore_empty_lines = len(types) > 1
-    parsing.invalid_row_handler = partial(_note_row, bad_rows)
     converting = pyarrow.csv.ConvertOptions(
         column_types=types,
         null_values=[],

@@ -23,22 +23,26 @@ WIDTHS = {"BOOLEAN": 1, "INT32": 4, "FLOAT": 4, "BYTE_ARRAY": 4, "INT96": 12}
 def parquet_tables(path: pathlib.Path) -> Iterator[pa.Table]:
     """Reads one Parquet file piece by piece; strings are dictionaries."""
     facts = pq.read_metadata(path)
+    strings, groups = string_columns(facts), list(range(facts.num_row_groups))
+    # Arrow can't join the dictionaries of two row groups below a list.
+    apart = any(facts.schema.column(i).max_repetition_level for i in strings.values())
     with pq.ParquetFile(
-        path, read_dictionary=string_columns(facts), page_checksum_verification=True
+        path, read_dictionary=list(strings), page_checksum_verification=True
     ) as file:
-        for batch in file.iter_batches(most_rows(facts)):
-            yield from cut(pa.Table.from_batches([batch]), MOST_BYTES)
+        for some in [[group] for group in groups] if apart else [groups]:
+            for batch in file.iter_batches(most_rows(facts), row_groups=some):
+                yield from cut(pa.Table.from_batches([batch]), MOST_BYTES)
 
 
-def string_columns(facts: pq.FileMetaData) -> list[str]:
-    """Paths of the columns of strings, those within lists too."""
-    columns = map(facts.schema.column, range(facts.num_columns))
-    return [
-        column.path
-        for column in columns
+def string_columns(facts: pq.FileMetaData) -> dict[str, int]:
+    """Path -> number of each column of strings, those within lists too."""
+    columns = [facts.schema.column(i) for i in range(facts.num_columns)]
+    return {
+        column.path: i
+        for i, column in enumerate(columns)
         if column.physical_type == "BYTE_ARRAY"
         and column.logical_type.type != "DECIMAL"
-    ]
+    }
 
 
 def most_rows(facts: pq.FileMetaData) -> int:
