@@ -54,7 +54,7 @@ def test_a_schema_file_says_all_that_a_schema_does(tmp_path):
             for value in (0, -1, 2_000_000_000)
         ),
         ({"unknown_warning": 1.5}, r"unknown_warning must be in \[0, 1\], got 1.5"),
-        ({"unknown_warning": "all"}, "unknown_warning: expected a float"),
+        ({"unknown_warning": "all"}, "unknown_warning: expected float"),
         ({"format": {"delimiter": ", "}}, "format.delimiter must be one ASCII .*', '"),
         ({"format": {"delimiter": "\n"}}, "format.delimiter must be one ASCII"),
         ({"format": {"delimiter": "é"}}, "format.delimiter must be one ASCII"),

@@ -24,7 +24,7 @@ def run(tmp_path_factory):
     item = rng.integers(0, len(IDS), 701)
     click = (rng.random(701) < item / len(IDS)).astype(int)
     rows = pa.table({"item": np.array(IDS)[item], "click": click})
-    schema = Schema((Field("item"),), (Task("click"),))
+    schema = Schema((Field("item"),), (Task("click"),), unknown_warning=0.2)
     data = prepare(source(rows, schema), folder / "prepared")
     chosen = new_run(data, folder / "run", train={"epochs": 1})
     loop.fit(chosen)
@@ -77,6 +77,24 @@ def test_a_blank_line_of_one_column_is_a_row(scores, monkeypatch, end, block):
     assert len({known, missing, other}) == 3
 
 
+def test_a_stray_quote_never_swallows_rows(run, tmp_path, capsys):
+    (rows := tmp_path / "rows.csv").write_text('item\n12\n"7\n5"\n12\n')
+    out = tmp_path / "scores.csv"
+    assert call("predict", run, rows, "--out", out) == 2
+    said = " ".join(capsys.readouterr().err.split())
+    assert "row 2, column 'item': expected no line break, got '7\\n5'" in said
+    assert not out.exists()
+
+
+def test_a_path_that_exists_is_no_pattern(run, scores, tmp_path):
+    expected = scores(b"item\n12\n7\n")
+    (tmp_path / "q1.csv").write_text("item\n5\n")
+    (tmp_path / "q[1].csv").write_text("item\n12\n7\n")
+    out = tmp_path / "scores_of_q.parquet"
+    assert call("predict", run, tmp_path / "q[1].csv", "--out", out) == 0
+    assert pq.read_table(out)["click"].to_pylist() == expected
+
+
 FORMS = {
     "float64": pa.array([12.0, 7.0, None, 2.0**53]),
     "NaN": pa.array([12.0, 7.0, float("nan"), 2.0**53]),
@@ -108,11 +126,11 @@ def test_a_file_without_a_known_id_is_an_error_unless_allowed(run, tmp_path, cap
 
 
 def test_the_share_of_unknown_ids_is_said(scores, capsys):
-    scores(pa.table({"item": [12] * 8 + [99, None]}))
-    assert "warning: 11.11% of the values of field 'item'" in capsys.readouterr().err
-    scores(pa.table({"item": [12] * 9 + [99]}))
+    scores(pa.table({"item": [12] * 3 + [99, None]}))
+    assert "warning: 25.00% of the values of field 'item'" in capsys.readouterr().err
+    scores(pa.table({"item": [12] * 4 + [99]}))  # not more than the schema allows
     said = capsys.readouterr().err
-    assert "10.00% of the values of field 'item' are unknown, such as '99'" in said
+    assert "20.00% of the values of field 'item' are unknown, such as '99'" in said
     assert "warning" not in said
     scores(pa.table({"item": [12, None]}))
     assert "are unknown" not in capsys.readouterr().err
