@@ -11,6 +11,13 @@ OfNumbers = Literal["auto", "standard", "log", "buckets", "piecewise"]
 OfValues = Literal["auto", "id", "rare", "count", "target_mean"]
 Encoding = Literal[OfNumbers, OfValues]
 SPLITS = ("train", "validation", "test")
+# The most that a field may ask for; more would not fit into memory, or mean nothing.
+MOST = {
+    "bins": 100_000,
+    "max_length": 100_000,
+    "min_count": 1_000_000_000,
+    "dim": 100_000,
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,6 +43,8 @@ class Field:
         min_count: Values that occur less often in train become unknown (id 0), or rare.
         table: Name of another field, whose vocabulary and table this one shares.
         dim: Width of the embedding; None takes that of the experiment.
+
+    `bins`, `max_length`, `min_count` and `dim` are at least 1 and at most `MOST`.
     """
 
     name: str
@@ -49,26 +58,34 @@ class Field:
     dim: int | None = None
 
     def __post_init__(self):
+        for key, most in MOST.items():
+            value = getattr(self, key)
+            if value is not None and not 1 <= value <= most:
+                raise ValueError(
+                    f"{key} of field {self.name!r} must be from 1 to {most:,}, got "
+                    f"{value:,}."
+                )
         self._check_encodings()
 
     def _check_encodings(self):
         numeric = self.kind == "numeric"
-        known = get_args(OfNumbers if numeric else OfValues)
         for encoding in self.encodings:
+            known = get_args(OfNumbers if numeric else OfValues)
             check_known(encoding, known, f"encoding of a {self.kind} field")
         beside = len(self.encodings) > 1 and not numeric
+        rare_alone = "rare" in self.encodings and self.min_count < 2
         wrong = {
             "no encodings": not self.encodings,
             "`auto` beside others": beside and "auto" in self.encodings,
             "both `id` and `rare`": {"id", "rare"} <= set(self.encodings),
-            "`rare` without a `min_count` of at least 2": "rare" in self.encodings
-            and self.min_count < 2,
+            "`rare` without a `min_count` of at least 2": rare_alone,
         }
-        if said := [what for what, is_wrong in wrong.items() if is_wrong]:
-            raise ValueError(
-                f"Field {self.name!r} cannot have {said[0]}, got encodings = "
-                f"{list(self.encodings)}."
-            )
+        for what, is_wrong in wrong.items():
+            if is_wrong:
+                raise ValueError(
+                    f"Field {self.name!r} cannot have {what}, got encodings = "
+                    f"{list(self.encodings)}."
+                )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -143,6 +160,8 @@ class Format:
         columns: Names of the columns of files without a header.
         strip: Whether to strip spaces around values.
         missing: Values that mean "not known"; the empty value always does.
+        line_breaks: Whether a value in quotes may hold line breaks. If not, one that
+            does is an error, since a stray quote would swallow the rows up to the next.
     """
 
     delimiter: str = ","
@@ -150,6 +169,17 @@ class Format:
     columns: tuple[str, ...] = ()
     strip: bool = True
     missing: tuple[str, ...] = ()
+    line_breaks: bool = False
+
+    def __post_init__(self):
+        one = len(self.delimiter) == 1 and self.delimiter.isascii()
+        if not one or self.delimiter in '\r\n"':
+            raise ValueError(
+                "format.delimiter must be one ASCII character, no quote or line break, "
+                f"got {self.delimiter!r}."
+            )
+        if not self.header and not self.columns:
+            raise ValueError("format.header = false needs format.columns, got none.")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -168,6 +198,8 @@ class Schema:
         weight: Column of example weights.
         ignored: Columns to ignore; ("*",) ignores all that the schema does not name.
         leaking: Columns that reveal the label; using one as a field is an error.
+        unknown_warning: When rows are scored, a field warns if more than this share of
+            its values, in [0, 1], does not occur in train.
 
     Example:
         >>> Schema(
@@ -188,6 +220,7 @@ class Schema:
     weight: str | None = None
     ignored: tuple[str, ...] = ()
     leaking: tuple[str, ...] = ()
+    unknown_warning: float = 0.1
 
     def __post_init__(self):
         check_unique([f.name for f in self.fields], "field")
@@ -196,6 +229,10 @@ class Schema:
             raise ValueError(
                 "A schema needs at least one field and one task, got "
                 f"{len(self.fields)} and {len(self.tasks)}."
+            )
+        if not 0 <= self.unknown_warning <= 1:
+            raise ValueError(
+                f"unknown_warning must be in [0, 1], got {self.unknown_warning}."
             )
         self._check_fields()
         self._check_tasks()

@@ -8,6 +8,7 @@ if it has none. A value that is missing or that train lacks has n = 0, and the p
 
 import dataclasses
 import pathlib
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -18,13 +19,13 @@ import pyarrow.parquet as pq
 from ple_jax.data.label_sums import LabelSums
 from ple_jax.data.target_mean import (
     FoldMeans,
+    Groups,
     TargetMeans,
-    Vocabulary,
     fit_target_means,
 )
-from ple_jax.schema import Field, NumberColumn, Schema, Task
+from ple_jax.data.vocabulary import read_parquet
+from ple_jax.schema import Field, NumberColumn, Schema
 
-FOLDER = "target_means"
 NUMBERS = ("count", "target_mean")
 
 
@@ -149,24 +150,25 @@ class CategoricalFit:
     def load(
         cls,
         facts: dict[str, Any],
-        vocabulary: pa.Table,
-        tasks: tuple[Task, ...],
+        schema: Schema,
+        vocabularies: Mapping[str, pa.Table],
         path: pathlib.Path,
     ) -> "CategoricalFit":
-        """From what `facts` gave and `save_means` wrote."""
+        """From what `facts` gave and, if it has means, `save_means` wrote."""
         counts = means = None
+        field = next(f for f in schema.fields if f.name == facts["name"])
         if "count" in facts:
-            n = vocabulary["count"].to_numpy()
-            log, share = facts["count"]["moments"]
-            counts = CountFit(n, facts["count"]["total"], (tuple(log), tuple(share)))
+            n = vocabularies[field.table or field.name]["count"].to_numpy()
+            log, share = map(tuple, facts["count"]["moments"])
+            counts = CountFit(n, facts["count"]["total"], (log, share))
         if "target_mean" in facts:
             plain = facts["target_mean"]
-            table = pq.read_table(path, page_checksum_verification=True)
+            table = read_parquet(path)
             of = lambda name: table[name].to_numpy()
+            stack = lambda x: np.stack([of(f"{x}_{t.name}") for t in schema.tasks], 1)
             keys = of("row").astype(np.int64) * plain["domains"] + of("domain")
-            stack = lambda what: np.stack([of(f"{what}_{t.name}") for t in tasks], 1)
             arrays = keys, stack("n"), stack("sum")
-            means = TargetMeans.of(tasks, plain, arrays)
+            means = TargetMeans.of(schema.tasks, plain, arrays)
         return cls(facts["name"], counts, means)
 
 
@@ -204,7 +206,7 @@ def fit_categorical(
         counts = fit_count(vocabulary["count"].to_numpy(), total)
     if sums is not None:
         size = len(vocabulary)
-        known = Vocabulary(
+        known = Groups(
             whole["value"].combine_chunks(),
             pa.array(domains if schema.domain else [""], pa.string()),
             size - vocabulary["value"].null_count,
@@ -213,16 +215,3 @@ def fit_categorical(
         by_time = schema.split.by == "time"
         means, folds = fit_target_means(sums, known, schema.tasks, by_time)
     return CategoricalFit(field.name, counts, means, folds)
-
-
-def pool_rare(whole: pa.Table, min_count: int, rare: bool) -> pa.Table:
-    """The values of a vocabulary that occur at least `min_count` times.
-
-    If `rare`, a null comes after them: it counts all others and has an id of its own.
-    """
-    kept = whole.filter(pc.greater_equal(whole["count"], min_count))
-    if not rare:
-        return kept
-    rest = (pc.sum(whole["count"]).as_py() or 0) - (pc.sum(kept["count"]).as_py() or 0)
-    row = pa.table([[None], [rest], [len(kept) + 1]], schema=whole.schema)
-    return pa.concat_tables([kept, row]).combine_chunks()

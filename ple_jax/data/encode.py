@@ -1,7 +1,6 @@
 """Encodes raw rows as ids and numbers, with vocabularies and scales fitted on train."""
 
 import dataclasses
-import json
 import pathlib
 from collections.abc import Mapping
 from functools import cached_property
@@ -9,17 +8,14 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from ple_jax.checks import nearest
 from ple_jax.data.categorical import (
-    FOLDER,
     CategoricalFit,
     fit_categorical,
     has_ids,
     has_numbers,
-    pool_rare,
 )
 from ple_jax.data.counts import merge_all
 from ple_jax.data.examples import Examples
@@ -32,13 +28,15 @@ from ple_jax.data.labels import (
     read_weights,
 )
 from ple_jax.data.numeric import NumericFit, fit_numeric
-from ple_jax.data.rows import Rows, is_missing, plain_numbers
+from ple_jax.data.rows import Rows
 from ple_jax.data.schema_file import schema_from_dict, schema_to_dict
 from ple_jax.data.train_counts import Counts, codes_of
 from ple_jax.data.unknown import UnknownIds
+from ple_jax.data.vocabulary import Lookup, pool_rare, read_vocabulary
+from ple_jax.disk import read_json, write_json
 from ple_jax.schema import Bag, Field, IdColumn, Layout, Schema
 
-VOCABULARIES, ENCODER = "vocabularies", "encoder.json"
+VOCABULARIES, MEANS, ENCODER = "vocabularies", "target_means", "encoder.json"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -157,9 +155,10 @@ class Encoder:
                 numbers += self.numerics[field.name].numbers(x)
                 continue
             items, codes, values = codes_of(rows, field)
-            of_value = self._ids(field, values)
+            lookup = self._lookups[field.table or field.name]
+            of_value = lookup.ids(values)
             unknown.add(field.name, codes, values, of_value)
-            found = self._pooled(field, values, of_value)[codes]
+            found = lookup.pool(values, of_value)[codes]
             if field.name in self.categoricals:
                 fit = self.categoricals[field.name]
                 numbers += fit.numbers(found - np.int64(1), domain, folds, items)
@@ -191,42 +190,17 @@ class Encoder:
             "user": read_users(rows, self.schema),
         }
 
-    def _ids(self, field: Field, values: pa.Array) -> np.ndarray:  # (values,) int32
-        """The id of each distinct value; 0 if it is unknown or missing.
-
-        A number that is written in another way than in train is found by its value.
-        """
-        known, plain = self._known[field.table or field.name]
-        index = pc.index_in(values, known, skip_nulls=True)
-        if index.null_count > values.null_count:
-            again = plain_numbers(values)
-            if not (again.equals(values) and plain.equals(known)):
-                by_value = pc.index_in(again, plain, skip_nulls=True)
-                index = pc.coalesce(index, by_value)
-        return pc.fill_null(index, -1).to_numpy(zero_copy_only=False) + np.int32(1)
-
     @cached_property
-    def _known(self) -> dict[str, tuple[pa.Array, pa.Array]]:
-        """Table -> its values as train has them, and with numbers written plainly."""
-        columns = {t: v["value"] for t, v in self.vocabularies.items()}
-        known = {t: c.drop_null().combine_chunks() for t, c in columns.items()}
-        return {t: (values, plain_numbers(values)) for t, values in known.items()}
-
-    def _pooled(
-        self, field: Field, values: pa.Array, ids: np.ndarray
-    ) -> np.ndarray:  # (values,) int32
-        """The ids of values, where those that are unknown are rare, if any is."""
-        vocabulary = self.vocabularies[field.table or field.name]
-        if not vocabulary["value"].null_count:
-            return ids
-        return np.where((ids == 0) & ~is_missing(values), len(vocabulary), ids)
+    def _lookups(self) -> dict[str, Lookup]:
+        """Table -> the ids of its values."""
+        return {table: Lookup(v) for table, v in self.vocabularies.items()}
 
     def check_some_known(self, unknown: UnknownIds) -> None:
         """Raises a ValueError if all values of a field are unknown."""
         for field in self.schema.fields:
             if field.name in unknown.fields:
-                known, _ = self._known[field.table or field.name]
-                unknown.check(field.name, known)
+                lookup = self._lookups[field.table or field.name]
+                unknown.check(field.name, lookup.known)
 
     def save(self, directory: pathlib.Path) -> None:
         """Writes encoder.json, and one Parquet file per table into vocabularies/."""
@@ -244,40 +218,39 @@ class Encoder:
             fits = self.categoricals.values()
             fitted["categoricals"] = [fit.facts() for fit in fits]
             for i, fit in enumerate(fits):
-                fit.save_means(directory / FOLDER / f"{i}.parquet")
-        text = json.dumps(fitted, indent=1, allow_nan=False)
-        (directory / ENCODER).write_text(text, encoding="utf-8")
+                fit.save_means(directory / MEANS / f"{i}.parquet")
+        write_json(directory / ENCODER, fitted)
 
     @classmethod
     def load(cls, directory: pathlib.Path) -> "Encoder":
-        """Reads what `save` wrote."""
-        fitted = json.loads((directory / ENCODER).read_text(encoding="utf-8"))
-        vocabularies = {
-            table: pq.read_table(
-                directory / VOCABULARIES / f"{i}.parquet",
-                page_checksum_verification=True,
+        """Reads what `save` wrote.
+
+        Raises:
+            ValueError: A file is damaged; names it.
+        """
+        path = directory / ENCODER
+        fitted = read_json(path)
+        folder = lambda name, i: directory / name / f"{i}.parquet"
+        try:
+            schema = schema_from_dict(fitted["schema"])
+            vocabularies = {
+                table: read_vocabulary(folder(VOCABULARIES, i))
+                for i, table in enumerate(fitted["vocabularies"])
+            }
+            numerics = [NumericFit.from_dict(facts) for facts in fitted["numerics"]]
+            categoricals = [
+                CategoricalFit.load(facts, schema, vocabularies, folder(MEANS, i))
+                for i, facts in enumerate(fitted.get("categoricals", []))
+            ]
+            return cls(
+                schema,
+                vocabularies,
+                {fit.name: fit for fit in numerics},
+                tuple(fitted["domains"]),
+                {fit.name: fit for fit in categoricals},
             )
-            for i, table in enumerate(fitted["vocabularies"])
-        }
-        numerics = map(NumericFit.from_dict, fitted["numerics"])
-        schema = schema_from_dict(fitted["schema"])
-        tables = {f.name: f.table or f.name for f in schema.fields}
-        categoricals = [
-            CategoricalFit.load(
-                facts,
-                vocabularies[tables[facts["name"]]],
-                schema.tasks,
-                directory / FOLDER / f"{i}.parquet",
-            )
-            for i, facts in enumerate(fitted.get("categoricals", []))
-        ]
-        return cls(
-            schema,
-            vocabularies,
-            {fit.name: fit for fit in numerics},
-            tuple(fitted["domains"]),
-            {fit.name: fit for fit in categoricals},
-        )
+        except (KeyError, TypeError, AttributeError, StopIteration) as error:
+            raise ValueError(f"{path} is damaged: {error!r}.") from error
 
 
 def _bag(

@@ -11,8 +11,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from ple_jax.data.arrow import is_missing
 from ple_jax.data.labels import read_labels, read_weights
-from ple_jax.data.rows import Rows, is_missing
+from ple_jax.data.rows import Rows
 from ple_jax.schema import Schema
 
 MOST_FOLDS = 32

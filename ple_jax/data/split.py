@@ -28,7 +28,7 @@ def assigner(source: Source) -> Assign:
         splits = lambda rows, first: _column_splits(rows, column, split)
     else:
         cuts = _time_cuts(source, column)
-        return lambda rows, first: _time_splits(rows.times(column), cuts)
+        return lambda rows, first: _time_splits(rows.times(column).values, cuts)
     folds = lambda rows, first: _folds(len(rows), first, split.seed)
     return lambda rows, first: (splits(rows, first), folds(rows, first))
 
@@ -83,9 +83,23 @@ def _time_cuts(source: Source, column: str) -> np.ndarray:  # (BLOCKS + 1,)
     """The first time of each block of train but the first, of validation, and of test.
 
     Equal times stay together.
+
+    Raises:
+        ValueError: Files hold different kinds of times, which have no common order.
     """
     form, split = source.schema.format, source.schema.split
-    parts = [Rows(chunk, form).times(column) for chunk in source.chunks()]
+    parts: list[np.ndarray] = []
+    kinds: dict[str, str] = {}  # kind -> the first origin that has it
+    for chunk in source.chunks():
+        kind, values = Rows(chunk, form).times(column)
+        kinds.setdefault(kind, chunk.origin)
+        if len(kinds) > 1:
+            (kind, one), (other, another) = kinds.items()
+            raise ValueError(
+                f"Column {column!r} holds {kind} in {one}, but {other} in {another}: "
+                "expected one kind of time everywhere."
+            )
+        parts.append(values)
     times = np.sort(np.concatenate(parts))
     blocks = np.arange(1, BLOCKS) / BLOCKS * split.fractions[0]
     shares = np.r_[blocks, np.cumsum(split.fractions[:2])]

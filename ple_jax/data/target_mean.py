@@ -39,7 +39,7 @@ from ple_jax.schema import Task
 
 
 @dataclasses.dataclass(frozen=True)
-class Vocabulary:
+class Groups:
     """The values and domains that means are fitted to.
 
     Attributes:
@@ -103,11 +103,9 @@ class TargetMeans:
         value of -1, which is missing or unknown to train, has the prior: 0.
         """
         encoded = self._of_value[value]
-        if self.domains > 1 and len(self.keys):
-            key = value * self.domains + domain
-            at = np.minimum(_search(self.keys, key), len(self.keys) - 1)
-            found = self.keys[at] == key
-            encoded[found] = self._of_pair[at[found]]
+        if self.domains > 1:
+            at, found = _find(self.keys, value * self.domains + domain)
+            encoded[found] = self._of_pair[at]
         return encoded
 
     @cached_property
@@ -168,14 +166,14 @@ class FoldMeans:
         """Encodes the values (B,) of train rows as (B, T) float32; -1 has the prior."""
         key = (value * self.domains + domain) * MOST_FOLDS + fold
         encoded = np.zeros((len(value), self.encoded.shape[1]), np.float32)
-        known = value >= 0
-        encoded[known] = self.encoded[_search(self.keys, key[known])]
+        at, found = _find(self.keys, key)
+        encoded[found] = self.encoded[at]
         return encoded
 
 
 def fit_target_means(
     found: LabelSums,
-    vocabulary: Vocabulary,
+    groups: Groups,
     tasks: tuple[Task, ...],
     ordered: bool,
 ) -> tuple[TargetMeans, FoldMeans]:
@@ -183,19 +181,19 @@ def fit_target_means(
 
     Args:
         found: The sums of labels.
-        vocabulary: What the values and domains are.
+        groups: What the values and domains are.
         tasks: The tasks, in the order of the axis T.
         ordered: Whether folds are in the order of time, so that a row may see the folds
             before its own alone.
     """
-    domains = len(vocabulary.domains)
-    cells = found.cells(vocabulary.values, vocabulary.domains)
+    domains = len(groups.domains)
+    cells = found.cells(groups.values, groups.domains)
     pair, amounts = add_up(cells.value * domains + cells.domain, cells.amounts)
     priors = _fit_priors(pair, found, amounts, tasks, domains)
-    cells = cells.pooled(vocabulary.kept, vocabulary.size)
+    cells = cells.pooled(groups.kept, groups.size)
     pair, amounts = add_up(cells.value * domains + cells.domain, cells.amounts)
     n, sums = read_amounts(found.columns, amounts)
-    means = TargetMeans(tasks, priors, vocabulary.size, domains, pair, n, sums)
+    means = TargetMeans(tasks, priors, groups.size, domains, pair, n, sums)
     means = dataclasses.replace(means, priors=_scaled(means))
     return means, _fold_means(cells, found.columns, means, ordered)
 
@@ -293,7 +291,12 @@ def _by_value(
     return whole(n), whole(sums)
 
 
-def _search(keys: np.ndarray, wanted: np.ndarray) -> np.ndarray:
-    """`searchsorted`, several times as fast: wanted keys that ascend are near."""
-    distinct, at = np.unique(wanted, return_inverse=True)
-    return np.searchsorted(keys, distinct)[at]
+def _find(keys: np.ndarray, wanted: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Where the ones of (n,) wanted keys are that there are, and which ones (n,) bool.
+
+    Sorting them first is several times as fast, since keys that ascend are near.
+    """
+    distinct, of = np.unique(wanted, return_inverse=True)
+    at = np.searchsorted(keys, distinct)
+    there = keys[np.minimum(at, len(keys) - 1)] == distinct if len(keys) else at < 0
+    return at[of][there[of]], there[of]

@@ -1,0 +1,82 @@
+"""The values of a table and their ids: fitted on train, looked up for any row."""
+
+import pathlib
+from functools import cached_property
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from ple_jax.data.arrow import is_missing, plain_spelling
+
+COLUMNS = ["value", "count", "id"]
+
+
+def pool_rare(whole: pa.Table, min_count: int, rare: bool) -> pa.Table:
+    """The values of a vocabulary that occur at least `min_count` times.
+
+    If `rare`, a null comes after them: it counts all others and has an id of its own.
+    """
+    kept = whole.filter(pc.greater_equal(whole["count"], min_count))
+    if not rare:
+        return kept
+    total = lambda table: pc.sum(table["count"]).as_py() or 0
+    row = [[None], [total(whole) - total(kept)], [len(kept) + 1]]
+    return pa.concat_tables([kept, pa.table(row, schema=whole.schema)]).combine_chunks()
+
+
+class Lookup:
+    """Finds the ids of values; builds what it searches once."""
+
+    def __init__(self, vocabulary: pa.Table):
+        self.known = vocabulary["value"].drop_null().combine_chunks()
+        self.rare = len(vocabulary) if len(self.known) < len(vocabulary) else 0
+
+    @cached_property
+    def _plain(self) -> pa.Array:
+        return plain_spelling(self.known)
+
+    def ids(self, values: pa.Array) -> np.ndarray:  # (values,) int32
+        """The id of each distinct value; 0 if it is unknown or missing.
+
+        A number, time or truth value that is written in another way than in train is
+        found by its value.
+        """
+        index = pc.index_in(values, self.known, skip_nulls=True)
+        if index.null_count > values.null_count:
+            lost = pc.and_(pc.is_null(index), pc.is_valid(values))
+            again = plain_spelling(values.filter(lost))
+            found = pc.index_in(again, self._plain, skip_nulls=True)
+            index = pc.replace_with_mask(index, lost, found)
+        return pc.fill_null(index, -1).to_numpy(zero_copy_only=False) + np.int32(1)
+
+    def pool(self, values: pa.Array, ids: np.ndarray) -> np.ndarray:  # (values,) int32
+        """The ids that `ids` found, where unknown values have the rare one, if any."""
+        unknown = (ids == 0) & ~is_missing(values)
+        return np.where(unknown, np.int32(self.rare), ids)
+
+
+def read_vocabulary(path: pathlib.Path) -> pa.Table:
+    """Reads what an encoder saved.
+
+    Raises:
+        ValueError: The file is damaged; names it.
+    """
+    table = read_parquet(path)
+    if table.column_names != COLUMNS:
+        raise ValueError(
+            f"{path} is damaged: it has the columns {table.column_names}, expected "
+            "value, count and id."
+        )
+    return table
+
+
+def read_parquet(path: pathlib.Path) -> pa.Table:
+    """Reads a Parquet file of ours, with its checksums."""
+    try:
+        return pq.read_table(path, page_checksum_verification=True)
+    except FileNotFoundError:
+        raise
+    except (pa.ArrowException, OSError) as error:
+        raise ValueError(f"{path} is damaged: {error}") from error
