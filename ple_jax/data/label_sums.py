@@ -17,7 +17,7 @@ from ple_jax.data.rows import Rows
 from ple_jax.schema import Schema
 
 MOST_FOLDS = 32
-MOST_CELLS = 1_000_000  # of a field, before the first time they are added up
+MOST_ROWS = 1_000_000  # of a field, that wait to be added up
 PARTS = 2.0**32  # how many units 1 has, where there are fractions
 MOST = 2.0**31  # labels and weights from here on could overflow a sum
 
@@ -117,6 +117,8 @@ class Cells:
 
     def pooled(self, kept: int, size: int) -> "Cells":
         """The cells of `size` values; all from `kept` on are the value `kept`."""
+        if kept == size and self.value.max(initial=0) < kept:
+            return self
         value = np.minimum(self.value, kept)
         some = value < size
         rest = self.domain[some], self.fold[some], self.amounts[some]
@@ -149,10 +151,35 @@ def _starts(keys: np.ndarray) -> np.ndarray:
     return np.flatnonzero(np.r_[True, keys[1:] != keys[:-1]][: len(keys)])
 
 
-class _Part(NamedTuple):
-    """Cells whose values and domains are codes into these strings."""
+class Index:
+    """Finds the places of keys among ascending ones from 0 to size - 1.
 
-    cells: Cells
+    A table of all keys is several times as fast as a search, and is kept where it is at
+    most 16 times as long as the keys that there are.
+    """
+
+    def __init__(self, keys: np.ndarray, size: int):
+        self.keys, self.table = np.r_[keys, size], None
+        if size <= 16 * len(keys) + (1 << 20):
+            self.table = np.full(size + 1, -1, np.int32)  # the last is for key -1
+            self.table[keys] = np.arange(len(keys))
+
+    def find(self, wanted: np.ndarray) -> np.ndarray:  # (n,) int
+        """The place of each key (n,); -1 for one that is negative or not there."""
+        if self.table is not None:
+            return self.table[np.maximum(wanted, -1)]
+        distinct, of = np.unique(wanted, return_inverse=True)  # near ones are near
+        at = np.searchsorted(self.keys, distinct)
+        return np.where(self.keys[at] == distinct, at, -1)[of]
+
+
+class _Part(NamedTuple):
+    """Rows whose values and domains are codes into these strings."""
+
+    value: np.ndarray  # (n,)
+    domain: np.ndarray  # (n,)
+    fold: np.ndarray  # (n,)
+    amounts: np.ndarray  # (n, M)
     values: pa.Array
     domains: pa.Array
 
@@ -170,7 +197,7 @@ class LabelSums:
         self.squares: np.ndarray = np.zeros(1, object)
         self.labels: np.ndarray = np.zeros(1, int)
         self._parts: list[_Part] = []
-        self._cells, self._limit = 0, MOST_CELLS
+        self._rows, self._limit = 0, MOST_ROWS
 
     def add(
         self,
@@ -190,11 +217,10 @@ class LabelSums:
         there = ~is_missing(values)[codes]
         at = np.flatnonzero(there) if item_rows is None else item_rows[there]
         more = addends.domain[at], addends.folds[at], addends.amounts[at]
-        cells = Cells.of(codes[there], *more)
         self.columns = addends.columns
         self.squares = self.squares + _total(addends.squares[at])
         self.labels = self.labels + addends.labels[at].sum(axis=0)
-        self._append([_Part(cells, values, addends.domains)])
+        self._append([_Part(codes[there], *more, values, addends.domains)])
 
     def merge(self, other: "LabelSums") -> "LabelSums":
         """Adds up the sums of both."""
@@ -207,13 +233,14 @@ class LabelSums:
 
     def _append(self, parts: list[_Part]) -> None:
         self._parts += parts
-        self._cells += sum(len(part.cells.value) for part in parts)
-        if self._cells > self._limit:
+        self._rows += sum(len(part.value) for part in parts)
+        if self._rows > self._limit:
             of = lambda name: pa.chunked_array([getattr(p, name) for p in self._parts])
             names = of("values").unique(), of("domains").unique()
             cells = self.cells(*names)
-            self._parts, self._cells = [_Part(cells, *names)], len(cells.value)
-            self._limit = max(self._limit, 2 * self._cells)
+            rows = cells.value, cells.domain, cells.fold, cells.amounts
+            self._parts, self._rows = [_Part(*rows, *names)], len(cells.value)
+            self._limit = max(self._limit, 2 * self._rows)
 
     def cells(self, values: pa.Array, domains: pa.Array) -> Cells:
         """The cells, whose values and domains are numbered as in these strings."""
@@ -222,10 +249,10 @@ class LabelSums:
         )
         columns = [
             (
-                number(part.values, values)[part.cells.value],
-                number(part.domains, domains)[part.cells.domain],
-                part.cells.fold,
-                part.cells.amounts,
+                number(part.values, values)[part.value],
+                number(part.domains, domains)[part.domain],
+                part.fold,
+                part.amounts,
             )
             for part in self._parts
         ]

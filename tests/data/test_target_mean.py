@@ -11,11 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from lib.tables import SCHEMA, raw, rows_of, source
 
-from ple_jax.data.label_sums import Addends, LabelSums, sums_of_others
+from ple_jax.data.label_sums import Addends, Index, LabelSums, sums_of_others
 from ple_jax.data.prepare import prepare
 from ple_jax.data.shrinkage import fit_strength, shrink
 from ple_jax.data.split import assigner
-from ple_jax.data.target_mean import FoldMeans
 from ple_jax.metrics.exact import auc_roc
 from ple_jax.schema import Field, Schema, Split, Task
 
@@ -298,7 +297,7 @@ def test_sums_are_the_same_for_any_cut_and_any_order(cuts, random, limit):
     wanted_sums, wanted = cells_of([(table, folds)], MEANS)
     random.shuffle(parts)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("ple_jax.data.label_sums.MOST_CELLS", limit)
+        patch.setattr("ple_jax.data.label_sums.MOST_ROWS", limit)
         got_sums, got = cells_of(parts, MEANS)
     for name in ("value", "domain", "fold", "amounts"):
         np.testing.assert_array_equal(getattr(got, name), getattr(wanted, name))
@@ -310,6 +309,7 @@ def test_sums_of_floats_would_depend_on_the_cut_control(monkeypatch):
     """Why addends are whole numbers."""
     floats = lambda name, x, fractions: {name: x}
     monkeypatch.setattr("ple_jax.data.label_sums._exact", floats)
+    monkeypatch.setattr("ple_jax.data.label_sums.MOST_ROWS", 20)
     table, folds = uneven()
     parts = [(table.slice(a, 10), folds[a : a + 10]) for a in range(0, 397, 10)]
     (_, whole), (_, cut) = cells_of([(table, folds)], MEANS), cells_of(parts, MEANS)
@@ -435,7 +435,15 @@ def test_random_labels_could_be_learned_in_fold_control(tmp_path, monkeypatch):
     assert loss > math.log(2) + 0.1
 
 
-def test_fold_means_of_no_cells_are_the_prior():
-    means = FoldMeans(3, np.zeros(0, np.int64), np.zeros((0, 2), np.float32))
-    none = np.array([-1, -1])
-    assert not means.encode(none, none + 1, none + 2).any()
+@given(
+    st.sets(st.integers(0, 60)),
+    st.lists(st.integers(-9, 70)),
+    st.sampled_from([61, 10**8]),
+)
+@settings(deadline=None, max_examples=50)
+def test_an_index_finds_the_places_of_keys(keys, wanted, size):
+    """By a table where that is short, by a search where it would be long."""
+    keys = np.array(sorted(keys), np.int64)
+    wanted = [w for w in wanted if w < size]
+    found = Index(keys, size).find(np.array(wanted, np.int64))
+    assert found.tolist() == [[*keys, w].index(w) if w in keys else -1 for w in wanted]
