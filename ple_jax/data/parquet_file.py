@@ -111,7 +111,8 @@ def _string_bytes(column: pa.Array) -> np.ndarray:  # (rows,) int64
     if not pa.types.is_dictionary(column.type):
         return np.zeros(len(column), np.int64)
     lengths = pc.binary_length(column.dictionary).fill_null(0).to_numpy()
+    low, high = pc.min_max(column.indices).as_py().values()
+    if low is not None and not 0 <= low <= high < len(lengths):  # Arrow doesn't look
+        raise ValueError("it is damaged: a code is beyond its dictionary")
     codes = column.indices.fill_null(len(lengths)).to_numpy()
-    if len(codes) and not 0 <= codes.min() <= codes.max() <= len(lengths):
-        raise ValueError("it is damaged: a code is beyond its dictionary")  # unchecked
     return np.r_[lengths, 0].astype(np.int64)[codes]

@@ -77,7 +77,7 @@ def test_rows_at_once_are_bounded_by_what_lists_take(tmp_path, kind):
     wide = 4 if kind == pa.string() else 8  # a code, or the number
     options = {"read_dictionary": ["l.list.element"]} if kind == pa.string() else {}
     each = parquet_file.MOST_BYTES / most_rows(pq.ParquetFile(file, **options))
-    assert each == pytest.approx(wide << 12, rel=0.01)
+    assert each == pytest.approx(wide << 12, rel=0.03)
 
 
 def test_a_code_beyond_its_dictionary_is_damage():
