@@ -21,7 +21,7 @@ from ple_jax.data.ranges import Expected, expected_arrays
 from ple_jax.data.read import changed
 from ple_jax.data.rows import Rows
 from ple_jax.data.schema_file import schema_to_dict
-from ple_jax.data.source import Chunks, Source
+from ple_jax.data.source import Chunks, Source, Stamp
 from ple_jax.data.split import assigner
 from ple_jax.data.store import Prepared
 from ple_jax.disk import cache_dir, new_directory
@@ -73,7 +73,7 @@ class _Steady:
 
     def __init__(self, chunks: Callable[[], Chunks]):
         self._chunks = chunks
-        self._stamps: dict[str, tuple[int, int] | None] = {}  # by origin
+        self._stamps: dict[str, Stamp | None] = {}  # by origin
         self._rows: Counter[str] = Counter()  # by origin; empty in the first pass
 
     def __call__(self) -> Chunks:
