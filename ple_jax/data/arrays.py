@@ -14,6 +14,7 @@ import numpy as np
 
 from ple_jax.data.checksums import check_crc
 from ple_jax.data.ranges import Expected
+from ple_jax.disk import naming
 
 BLOCK = 1 << 20  # bytes that are read at a time: the cache of a core holds them
 FORMAT = (1, 0)  # of .npy files
@@ -49,13 +50,9 @@ def append_rows(path: pathlib.Path, array: np.ndarray) -> None:
 
 
 def _write(path: pathlib.Path, mode: str, content: memoryview) -> None:
-    try:
-        with path.open(mode, buffering=0) as file:
-            while content:
-                content = content[file.write(content) :]
-    except OSError as error:
-        error.filename = str(path)  # a write that fails does not say where
-        raise
+    with naming(path), path.open(mode, buffering=0) as file:
+        while content:
+            content = content[file.write(content) :]
 
 
 def open_array(

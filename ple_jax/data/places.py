@@ -18,9 +18,8 @@ def files_of(encoder: Encoder, version: int = VERSION) -> dict[str, str]:
     """
     tables = (f"{VOCABULARIES}/{i}.parquet" for i in range(len(encoder.vocabularies)))
     files = {name: name for name in (ENCODER, *tables)}
-    arrays = expected_arrays(encoder.layout, encoder.schema.user is not None)
     for split in SPLITS:
-        for array, file in array_files(arrays).items():
+        for array, file in array_files(expected_arrays(encoder)).items():
             name = f"{split}/{array}.npy"
             old = pathlib.PurePosixPath(name).as_posix()
             files[name] = old if version == OLD else f"{split}/{file}"

@@ -13,9 +13,9 @@ import numpy as np
 
 from ple_jax.data.arrays import append_rows, create_array, open_array
 from ple_jax.data.checksums import compute_checksums
-from ple_jax.data.encode import Counts, Encoder
+from ple_jax.data.encode import ENCODER, Counts, Encoder
 from ple_jax.data.examples import Examples
-from ple_jax.data.facts import VERSION, write_facts
+from ple_jax.data.facts import FACTS, VERSION, write_facts
 from ple_jax.data.places import array_files, files_of
 from ple_jax.data.ranges import Expected, expected_arrays
 from ple_jax.data.read import changed
@@ -24,7 +24,7 @@ from ple_jax.data.schema_file import schema_to_dict
 from ple_jax.data.source import Chunks, Source, Stamp
 from ple_jax.data.split import assigner
 from ple_jax.data.store import Prepared
-from ple_jax.disk import cache_dir, new_directory
+from ple_jax.disk import cache_dir, naming, new_directory
 from ple_jax.schema import SPLITS, Schema
 
 Advance = Callable[[int], None]  # is called with the number of rows just done
@@ -100,8 +100,9 @@ def _write(source: Source, directory: pathlib.Path, progress: Advance) -> None:
     if not sizes.all():
         raise ValueError(f"Every split needs examples, got {_size_listing(sizes)}.")
     encoder = Encoder.fit(counts)
-    encoder.save(directory)
-    expected = expected_arrays(encoder.layout, source.schema.user is not None)
+    with naming(directory / ENCODER):
+        encoder.save(directory)
+    expected = expected_arrays(encoder)
     check_space(expected, int(sizes.sum()), directory)
     writers = [
         _SplitWriter(directory / split, int(rows), expected)
@@ -116,7 +117,8 @@ def _write(source: Source, directory: pathlib.Path, progress: Advance) -> None:
     _check_weights(source.schema, writers[0].written)
     whole = {"version": VERSION, "identity": source.identity, "arrays": list(expected)}
     checksums = compute_checksums(directory, files_of(encoder))
-    write_facts(directory, {**whole, "splits": facts, **checksums})
+    with naming(directory / FACTS):
+        write_facts(directory, {**whole, "splits": facts, **checksums})
     make_read_only(directory)
 
 

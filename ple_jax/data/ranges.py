@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ple_jax.schema import Layout
+from ple_jax.data.encode import Encoder
 
 LARGEST = float(np.finfo(np.float32).max)
 
@@ -88,13 +88,9 @@ def extremes(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:  # (columns,) each
     return low.reshape(-1, columns).min(axis=0), high.reshape(-1, columns).max(axis=0)
 
 
-def expected_arrays(layout: Layout, users: bool) -> dict[str, Expected]:
-    """Name -> what it must hold, of every array of a split.
-
-    Args:
-        layout: How many rows the table of each column has, the tasks and the domains.
-        users: Whether the schema names a column of users.
-    """
+def expected_arrays(encoder: Encoder) -> dict[str, Expected]:
+    """Name -> what it must hold, of every array of a split that this encoder encodes."""
+    layout = encoder.layout
     ids = [_integers(column.name, 0, column.rows) for column in layout.ids]
     labels = [
         (_binary if t.loss == "binary" else _finite)(t.name) for t in layout.tasks
@@ -110,7 +106,7 @@ def expected_arrays(layout: Layout, users: bool) -> dict[str, Expected]:
         "observed": _table(np.bool_, observed),
         "weights": Expected(np.float32, (), (weight,)),
     }
-    if users:
+    if encoder.schema.user is not None:
         arrays["user"] = Expected(np.int64, (), ())  # any hash
     for bag in layout.bags:
         items = _integers(bag.name, -1, bag.rows)  # -1 pads

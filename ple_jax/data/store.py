@@ -90,7 +90,7 @@ class Prepared:
 
     @cached_property
     def _expected(self) -> dict[str, Expected]:
-        return expected_arrays(self.layout, self.schema.user is not None)
+        return expected_arrays(self.encoder)
 
     @cached_property
     def _files(self) -> dict[str, str]:
