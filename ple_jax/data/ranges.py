@@ -89,7 +89,7 @@ def extremes(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:  # (columns,) each
 
 
 def expected_arrays(encoder: Encoder) -> dict[str, Expected]:
-    """Name -> what it must hold, of every array of a split that this encoder encodes."""
+    """Name -> what it must hold, of every array that an encoder fills."""
     layout = encoder.layout
     ids = [_integers(column.name, 0, column.rows) for column in layout.ids]
     labels = [
