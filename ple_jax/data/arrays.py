@@ -1,8 +1,8 @@
 """One array of a split as a .npy file: written in order, read once, then mapped.
 
 Writing appends, and never maps: a full disk is then an error of a write, where a map
-ends the process. Reading computes the CRC-32 and checks the values in one pass, which
-takes 0.6 s for each GB of ids that memory already holds, of which 0.5 s is the CRC.
+ends the process. Reading computes the CRC-32 and checks the values in one pass. That
+takes 0.5 s of a core for each GB that memory holds already, most of it for the CRC.
 """
 
 import io
