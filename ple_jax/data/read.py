@@ -10,7 +10,7 @@ import pyarrow.csv
 import pyarrow.parquet as pq
 
 from ple_jax.checks import check_known, nearest
-from ple_jax.data.source import Chunk, Chunks
+from ple_jax.data.source import Chunk, Chunks, Stamp
 from ple_jax.schema import Format, Schema
 
 CSV_BLOCK = 16 << 20  # bytes of text
@@ -62,10 +62,14 @@ def number_rows(tables: Iterable[pa.Table], path: pathlib.Path) -> Chunks:
         raise ValueError(f"{path} has no rows.")
 
 
-def file_stamp(path: pathlib.Path) -> tuple[int, int]:
-    """Size and time of change: where they stay the same, so do the bytes."""
+def file_stamp(path: pathlib.Path) -> Stamp:
+    """Size and times of change: where they stay the same, so do the bytes.
+
+    Anybody can set the time of the last write (mtime), but not that of the last change
+    (ctime), which another file in its place has too.
+    """
     facts = path.stat()
-    return facts.st_size, facts.st_mtime_ns
+    return facts.st_size, facts.st_mtime_ns, facts.st_ctime_ns
 
 
 def changed(origin: str | pathlib.Path) -> str:

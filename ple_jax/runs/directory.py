@@ -3,8 +3,6 @@
 import dataclasses
 import fcntl
 import functools
-import json
-import os
 import pathlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,7 +14,7 @@ from ple_jax.config.experiment import Experiment, Plugin
 from ple_jax.data.prepare import load_or_prepare
 from ple_jax.data.prepare import prepare as data_prepare
 from ple_jax.data.store import Prepared
-from ple_jax.disk import new_directory, replace_file
+from ple_jax.disk import new_directory, read_json, write_json
 from ple_jax.runs import manifest
 from ple_jax.show import console
 
@@ -55,7 +53,7 @@ class Run:
     def result(self) -> dict[str, Any] | None:
         """The final table; None before the end."""
         path = self.directory / RESULT
-        return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
+        return read_json(path) if path.exists() else None
 
     def write_result(self, result: dict[str, Any]) -> None:
         """Replaces the final table."""
@@ -64,8 +62,7 @@ class Run:
 
 def write_result(directory: pathlib.Path, result: dict[str, Any]) -> None:
     """Replaces the final table of a directory."""
-    with replace_file(directory / RESULT) as path:
-        path.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+    write_json(directory / RESULT, result)
 
 
 def trials_folder(directory: pathlib.Path) -> pathlib.Path:
@@ -100,26 +97,36 @@ def check_free(directory: pathlib.Path) -> None:
 def new_run_directory(directory: pathlib.Path) -> Iterator[pathlib.Path]:
     """Yields a directory to fill, and gives it the name when it is whole.
 
-    A process that dies in between leaves a `.partial-` directory that nothing reads.
-
     Raises:
         FileExistsError: The named directory is not empty.
+        ValueError: It is empty, but cannot be replaced, such as a mount point.
     """
     check_free(directory)
     place = directory.resolve()  # it may be a link to an empty directory
     if place.exists():
-        place.rmdir()
+        _remove_empty(place)
     with new_directory(place) as partial:
         yield partial
+
+
+def _remove_empty(place: pathlib.Path) -> None:
+    if place.samefile("."):  # it would be another one by the same name
+        why = "it is the working directory"
+    else:
+        try:
+            return place.rmdir()
+        except OSError as error:  # a mount point is busy
+            why = str(error.strerror)
+    raise ValueError(
+        f"{place} cannot become a run directory ({why}): name a directory below it, "
+        f"such as --run-dir {place / 'run'}."
+    )
 
 
 def fill(directory: pathlib.Path, experiment: str, data: Prepared) -> Prepared:
     """Writes what a run directory begins with; returns the data set in it."""
     kept = data.copy_to(directory / DATA)
-    with (directory / EXPERIMENT).open("w", encoding="utf-8") as file:
-        file.write(experiment)
-        file.flush()
-        os.fsync(file.fileno())
+    (directory / EXPERIMENT).write_text(experiment, encoding="utf-8")
     small = {f"{DATA}/{name}" for name in kept.small_files()}
     manifest.write(directory, {EXPERIMENT, *small})
     return kept

@@ -5,9 +5,10 @@ vocabularies. Arrays are too large for that: `ple-jax verify` reads them.
 """
 
 import hashlib
-import json
 import pathlib
 from collections.abc import Iterable
+
+from ple_jax.disk import read_json, write_json
 
 MANIFEST, FORMAT = "manifest.json", 1
 
@@ -15,8 +16,7 @@ MANIFEST, FORMAT = "manifest.json", 1
 def write(directory: pathlib.Path, names: Iterable[str]) -> None:
     """Records files of a directory, by their paths in it."""
     files = {name: checksum(directory / name) for name in sorted(names)}
-    text = json.dumps({"format": FORMAT, "files": files}, indent=1)
-    (directory / MANIFEST).write_text(text + "\n", encoding="utf-8")
+    write_json(directory / MANIFEST, {"format": FORMAT, "files": files})
 
 
 def check(directory: pathlib.Path) -> bool:
@@ -43,8 +43,8 @@ def check(directory: pathlib.Path) -> bool:
 
 def read(path: pathlib.Path) -> dict[str, str]:
     """The checksum of each file that a manifest names."""
+    tree = read_json(path)
     try:
-        tree = json.loads(path.read_text(encoding="utf-8"))
         version, files = tree["format"], dict(tree["files"])
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(

@@ -1,5 +1,6 @@
 """Lines, bars, tables and JSON on the terminal."""
 
+import functools
 import json
 import sys
 import time
@@ -17,6 +18,9 @@ stderr = Console(stderr=True, highlight=False)
 def say(text: str) -> None:
     """Prints one plain line of progress on stderr: stdout is for results."""
     stderr.print(text, markup=False, soft_wrap=True)
+
+
+say_once = functools.cache(say)
 
 
 @contextmanager
