@@ -99,7 +99,7 @@ def test_a_file_that_changes_between_passes_is_named(tmp_path, change, passes):
 
 
 def test_a_file_that_changes_within_a_pass_is_named(tmp_path, monkeypatch):
-    monkeypatch.setattr("ple_jax.data.read.CSV_BLOCK", 1000)
+    monkeypatch.setattr("ple_jax.data.csv_file.CSV_BLOCK", 1000)
     write_log(path := tmp_path / "log.csv", 397)
     chunks = read([path], BY_TIME)
     next(chunks)
