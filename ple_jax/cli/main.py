@@ -27,13 +27,18 @@ from typing import Any, NoReturn
 from ple_jax import __version__, cli
 from ple_jax.checks import nearest
 from ple_jax.config import flags
+from ple_jax.show.errors import sentence
+from ple_jax.show.escape import printable
 
 MISTAKE, STOPPED = 2, 130
 NO_KNOBS: flags.Knobs = MappingProxyType({})
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs one command; a mistake of the user ends in one message and status 2."""
+    """Runs one command.
+
+    A fault of the user or the machine ends in one message and status 2.
+    """
     try:
         try:
             return run(sys.argv[1:] if arguments is None else arguments)
@@ -43,11 +48,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # The reader went away, which is its right; say nothing more on a closed pipe.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
-    except (ValueError, OSError, FloatingPointError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return MISTAKE
     except KeyboardInterrupt:
         return STOPPED
+    except Exception as error:
+        told = sentence(error)
+        if told is None:  # our mistake, so the traceback is of use
+            raise
+        print(f"error: {printable(told)}", file=sys.stderr)
+        return MISTAKE
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -114,6 +122,10 @@ class Parser(argparse.ArgumentParser):
         for flag, expected, about, choices in lines:
             about = about.replace("%", "%%")
             group.add_argument(flag, metavar=expected, help=about, choices=choices)
+
+    def format_help(self) -> str:
+        """The help; values in it may be a stranger's."""
+        return printable(super().format_help())
 
     def error(self, message: str) -> NoReturn:
         """Raises a ValueError, with the nearest of several choices."""
