@@ -153,7 +153,7 @@ def _line(
     choices = _kinds(section) if name == "kind" else choices_of(knob.type)
     about = knob.help
     if name == "kind":
-        about += f" Known: {', '.join(choices)}, and modules by dotted name."
+        about += f" Known: {', '.join(choices)}, and modules that --plugin allows."
     flag = f"--{section}.{name}".replace("_", "-")
     return Line(flag, expected(knob.type), f"{about} ({has})", choices or None)
 
