@@ -10,7 +10,6 @@ Terms: microdata of the US government. The UCI repository lists them as CC BY 4.
 from typing import Any, Literal
 
 import numpy as np
-import pyarrow as pa
 
 from ple_jax.data.fetch import Member, Package, find_package
 from ple_jax.data.read import read
@@ -104,16 +103,13 @@ def build(
 
     def chunks() -> Chunks:
         order = np.random.default_rng(0).permutation(TEST_ROWS)
-        is_test = np.isin(np.arange(TEST_ROWS), order[TEST_ROWS // 2 :])
-        half = np.where(is_test, "test", "validation")
-        for part, path in paths.items():
-            for chunk in read([path], raw):
-                end = chunk.first + len(chunk.table)
-                split = half[chunk.first : end]
-                if part == "train":
-                    split = np.full(len(chunk.table), "train")
-                table = chunk.table.append_column("split", pa.array(split))
-                yield chunk._replace(table=table)
+        half = np.full(TEST_ROWS, "validation")
+        half[order[TEST_ROWS // 2 :]] = "test"
+        for chunk in read([paths["train"]], raw):
+            yield chunk.with_columns(split="train")
+        for chunk in read([paths["test"]], raw):
+            end = chunk.first + len(chunk.table)
+            yield chunk.with_columns(split=half[chunk.first : end])
 
     options = {"group": group, "features": features, "domain": domain}
     identity = {"kind": "census_income", **options, "files": PACKAGE.digests}

@@ -185,5 +185,4 @@ def describe() -> dict[str, Any]:
         "tasks": {"click": round(float(sizes @ rates) / 1e6, 4), "purchase": 0.0999},
         "domains": {str(i + 1): int(size) for i, size in enumerate(sizes)},
         "source": "drawn from data.seed",
-        "terms": "",
     }
