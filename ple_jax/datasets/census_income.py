@@ -25,15 +25,9 @@ COLUMNS = """
     num_emp fam_under_18 country_father country_mother country_self citizenship
     own_or_self vet_question vet_benefits weeks_worked year income_50k
 """.split()
-NUMERIC = (
-    "age",
-    "wage_per_hour",
-    "capital_gains",
-    "capital_losses",
-    "stock_dividends",
-    "num_emp",
-    "weeks_worked",
-)
+NUMERIC = """
+    age wage_per_hour capital_gains capital_losses stock_dividends num_emp weeks_worked
+""".split()
 HIGHER_EDUCATION = (
     "Associates degree-occup /vocational",
     "Associates degree-academic program",

