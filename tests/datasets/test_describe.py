@@ -23,6 +23,7 @@ BUILDS = {
 @pytest.mark.parametrize("kind", datasets.available())
 def test_every_data_set_says_where_it_is_from(kind):
     described = datasets.describe(kind)
+    assert list(described) == "summary rows tasks domains source terms".split()
     assert described["summary"]
     assert described["source"]
     assert (described["rows"] is not None) == (kind in BUILDS)
