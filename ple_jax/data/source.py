@@ -18,6 +18,14 @@ class Chunk(NamedTuple):
     first: int = 0  # number of the first row within the origin, from 0
     stamp: Stamp | None = None  # of a file
 
+    def with_columns(self, **columns: Any) -> "Chunk":
+        """Adds columns: arrays of NumPy or Arrow, or one string for all rows."""
+        table, rows = self.table, len(self.table)
+        given = dict(zip(table.column_names, table.columns, strict=True))
+        for name, values in columns.items():
+            given[name] = pa.repeat(values, rows) if isinstance(values, str) else values
+        return self._replace(table=pa.table(given))
+
 
 Chunks = Iterator[Chunk]
 

@@ -50,13 +50,7 @@ PACKAGE = Package(
 )
 FORMAT = Format(delimiter="\t")
 FIELDS = (
-    Field("user_id"),
-    Field("movie"),
-    Field("gender"),
-    Field("age"),
-    Field("occupation"),
-    Field("zip_code"),
-    Field("first_genre"),
+    *map(Field, "user_id movie gender age occupation zip_code first_genre".split()),
     Field("genres", "multi_valued", separator=" ", max_length=6),
     Field("release_year", "numeric"),
 )
