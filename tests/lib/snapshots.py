@@ -41,7 +41,10 @@ def content(path: pathlib.Path) -> Any:
 def arrays(item: pathlib.Path) -> dict[str, np.ndarray]:
     """The arrays of a checkpoint's item by their path in its tree."""
     with ocp.PyTreeCheckpointer() as reader:
-        tree = reader.restore(item)
+        shapes = reader.metadata(item).item_metadata.tree
+        as_numpy = ocp.RestoreArgs(restore_type=np.ndarray)
+        wanted = jax.tree.map(lambda _: as_numpy, shapes)
+        tree = reader.restore(item, restore_args=wanted)
     leaves = jax.tree.leaves_with_path(tree)
     return {jax.tree_util.keystr(path): np.asarray(leaf) for path, leaf in leaves}
 
