@@ -130,6 +130,7 @@ def test_early_stopping_spends_its_patience(data, tmp_path):
     best = max(range(len(records)), key=lambda i: records[i]["score"])
     assert len(records) == best + 3 < 30
     assert result["step"] == records[best]["step"]
+    assert result["validation"] == records[best]["validation"]
 
 
 def test_divergence_is_an_error(data, tmp_path):
