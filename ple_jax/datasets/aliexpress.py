@@ -105,7 +105,7 @@ def _with_labels(chunk: Chunk) -> Chunk:
 
 def _splits(chunk: Chunk, part: str, share: float, seed: int) -> np.ndarray:
     """Assigns a share of the searches to validation, by a hash of their number."""
-    search = Rows(chunk, Format()).times("search_id")  # refuses missing ones
+    search = Rows(chunk, Format()).times("search_id").values  # refuses missing ones
     uniform = mix(search.astype(np.uint64), seed) / 2.0**64
     return np.where(uniform < share, "validation", part)
 

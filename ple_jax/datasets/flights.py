@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ple_jax.data.fetch import Member, Package, find_package
-from ple_jax.data.read import csv_tables, number_rows
+from ple_jax.data.read import number_rows, read_tables
 from ple_jax.data.source import Chunks, Source
 from ple_jax.schema import Field, Format, Schema, Split, Task
 
@@ -83,7 +83,7 @@ def build(data_dir: str | None = None) -> Source:
     path = find_package(PACKAGE, data_dir)["flights"]
 
     def chunks() -> Chunks:
-        for chunk in number_rows(csv_tables(path, FORMAT), path):
+        for chunk in number_rows(read_tables(path, FORMAT), path):
             yield chunk._replace(table=_derive_columns(chunk.table))
 
     return Source(SCHEMA, chunks, {"kind": "flights", "files": PACKAGE.digests})

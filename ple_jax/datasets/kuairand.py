@@ -123,7 +123,7 @@ def _with_split(chunk: Chunk, starts: list[int]) -> Chunk:
             f"{chunk.origin} has no column 'date', which data.split = 'date' needs. "
             "Expected that column, or data.split = 'random'."
         )
-    date = Rows(chunk, Format()).times("date")
+    date = Rows(chunk, Format()).times("date").values
     table = chunk.table.append_column("split", split_names(date, starts))
     return chunk._replace(table=table)
 

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ple_jax.data.fetch import Member, Package, find_package
-from ple_jax.data.read import csv_tables, number_rows
+from ple_jax.data.read import number_rows, read_tables
 from ple_jax.data.source import Chunks, Source
 from ple_jax.schema import Field, Format, Schema, Split, Task
 
@@ -97,7 +97,7 @@ def build(
     def chunks() -> Chunks:
         users = _users(_read_whole(paths["users"]))
         movies = _movies(_read_whole(paths["movies"]))
-        ratings = csv_tables(paths["ratings"], FORMAT)
+        ratings = read_tables(paths["ratings"], FORMAT)
         for chunk in number_rows(ratings, paths["ratings"]):
             yield chunk._replace(table=_join(chunk.table, users, movies))
 
@@ -119,7 +119,7 @@ def make_schema(domain: str, split: str, seed: int) -> Schema:
 
 
 def _read_whole(path: pathlib.Path) -> pa.Table:
-    return pa.concat_tables(csv_tables(path, FORMAT)).combine_chunks()
+    return pa.concat_tables(read_tables(path, FORMAT)).combine_chunks()
 
 
 def _users(raw: pa.Table) -> pa.Table:

@@ -12,7 +12,7 @@ from ple_jax.data.loader import batches_in_order
 from ple_jax.data.read import read
 from ple_jax.data.rows import Rows
 from ple_jax.data.unknown import UnknownIds
-from ple_jax.metrics.exact import sigmoid
+from ple_jax.metrics.exact import check_logits, sigmoid
 from ple_jax.runs.directory import Run
 from ple_jax.schema import Task
 from ple_jax.serve.output import check_output, open_output
@@ -69,30 +69,15 @@ def predict_file(
         for examples in ahead(encode_file(source, encoder, unknown)):
             batches = batches_in_order(examples, scorer.batch_size)
             logits = scorer.logits(variables, batches)
-            check_finite(logits, rows)
+            check_logits(logits, rows + 1)
             columns = [predictions(logits[:, i], task) for i, task in enumerate(tasks)]
             writer.write_table(pa.table(columns, schema=kind))
             rows += len(logits)
         if not allow_unknown:
             encoder.check_some_known(unknown)
-    for line in unknown.lines():
+    for line in unknown.lines(run.data.schema.unknown_warning):
         console.say(line)
     return rows
-
-
-def check_finite(logits: np.ndarray, first: int) -> None:
-    """Raises a ValueError if a row of logits (B, T) is not finite; `first` has row 0.
-
-    Args:
-        logits: The logits of some rows of a file.
-        first: How many rows of the file come before them.
-    """
-    bad = ~np.isfinite(logits).all(axis=-1)
-    if bad.any():
-        raise ValueError(
-            f"The score of row {first + 1 + bad.argmax()} is not finite: expected "
-            f"finite logits, got {logits[bad.argmax()].tolist()}."
-        )
 
 
 def encode_file(
