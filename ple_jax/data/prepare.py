@@ -3,32 +3,29 @@
 import hashlib
 import json
 import pathlib
-import shutil
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
-from functools import cached_property
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 
-from ple_jax.data.arrays import append_rows, create_array, open_array
 from ple_jax.data.checksums import compute_checksums
 from ple_jax.data.encode import ENCODER, Counts, Encoder
 from ple_jax.data.examples import Examples
 from ple_jax.data.facts import FACTS, VERSION, write_facts
-from ple_jax.data.places import array_files, files_of
-from ple_jax.data.ranges import Expected, expected_arrays
+from ple_jax.data.places import files_of
+from ple_jax.data.ranges import expected_arrays
 from ple_jax.data.read import changed
 from ple_jax.data.rows import Rows
 from ple_jax.data.schema_file import schema_to_dict
 from ple_jax.data.source import Chunks, Source, Stamp
 from ple_jax.data.split import assigner
 from ple_jax.data.store import Prepared
+from ple_jax.data.writer import SplitWriter, check_space
 from ple_jax.disk import cache_dir, naming, new_directory
 from ple_jax.schema import SPLITS, Schema
 
 Advance = Callable[[int], None]  # is called with the number of rows just done
-MOST_BYTES = 1 << 28  # of rows that are encoded at once, and so of one row
 
 
 def load_or_prepare(source: Source, progress: Advance = lambda rows: None) -> Prepared:
@@ -105,7 +102,7 @@ def _write(source: Source, directory: pathlib.Path, progress: Advance) -> None:
     expected = expected_arrays(encoder)
     check_space(expected, int(sizes.sum()), directory)
     writers = [
-        _SplitWriter(directory / split, int(rows), expected)
+        SplitWriter(directory / split, int(rows), expected)
         for split, rows in zip(SPLITS, sizes, strict=True)
     ]
     for rows, split in _rows_and_splits(source, assign):
@@ -135,27 +132,6 @@ def _size_listing(sizes: np.ndarray) -> str:
     return ", ".join(f"{s} {n:,}" for s, n in zip(SPLITS, sizes, strict=True))
 
 
-def check_space(
-    expected: Mapping[str, Expected], rows: int, directory: pathlib.Path
-) -> None:
-    """Raises a ValueError if so many rows of these arrays need too much space."""
-    sizes = {name: array.row_bytes for name, array in expected.items()}
-    widest, of_row = max(sizes, key=sizes.__getitem__), sum(sizes.values())
-    free = shutil.disk_usage(directory).free
-    told = f"of which {sizes[widest]:,} are of {widest!r}"
-    if of_row > MOST_BYTES:
-        raise ValueError(
-            f"A prepared row takes {of_row:,} bytes, {told}: expected at most "
-            f"{MOST_BYTES:,}."
-        )
-    if rows * of_row > free:
-        raise ValueError(
-            f"The prepared data set takes {rows * of_row:,} bytes, but only {free:,} "
-            f"are free in {directory.parent}. It has {rows:,} rows of {of_row:,} "
-            f"bytes, {told}."
-        )
-
-
 def make_read_only(directory: pathlib.Path) -> None:
     """Takes from all files the right to write.
 
@@ -164,70 +140,6 @@ def make_read_only(directory: pathlib.Path) -> None:
     for path in directory.rglob("*"):
         if path.is_file():
             path.chmod(path.stat().st_mode & ~0o222)
-
-
-class _SplitWriter:
-    """Writes the arrays of one split in order; its number of rows is known."""
-
-    def __init__(
-        self, folder: pathlib.Path, rows: int, expected: Mapping[str, Expected]
-    ):
-        self.folder, self.rows, self.done = folder, rows, 0
-        self.expected = expected
-        self.paths = {name: folder / f for name, f in array_files(expected).items()}
-        for name, path in self.paths.items():
-            create_array(path, expected[name], rows)
-
-    def add(self, encoder: Encoder, rows: Rows, mine: np.ndarray) -> None:
-        """Encodes and appends those of the rows whose numbers (n,) are given.
-
-        A part of them at a time, so that what is encoded takes at most `MOST_BYTES`.
-        """
-        of_row = sum(array.row_bytes for array in self.expected.values())
-        most = max(1, MOST_BYTES // of_row)
-        for first in range(0, len(mine), most):
-            mask = np.zeros(len(rows), bool)
-            mask[mine[first : first + most]] = True
-            for name, array in encoder.encode(rows.where(mask)).arrays().items():
-                append_rows(self.paths[name], array)
-        self.done += len(mine)
-
-    @cached_property
-    def written(self) -> Examples:
-        """All rows, read back and checked.
-
-        Raises:
-            ValueError: There are more or fewer than were counted.
-        """
-        if self.done != self.rows:
-            raise ValueError(
-                f"The rows changed while they were read: {self.folder.name} had "
-                f"{self.rows:,} of them, and then {self.done:,}."
-            )
-        pairs = self.expected.items()
-        return Examples.of(
-            {k: open_array(self.paths[k], e, self.rows) for k, e in pairs}
-        )
-
-    def facts(self, encoder: Encoder) -> dict[str, Any]:
-        """Rows, base rates and domain sizes."""
-        examples = self.written
-        domain = np.bincount(examples.domain, minlength=len(encoder.domains))
-        return {
-            "rows": self.rows,
-            "base_rates": _base_rates(examples, encoder.schema),
-            "domains": dict(zip(encoder.domains, domain.tolist(), strict=True)),
-        }
-
-
-def _base_rates(examples: Examples, schema: Schema) -> dict[str, float | None]:
-    """The mean label of each task over its own sample space."""
-    observed = examples.observed.sum(axis=0)
-    totals = examples.labels.sum(axis=0, dtype=np.float64)
-    return {
-        task.name: float(totals[i] / observed[i]) if observed[i] else None
-        for i, task in enumerate(schema.tasks)
-    }
 
 
 def _check_classes(source: Source, train: dict[str, Any]) -> None:
