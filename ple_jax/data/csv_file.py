@@ -2,8 +2,8 @@
 
 import io
 import pathlib
+import re
 from collections.abc import Iterator
-from functools import partial
 
 import numpy as np
 import pyarrow as pa
@@ -36,19 +36,16 @@ def csv_tables(path: pathlib.Path, form: Format) -> Iterator[pa.Table]:
     # A file may have a header although the format needs none: it may hold other
     # columns, or have them in another order.
     header = form.header or _is_header(first_line, form)
-    bad_rows: list[pyarrow.csv.InvalidRow] = []
     done = 0
     try:
-        with _open_strings(path, form, header, bad_rows) as batches:
+        with _open_strings(path, form, header) as batches:
             for batch in batches:
                 if not form.line_breaks:
                     _check_line_breaks(batch, done)
                 yield pa.Table.from_batches([batch])
                 done += len(batch)
     except pa.ArrowInvalid as error:
-        if bad_rows:
-            raise ValueError(_wrong_width(bad_rows[-1], header)) from error
-        raise ValueError(_explain(str(error), done)) from error
+        raise ValueError(_explain(str(error), done, header)) from error
 
 
 def _read_first_line(path: pathlib.Path) -> bytes:
@@ -74,21 +71,16 @@ def _is_header(line: bytes, form: Format) -> bool:
 
 
 def _open_strings(
-    path: pathlib.Path,
-    form: Format,
-    header: bool,
-    bad_rows: list[pyarrow.csv.InvalidRow],
+    path: pathlib.Path, form: Format, header: bool
 ) -> pyarrow.csv.CSVStreamingReader:
-    """Opens a file with all columns as strings; rows of wrong width join `bad_rows`."""
+    """Opens a file with all columns as strings."""
     names = None if header else list(form.columns)
     # Without threads Arrow knows the number of a bad row, and is no slower.
     reading = pyarrow.csv.ReadOptions(
         block_size=CSV_BLOCK, column_names=names, use_threads=False
     )
     parsing = pyarrow.csv.ParseOptions(
-        delimiter=form.delimiter,
-        newlines_in_values=form.line_breaks,
-        invalid_row_handler=partial(_note_row, bad_rows),
+        delimiter=form.delimiter, newlines_in_values=form.line_breaks
     )
     # Open the file once just for its column names, to declare them all strings.
     first = pyarrow.csv.open_csv(path, read_options=reading, parse_options=parsing)
@@ -102,13 +94,6 @@ def _open_strings(
         check_utf8=False,  # Rows does, and knows the row
     )
     return pyarrow.csv.open_csv(path, reading, parsing, converting)
-
-
-def _note_row(
-    bad_rows: list[pyarrow.csv.InvalidRow], row: pyarrow.csv.InvalidRow
-) -> str:
-    bad_rows.append(row)
-    return "error"
 
 
 def _check_line_breaks(batch: pa.RecordBatch, first: int) -> None:
@@ -129,15 +114,16 @@ def _has_line_break(text: np.ndarray) -> bool:
     return bool((text == ord("\n")).any() or (text == ord("\r")).any())
 
 
-def _wrong_width(row: pyarrow.csv.InvalidRow, header: bool) -> str:
-    return (
-        f"row {row.number - header}: expected {row.expected_columns} columns, got "
-        f"{row.actual_columns}: {brief(row.text)!r}"
-    )
-
-
-def _explain(message: str, done: int) -> str:
+def _explain(message: str, done: int, header: bool) -> str:
     """What Arrow says after `done` rows, or what it means."""
+    wrong = re.search(
+        r"Row #(\d+): Expected (\d+) columns, got (.*)", message, re.DOTALL
+    )
+    if wrong:
+        row, columns, found = wrong.groups()
+        return (
+            f"row {int(row) - header}: expected {columns} columns, got {brief(found)}"
+        )
     if "straddling" in message:
         return f"after row {done}: a row is longer than {CSV_BLOCK:,} bytes"
     if "out of sync" in message:

@@ -2,7 +2,7 @@
 
 A file of kilobytes can hold gigabytes, since a repeated value is stored once. Strings
 stay codes into a dictionary, and a piece holds no more rows than fit when decoded. Only
-what one row holds, and how lists are spread within a row group, is not known before.
+what one row holds, and lists that grow within a row group, are not known before.
 """
 
 import pathlib
@@ -22,44 +22,63 @@ WIDTHS = {"BOOLEAN": 1, "INT32": 4, "FLOAT": 4, "BYTE_ARRAY": 4, "INT96": 12}
 
 def parquet_tables(path: pathlib.Path) -> Iterator[pa.Table]:
     """Reads one Parquet file piece by piece; strings are dictionaries."""
-    facts = pq.read_metadata(path)
-    strings, groups = string_columns(facts), list(range(facts.num_row_groups))
-    # Arrow can't join the dictionaries of two row groups below a list.
-    apart = any(facts.schema.column(i).max_repetition_level for i in strings.values())
+    columns = _columns(pq.read_metadata(path))
+    strings = [column for column in columns if _is_string(column)]
     with pq.ParquetFile(
-        path, read_dictionary=list(strings), page_checksum_verification=True
+        path,
+        read_dictionary=[column.path for column in strings],
+        page_checksum_verification=True,
     ) as file:
+        rows, groups = most_rows(file), list(range(file.num_row_groups))
+        # Arrow can't join the dictionaries of two row groups below a list.
+        apart = any(column.max_repetition_level for column in strings)
         for some in [[group] for group in groups] if apart else [groups]:
-            for batch in file.iter_batches(most_rows(facts), row_groups=some):
+            for batch in file.iter_batches(rows, row_groups=some):
                 yield from cut(pa.Table.from_batches([batch]), MOST_BYTES)
 
 
-def string_columns(facts: pq.FileMetaData) -> dict[str, int]:
-    """Path -> number of each column of strings, those within lists too."""
-    columns = [facts.schema.column(i) for i in range(facts.num_columns)]
-    return {
-        column.path: i
-        for i, column in enumerate(columns)
-        if column.physical_type == "BYTE_ARRAY"
-        and column.logical_type.type != "DECIMAL"
-    }
+def _columns(facts: pq.FileMetaData) -> list[pq.ColumnSchema]:
+    """The columns below all lists and structures."""
+    return [facts.schema.column(i) for i in range(facts.num_columns)]
 
 
-def most_rows(facts: pq.FileMetaData) -> int:
-    """How many rows of a file take `MOST_BYTES`, while its strings stay codes."""
-    groups = map(facts.row_group, range(facts.num_row_groups))
-    heaviest = max((_bytes_per_row(group, facts) for group in groups), default=0.0)
+def _is_string(column: pq.ColumnSchema) -> bool:
+    is_bytes = column.physical_type == "BYTE_ARRAY"
+    return is_bytes and column.logical_type.type != "DECIMAL"
+
+
+def most_rows(file: pq.ParquetFile) -> int:
+    """How many rows of a file take `MOST_BYTES`, while its strings stay codes.
+
+    A repeated value takes less in the file than when it is read. So a row has the width
+    of its columns, what its lists take at the start of the row group, and on average
+    what is stored.
+    """
+    columns, heaviest = _columns(file.metadata), 0.0
+    lists = [column.path for column in columns if column.max_repetition_level]
+    flat = sum(
+        max(column.length, WIDTHS.get(column.physical_type, 8))
+        for column in columns
+        if not column.max_repetition_level
+    )
+    # Not what is stored of each column: Arrow ends the process if that is damaged.
+    for i in range(file.num_row_groups):
+        group = file.metadata.row_group(i)
+        stored = group.total_byte_size / max(group.num_rows, 1)
+        listed = _measure_lists(file, i, lists) if lists else 0.0
+        heaviest = max(heaviest, flat + listed, stored)
     return int(np.clip(MOST_BYTES / max(heaviest, 1.0), 1, MOST_ROWS))
 
 
-def _bytes_per_row(group: pq.RowGroupMetaData, facts: pq.FileMetaData) -> float:
-    total = 0
-    for i in range(group.num_columns):
-        column, kind = group.column(i), facts.schema.column(i)
-        width = max(kind.length, WIDTHS.get(kind.physical_type, 8))
-        # Repeated values take less in the file than when they are read.
-        total += max(column.total_uncompressed_size, column.num_values * width)
-    return total / max(group.num_rows, 1)
+def _measure_lists(file: pq.ParquetFile, group: int, lists: list[str]) -> float:
+    """The bytes a row that these columns take, at the start of a row group."""
+    size = 0.0
+    for rows in (1, 32, 1024):
+        if rows * size < MOST_BYTES:
+            for batch in file.iter_batches(rows, row_groups=[group], columns=lists):
+                size = batch.nbytes / max(len(batch), 1)
+                break
+    return size
 
 
 def cut(table: pa.Table, most: int) -> Iterator[pa.Table]:
@@ -92,5 +111,8 @@ def _string_bytes(column: pa.Array) -> np.ndarray:  # (rows,) int64
     if not pa.types.is_dictionary(column.type):
         return np.zeros(len(column), np.int64)
     lengths = pc.binary_length(column.dictionary).fill_null(0).to_numpy()
+    low, high = pc.min_max(column.indices).as_py().values()
+    if low is not None and not 0 <= low <= high < len(lengths):  # Arrow doesn't look
+        raise ValueError("it is damaged: a code is beyond its dictionary")
     codes = column.indices.fill_null(len(lengths)).to_numpy()
     return np.r_[lengths, 0].astype(np.int64)[codes]

@@ -59,8 +59,9 @@ def test_control_without_the_check_a_stray_quote_swallows_rows(tables, monkeypat
 @pytest.mark.parametrize(
     ("text", "options", "message"),
     [
-        ("a,b\n1,2\n\n3\n", {}, "row 2: expected 2 columns, got 1: '3'"),
+        ("a,b\n1,2\n\n3\n", {}, "row 2: expected 2 columns, got 1: 3"),
         ("1,2\n3\n", {"header": False, "columns": ("a", "b")}, "row 2: expected 2"),
+        (b"a,b\n1,2\n\xff\n", {}, "row 2: expected 2 columns, got 1: "),
         (b"a,\xff\n1,2\n", {}, "can't decode byte 0xff"),
         ("", {}, "Empty CSV file"),
         ("," * 100_000, {}, "at most 100,000 columns, got 100,001"),

@@ -64,8 +64,28 @@ def test_rows_at_once_are_bounded_by_what_numbers_take(tmp_path, monkeypatch):
     pq.write_table(table, file := tmp_path / "x.parquet")
     assert file.stat().st_size < 100_000
     monkeypatch.setattr(parquet_file, "MOST_BYTES", 1 << 24)
-    each = (1 << 24) / most_rows(pq.read_metadata(file))
+    each = (1 << 24) / most_rows(pq.ParquetFile(file))
     assert each == pytest.approx(62 * 8 + 4 * 4, rel=0.01)
+
+
+@pytest.mark.parametrize("kind", [pa.int64(), pa.string()])
+def test_rows_at_once_are_bounded_by_what_lists_take(tmp_path, kind):
+    items = pa.array(np.zeros(1 << 20, np.int8)).cast(kind)
+    lists = pa.ListArray.from_arrays(np.arange(0, (1 << 20) + 1, 1 << 12), items)
+    pq.write_table(pa.table({"l": lists}), file := tmp_path / "x.parquet")
+    assert file.stat().st_size < 100_000
+    wide = 4 if kind == pa.string() else 8  # a code, or the number
+    options = {"read_dictionary": ["l.list.element"]} if kind == pa.string() else {}
+    each = parquet_file.MOST_BYTES / most_rows(pq.ParquetFile(file, **options))
+    assert each == pytest.approx(wide << 12, rel=0.03)
+
+
+def test_a_code_beyond_its_dictionary_is_damage():
+    """Arrow does not look at the codes of a damaged file."""
+    codes = pa.array([0, 2], pa.int32())
+    column = pa.DictionaryArray.from_arrays(codes, ["a", "b"], safe=False)
+    with pytest.raises(ValueError, match="a code is beyond its dictionary"):
+        decoded_bytes(pa.chunked_array([column]))
 
 
 READ = """
@@ -111,7 +131,7 @@ def test_a_small_file_never_takes_much_memory(bomb, kind, rows):
 
 
 def test_control_strings_that_are_decoded_take_too_much(bomb):
-    broken = "\nparquet_file.string_columns = lambda facts: {}\nschema, rows"
+    broken = "\nparquet_file._is_string = lambda column: False\nschema, rows"
     code = READ.replace("\nschema, rows", broken)
     done = run_bounded(code, "categorical", bomb("categorical"))
     assert done.returncode != 0
