@@ -1,12 +1,11 @@
 """Files that cannot grow: one sentence, nothing that looks whole, nothing left over."""
 
-import json
 from functools import partial
 
 import numpy as np
 import pytest
 from lib.attempts import is_refused
-from lib.in_child import limit_files
+from lib.in_child import limit_files, write_in_place
 from lib.snapshots import differences, held
 from lib.tables import raw, write_csv
 
@@ -61,11 +60,9 @@ def test_predict_leaves_nothing(seed, shared, whole, tmp_path):
     assert names(tmp_path) == sorted(["rows.csv"] + [out.name] * (ended.status == 0))
 
 
-def test_a_control_that_ignores_a_failing_write_is_caught(shared, tmp_path):
-    """Without a limit nothing fails, so a limit is what the tests above see."""
-    out = tmp_path / "out"
-    ended = shared.run("prepare", shared.experiment, "--out", out)
-    assert ended.status == 0
-    assert not is_refused_briefly(ended)
-    assert max(p.stat().st_size for p in out.rglob("*.npy")) > 1_000
-    assert json.loads((out / "dataset.json").read_text())["splits"]
+def test_a_control_that_writes_in_place_is_caught(shared, tmp_path):
+    """The same check finds half a data set under its final name."""
+    out, faults = tmp_path / "out", [write_in_place, partial(limit_files, 1_000)]
+    ended = shared.run("prepare", shared.experiment, "--out", out, faults=faults)
+    assert ended.status != 0
+    assert names(tmp_path) == ["out"]
