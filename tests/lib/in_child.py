@@ -6,13 +6,15 @@ import re
 import resource
 import signal
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import jax
 
 # So that each fork has them at once. None of them starts a thread.
 from ple_jax.cli import main as cli
+from ple_jax.data import prepare
 from ple_jax.parallel import runtime
 from ple_jax.serve import files  # noqa: F401
 from ple_jax.studies import study  # noqa: F401
@@ -83,6 +85,17 @@ def named(arguments: tuple[Any, ...]) -> str:
 def limit_files(size: int) -> None:
     """Fails every write beyond this many bytes of a file, like a full disk."""
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
+
+
+def write_in_place() -> None:
+    """Prepares data under their final name from the beginning."""
+
+    @contextmanager
+    def placed(path: pathlib.Path) -> Iterator[pathlib.Path]:
+        path.mkdir()
+        yield path
+
+    prepare.new_directory = placed
 
 
 def forget_the_optimizer() -> None:
