@@ -11,7 +11,7 @@ import pyarrow as pa
 from ple_jax.checks import check_known, nearest
 from ple_jax.data.csv_file import csv_tables
 from ple_jax.data.parquet_file import MOST_BYTES, parquet_tables
-from ple_jax.data.source import Chunk, Chunks
+from ple_jax.data.source import Chunk, Chunks, Stamp
 from ple_jax.schema import Format, Schema
 from ple_jax.show import console
 
@@ -63,10 +63,14 @@ def number_rows(tables: Iterable[pa.Table], path: pathlib.Path) -> Chunks:
         raise ValueError(f"{path} has no rows.")
 
 
-def file_stamp(path: pathlib.Path) -> tuple[int, int]:
-    """Size and time of change: where they stay the same, so do the bytes."""
+def file_stamp(path: pathlib.Path) -> Stamp:
+    """Size and times of change: where they stay the same, so do the bytes.
+
+    Anybody can set the time of the last write (mtime), but not that of the last change
+    (ctime), which another file in its place has too.
+    """
     facts = path.stat()
-    return facts.st_size, facts.st_mtime_ns
+    return facts.st_size, facts.st_mtime_ns, facts.st_ctime_ns
 
 
 def changed(origin: str | pathlib.Path) -> str:

@@ -261,8 +261,4 @@ def binary_metrics(sums: Sums, curve: Curve) -> Measured:
 def squared_metrics(sums: Sums, examples: int) -> Measured:
     """The metrics of a task with a squared loss."""
     mse = sums.mean_loss()
-    return {
-        "mse": mse,
-        "rmse": None if mse is None else mse**0.5,
-        "examples": examples,
-    }
+    return {"mse": mse, "rmse": None if mse is None else mse**0.5, "examples": examples}

@@ -323,6 +323,13 @@ def test_how_rows_are_cut_into_chunks_changes_nothing(tmp_path, chunk):
     assert one.fingerprint == other.fingerprint
 
 
+def test_how_many_rows_are_encoded_at_once_changes_nothing(tmp_path, monkeypatch):
+    whole = prepare(source(log(), MEANS), tmp_path / "whole")
+    monkeypatch.setattr("ple_jax.data.writer.MOST_BYTES", 1000)
+    parts = prepare(source(log(), MEANS), tmp_path / "parts")
+    assert parts.fingerprint == whole.fingerprint
+
+
 def test_a_label_too_large_to_add_up_is_named():
     schema = dataclasses.replace(MEANS, weight=None, domain=None)
     rows = log().to_pydict()
