@@ -54,6 +54,8 @@ class Addends(NamedTuple):
         domain, domains = np.zeros(len(rows), np.int64), pa.array([""])
         if schema.domain:
             domain, domains = rows.text(schema.domain)
+            if schema.unseen_domain:  # which a missing one counts as, as in `labels`
+                domains = pc.fill_null(domains, schema.unseen_domain)
         amounts = np.stack(list(named.values()), axis=1)
         squares = n * labels**2 * [task.loss == "squared" for task in schema.tasks]
         return cls(tuple(named), amounts, squares, n > 0, folds, domain, domains)
@@ -250,7 +252,8 @@ class LabelSums:
         columns = [
             (
                 number(part.values, values)[part.value],
-                number(part.domains, domains)[part.domain],
+                # A missing one is an error, as soon as rows are encoded.
+                np.maximum(number(part.domains, domains), 0)[part.domain],
                 part.fold,
                 part.amounts,
             )

@@ -62,8 +62,8 @@ class Prior:
     Attributes:
         task: Name of the task.
         mean: m; the mean label.
-        strength: a, in rows; inf means that values do not differ.
-        domain_strength: b, in rows; inf where the schema names no domain.
+        strength: a, as a weight; inf means that values do not differ.
+        domain_strength: b, as a weight; inf where the schema names no domain.
         scale: Root mean square of what is encoded, before it is divided by it.
     """
 

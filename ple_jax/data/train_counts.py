@@ -29,8 +29,6 @@ class Counts:
 
     def add(self, rows: Rows, folds: np.ndarray) -> None:
         """Counts more rows of the train split, which are in these folds (B,)."""
-        if not len(rows):
-            return
         addends = Addends.read(rows, self.schema, folds) if self.sums else None
         for field in self.schema.fields:
             if field.kind == "numeric":

@@ -259,6 +259,27 @@ def test_what_is_missing_or_unknown_has_the_prior(tmp_path):
     assert not got.numbers.any()
 
 
+@pytest.mark.parametrize("missing", ["", None])
+def test_a_missing_domain_counts_as_the_stand_in(tmp_path, missing):
+    rows = log().to_pydict()
+    rows["shop"] = [missing if k % 5 == 0 else v for k, v in enumerate(rows["shop"])]
+    named = [v or "s1" for v in rows["shop"]]
+    schema = dataclasses.replace(MEANS, unseen_domain="s1")
+    data = prepare(source(pa.table(rows), schema), tmp_path / "missing")
+    rows["shop"] = named
+    wanted = prepare(source(pa.table(rows), schema), tmp_path / "named")
+    for part in ("train", "test"):
+        got = data.split(part).numbers
+        np.testing.assert_array_equal(got, wanted.split(part).numbers)
+
+
+def test_a_missing_domain_without_a_stand_in_is_named(tmp_path):
+    rows = log().to_pydict()
+    rows["shop"][7] = ""
+    with pytest.raises(ValueError, match="row 8, column 'shop': expected one of"):
+        prepare(source(pa.table(rows), MEANS), tmp_path / "prepared")
+
+
 # Sums merge exactly.
 
 
