@@ -276,7 +276,7 @@ def _fold_means(
     keys, amounts = add_up(in_fold[order], cells.amounts[order])
     n, sums = unseen(keys // folds, amounts)
     of_value = _value_means(n, sums, means.priors)
-    mean = of_value[np.searchsorted(keys, in_fold)]
+    mean = of_value[Index(keys, means.values * folds).find(in_fold)]
     pair = cells.value * means.domains + cells.domain
     if means.domains > 1:
         n, sums = unseen(pair, cells.amounts)
