@@ -71,7 +71,8 @@ def replace_file(path: pathlib.Path) -> Iterator[pathlib.Path]:
     the block removes what was written and leaves `path` as it was. If `path` is a link,
     the link is replaced.
     """
-    with _partial(path.parent, _make_file, pathlib.Path.unlink) as partial:
+    unlink = pathlib.Path.unlink
+    with naming(path), _partial(path.parent, _make_file, unlink) as partial:
         yield partial
         sync(partial)
         partial.replace(path)
@@ -88,7 +89,8 @@ def new_file(path: pathlib.Path) -> Iterator[pathlib.Path]:
         FileExistsError: The path exists, before the block or after it.
     """
     check_new(path, "file")
-    with _partial(path.parent, _make_file, pathlib.Path.unlink) as partial:
+    unlink = pathlib.Path.unlink
+    with naming(path), _partial(path.parent, _make_file, unlink) as partial:
         yield partial
         sync(partial)
         check_new(path, "file")
@@ -148,15 +150,26 @@ def naming(path: pathlib.Path) -> Iterator[None]:
 def sync(path: pathlib.Path) -> None:
     """Waits until a file, or what a folder lists, is on the disk."""
     try:
-        number = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(number)
-        finally:
-            os.close(number)
+        with naming(path):
+            number = os.open(path, os.O_RDONLY)
+            try:
+                os.fsync(number)
+            finally:
+                os.close(number)
     except OSError as error:
         if error.errno not in CANNOT_SYNC:
-            error.filename = str(path)
             raise
+
+
+@contextmanager
+def naming(path: pathlib.Path) -> Iterator[None]:
+    """Names a file in the errors of the system that name none."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno is not None and error.filename is None:
+            error.filename = str(path)
+        raise
 
 
 Change = Callable[[pathlib.Path], Any]

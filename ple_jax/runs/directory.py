@@ -1,7 +1,6 @@
 """The run directory: what it holds, and how to make, find and open one."""
 
 import dataclasses
-import fcntl
 import functools
 import pathlib
 from collections.abc import Iterator
@@ -28,11 +27,12 @@ class Run:
     """A run directory; it alone is enough to resume, evaluate and predict.
 
     experiment.toml   the resolved experiment
-    manifest.json     checksums of it, and of the small files in data/
+    manifest.json     checksums: of it and the small files in data/, and of the results
     data/             schema, vocabularies and the prepared data set
     checkpoints/      the newest and the best
     metrics.jsonl     one JSON object an epoch
     result.json       the final table, on validation and test
+    training.json     the process that trains it, while it does
     """
 
     directory: pathlib.Path
@@ -51,9 +51,16 @@ class Run:
 
     @property
     def result(self) -> dict[str, Any] | None:
-        """The final table; None before the end."""
+        """The final table; None before the end.
+
+        Raises:
+            ValueError: It is not as it was written.
+        """
         path = self.directory / RESULT
-        return read_json(path) if path.exists() else None
+        if not path.exists():
+            return None
+        manifest.check_result(self.directory, RESULT)
+        return read_json(path)
 
     def write_result(self, result: dict[str, Any]) -> None:
         """Replaces the final table."""
@@ -61,8 +68,11 @@ class Run:
 
 
 def write_result(directory: pathlib.Path, result: dict[str, Any]) -> None:
-    """Replaces the final table of a directory."""
+    """Replaces the final table of a directory, and seals it and the journal."""
+    manifest.unseal(directory)  # a kill in between leaves none that seems damaged
     write_json(directory / RESULT, result)
+    there = [name for name in (RESULT, METRICS) if (directory / name).exists()]
+    manifest.seal(directory, there)
 
 
 def trials_folder(directory: pathlib.Path) -> pathlib.Path:
@@ -204,26 +214,6 @@ def open_run(directory: pathlib.Path) -> Run:
         )
     experiment = config.from_dict(tree)
     return Run(directory, experiment, Prepared.open(directory / DATA))
-
-
-@contextmanager
-def locked(directory: pathlib.Path) -> Iterator[None]:
-    """Keeps a run directory for one training; the system lets go if the process dies.
-
-    Raises:
-        ValueError: Another training has it.
-    """
-    with (directory / EXPERIMENT).open("rb+") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise ValueError(
-                f"{directory} is being trained by another process: wait for its end, "
-                "or stop it and resume."
-            ) from error
-        except OSError as error:
-            console.say(f"warning: {directory} cannot be locked ({error.strerror})")
-        yield
 
 
 def free_directory(

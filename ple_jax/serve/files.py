@@ -33,7 +33,7 @@ def load_scorer(run: Run) -> tuple[Scorer, PyTree]:
     """
     setup = Setup([run.experiment], run.data)
     like = shapes(setup.trainer, setup.mesh)
-    with Checkpoints(run.checkpoints) as checkpoints:
+    with Checkpoints(run.checkpoints, read_only=True) as checkpoints:
         if checkpoints.latest is None:
             raise ValueError(f"{run.directory} has no checkpoint yet: train it first.")
         return setup.scorer, checkpoints.restore_variables(variables_of(like))
