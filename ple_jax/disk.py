@@ -134,19 +134,6 @@ def check_new(path: pathlib.Path, what: str = "directory") -> None:
         raise FileExistsError(f"{path} already exists; choose a new {what}.")
 
 
-@contextmanager
-def naming(path: pathlib.Path) -> Iterator[None]:
-    """Lets an OSError of the block name this file, if it names none.
-
-    Opening a file that cannot be opened names it; a write that fails does not.
-    """
-    try:
-        yield
-    except OSError as error:
-        error.filename = error.filename or str(path)
-        raise
-
-
 def sync(path: pathlib.Path) -> None:
     """Waits until a file, or what a folder lists, is on the disk."""
     try:
