@@ -11,6 +11,7 @@ from typing import Any, Literal, get_args, get_origin
 
 from ple_jax.checks import check_known, nearest
 
+LEAST, MOST = -(2**63), 2**63 - 1  # whole numbers of TOML
 UNIONS = (typing.Union, types.UnionType)
 
 
@@ -43,6 +44,8 @@ def convert(wanted: Any, value: Any, path: str) -> Any:
         return _tuple(wanted, value, path)
     if isinstance(wanted, type) and dataclasses.is_dataclass(wanted):
         return dataclass_from(wanted, value, path)
+    if type(value) is int and not LEAST <= value <= MOST:
+        raise ValueError(f"{path}: expected a number of 64 bits, got {value}.")
     if wanted is float and type(value) is int:
         return float(value)
     if wanted is not Any and type(value) is not wanted:
