@@ -11,6 +11,8 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from ple_jax.show import notebook
+
 stderr = Console(stderr=True, highlight=False)
 
 
@@ -22,6 +24,10 @@ def say(text: str) -> None:
 @contextmanager
 def bar(title: str, total: int | None = None) -> Iterator[Any]:
     """Yields `advance(n)`, which moves a bar if a person watches it."""
+    if notebook.is_open():
+        with notebook.bar(title, total) as advance:
+            yield advance
+        return
     if not stderr.is_terminal:
         yield lambda n: None
         return

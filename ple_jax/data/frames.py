@@ -1,0 +1,101 @@
+"""Rows that lie in memory: frames, Arrow tables and dicts of arrays, in and out.
+
+pandas and polars are never imported here: an object of theirs brings them along.
+"""
+
+import pathlib
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+import pyarrow as pa
+
+from ple_jax.data.read import PARQUET_ROWS, check_columns
+from ple_jax.data.source import Chunk, Chunks, Source
+from ple_jax.schema import Schema, check_unique
+
+ORIGIN = "the data"  # what errors name in place of a file
+
+
+def table_of(data: Any) -> pa.Table:
+    """Arrow's view of rows in memory, without a copy where their memory allows it.
+
+    Args:
+        data: A pandas or polars frame, an Arrow table, any other object with the Arrow
+            PyCapsule interface (`__arrow_c_stream__`), or a dict of columns. The index
+            of a pandas frame is no column.
+
+    Raises:
+        ValueError: It is none of these, a column mixes types, columns differ in length,
+            or two have one name.
+    """
+    if isinstance(data, Mapping):
+        reading = lambda: pa.table({k: column_of(v) for k, v in data.items()})
+    elif is_frame_of("pandas", data):
+        reading = lambda: pa.Table.from_pandas(data, preserve_index=False)
+    elif hasattr(data, "__arrow_c_stream__") or hasattr(data, "__arrow_c_array__"):
+        reading = lambda: pa.table(data)
+    else:
+        raise ValueError(
+            "Expected a pandas or polars frame, an Arrow table, an object with "
+            f"`__arrow_c_stream__`, or a dict of columns, got {type(data).__name__}."
+        )
+    try:
+        table = reading()
+    except (pa.ArrowException, TypeError) as error:
+        raise ValueError(f"The columns are no table: {error}") from error
+    check_unique(table.column_names, "column")
+    return table
+
+
+def column_of(values: Any) -> Any:
+    """A column of a dict, as Arrow takes it."""
+    is_stream = hasattr(values, "__arrow_c_stream__")
+    return pa.chunked_array(values) if is_stream else values
+
+
+def is_frame_of(library: str, data: Any) -> bool:
+    """Whether `data` is a DataFrame of pandas or of polars."""
+    module = sys.modules.get(library)
+    return module is not None and isinstance(data, module.DataFrame)
+
+
+def same_kind(table: pa.Table, like: Any) -> Any:
+    """The table as a frame of the library of `like`, with its index; else as it is."""
+    if is_frame_of("pandas", like):
+        return table.to_pandas().set_axis(like.index)
+    if is_frame_of("polars", like):
+        return sys.modules["polars"].from_arrow(table)
+    return table
+
+
+def chunks_of(table: pa.Table) -> Chunks:
+    """The rows in chunks of bounded size, in types that readers of columns know."""
+    plain = pa.schema([(f.name, plain_type(f.type)) for f in table.schema])
+    for first in range(0, len(table), PARQUET_ROWS):
+        part = table.slice(first, PARQUET_ROWS)
+        yield Chunk(part.cast(plain), ORIGIN, first)
+
+
+def plain_type(kind: pa.DataType) -> pa.DataType:
+    """The type without views and 64-bit offsets; indices of categories are int32."""
+    of = pa.types
+    if of.is_large_string(kind) or of.is_string_view(kind):
+        return pa.string()
+    if of.is_dictionary(kind):
+        return pa.dictionary(pa.int32(), plain_type(kind.value_type))
+    if of.is_list(kind) or of.is_large_list(kind) or of.is_fixed_size_list(kind):
+        return pa.list_(plain_type(kind.value_type))
+    return kind
+
+
+def source_of(table: pa.Table, schema: Schema) -> Source:
+    """The rows of a table as the source of a data set.
+
+    Raises:
+        ValueError: It has no rows, or its columns do not fit the schema.
+    """
+    if not len(table):
+        raise ValueError(f"{ORIGIN} has no rows.")
+    check_columns(table.column_names, schema, True, pathlib.Path(ORIGIN))
+    return Source(schema, lambda: chunks_of(table), {"kind": "rows in memory"})
