@@ -15,10 +15,9 @@ from contextlib import contextmanager
 from functools import cached_property
 from typing import Any, TypedDict, Unpack
 
-import numpy as np
-
 from ple_jax import config
 from ple_jax.config import sweep
+from ple_jax.config.values import plain
 from ple_jax.data.frames import same_kind, source_of, table_of
 from ple_jax.data.prepare import prepare
 from ple_jax.data.schema_file import read_schema, schema_from_tree
@@ -252,7 +251,7 @@ class TrainedRun:
 
 def _tree(sections: Mapping[str, Any], seeds: int | None) -> dict[str, Any]:
     """The nested dicts of an experiment, in plain values."""
-    tree = {name: _plain(section) for name, section in sections.items()}
+    tree = {name: plain(section) for name, section in sections.items()}
     for section in config.PLUGINS:
         if isinstance(tree.get(section), str):
             tree[section] = {"kind": tree[section]}
@@ -262,15 +261,6 @@ def _tree(sections: Mapping[str, Any], seeds: int | None) -> dict[str, Any]:
             raise ValueError("train.seeds is given twice, as `seeds` and in `train`.")
         tree["train"] = {**tree.get("train", {}), "seeds": seeds}
     return tree
-
-
-def _plain(value: Any) -> Any:
-    """The value with Python's own numbers in place of NumPy's, as TOML has them."""
-    if isinstance(value, Mapping):
-        return {k: _plain(v) for k, v in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(v) for v in value]
-    return value.tolist() if isinstance(value, np.generic | np.ndarray) else value
 
 
 @contextmanager
@@ -293,7 +283,7 @@ def _schema(given: Any) -> Schema:
     if isinstance(given, Schema):
         return given
     if isinstance(given, Mapping):
-        return schema_from_tree(_plain(given))
+        return schema_from_tree(plain(given))
     if isinstance(given, str | os.PathLike):
         return read_schema(os.fspath(given))
     raise ValueError(

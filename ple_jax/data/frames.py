@@ -5,14 +5,20 @@ pandas and polars are never imported here: an object of theirs brings them along
 
 import pathlib
 import sys
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
+from ple_jax.checks import check_known
+from ple_jax.config.values import convert
+from ple_jax.data.encode import Counts, Encoder
+from ple_jax.data.examples import Examples
 from ple_jax.data.read import PARQUET_ROWS, check_columns
+from ple_jax.data.rows import Rows
 from ple_jax.data.source import Chunk, Chunks, Source
-from ple_jax.schema import Schema, check_unique
+from ple_jax.schema import Encoding, Field, Schema, check_unique
 
 ORIGIN = "the data"  # what errors name in place of a file
 
@@ -99,3 +105,60 @@ def source_of(table: pa.Table, schema: Schema) -> Source:
         raise ValueError(f"{ORIGIN} has no rows.")
     check_columns(table.column_names, schema, True, pathlib.Path(ORIGIN))
     return Source(schema, lambda: chunks_of(table), {"kind": "rows in memory"})
+
+
+def typed(values: np.ndarray) -> pa.Array:
+    """A NumPy column with one type: objects that are not all alike become text."""
+    try:
+        return pa.array(values, from_pandas=True)
+    except (pa.ArrowInvalid, pa.ArrowTypeError):
+        return pa.array([None if v is None else str(v) for v in values], pa.string())
+
+
+def fields_of(
+    table: pa.Table, categorical: Collection[str] | None, encodings: str | Sequence[str]
+) -> tuple[Field, ...]:
+    """One field a column: numbers are numeric, all else is categorical.
+
+    Args:
+        table: The inputs.
+        categorical: Names of the columns that are categorical; None goes by types.
+        encodings: Those of the numeric fields.
+
+    Raises:
+        ValueError: `categorical` names no column, or a column holds times or lists.
+    """
+    for name in categorical or ():
+        check_known(name, table.column_names, "column (categorical)")
+    named = [encodings] if isinstance(encodings, str) else list(encodings)
+    chosen = convert(tuple[Encoding, ...], named, "encodings")
+
+    def field(column: pa.Field) -> Field:
+        of, kind = pa.types, column.type
+        if of.is_temporal(kind) or of.is_nested(kind):
+            raise ValueError(
+                f"Column {column.name!r} is of type {kind}: expected numbers or text."
+            )
+        number = of.is_integer(kind) or of.is_floating(kind) or of.is_decimal(kind)
+        if column.name in categorical if categorical is not None else not number:
+            return Field(column.name)
+        return Field(column.name, "numeric", encodings=chosen)
+
+    return tuple(map(field, table.schema))
+
+
+def fitted_encoder(schema: Schema, table: pa.Table) -> Encoder:
+    """An encoder that is fitted to all rows of a table; it needs no labels."""
+    counts = Counts(schema)
+    for chunk in chunks_of(table):
+        counts.add(Rows(chunk, schema.format))
+    return Encoder.fit(counts)
+
+
+def encoded(encoder: Encoder, table: pa.Table) -> Examples:
+    """The rows of a table, without labels."""
+    each = [
+        encoder.encode(Rows(chunk, encoder.schema.format), labels=False).arrays()
+        for chunk in chunks_of(table)
+    ]
+    return Examples.of({k: np.concatenate([a[k] for a in each]) for k in each[0]})

@@ -57,7 +57,7 @@ class UnknownIds:
                 f"All {tally.values:,} values of field {field!r} are unknown: they "
                 f"look like {tally.example!r}, those of train like "
                 f"{known[0].as_py()!r}. Write them as train does, or score them as "
-                "unknown by --allow-unknown."
+                "unknown by --allow-unknown (in Python: allow_unknown=True)."
             )
 
     def lines(self) -> Iterator[str]:
