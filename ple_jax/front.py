@@ -1,8 +1,8 @@
 """The front door: from rows in memory to a run that predicts.
 
-    run = ple_jax.fit(frame, schema="schema.toml", model="ple", seeds=3)
-    run.table()
-    run.predict(frame)
+run = ple_jax.fit(frame, schema="schema.toml", model="ple", seeds=3)
+run.table()
+run.predict(frame)
 """
 
 import dataclasses

@@ -245,7 +245,7 @@ class MultiTaskClassifier(ClassifierMixin, MultiTaskEstimator):
         return self
 
     def predict_proba(self, X: Any) -> np.ndarray | list[np.ndarray]:
-        """The probability of each class (n, classes); a list of them for many targets."""
+        """The probability of each class (n, classes); a list for many targets."""
         each = [p for _, p in self._probabilities(X)]
         return each if len(each) > 1 else each[0]
 
@@ -256,9 +256,9 @@ class MultiTaskClassifier(ClassifierMixin, MultiTaskEstimator):
 
     def _probabilities(self, X: Any) -> list[tuple[np.ndarray, np.ndarray]]:
         """The classes of each target, and their probabilities (n, classes)."""
-        tasks, each = sigmoid(self._logits(X)), []
-        many = isinstance(self.classes_, list)
-        for classes in self.classes_ if many else [self.classes_]:
+        tasks, known = sigmoid(self._logits(X)), self.classes_
+        each: list[tuple[np.ndarray, np.ndarray]] = []
+        for classes in known if isinstance(known, list) else [known]:
             width = len(classes) if len(classes) > 2 else 1
             own, tasks = tasks[:, :width], tasks[:, width:]
             if width == 1:

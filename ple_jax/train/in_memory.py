@@ -7,6 +7,7 @@ run that can be resumed.
 
 import functools
 import tomllib
+from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
@@ -53,12 +54,14 @@ def fit(
     """
     settings = experiment.train
     metric = evaluate.resolve_metric(settings.metric, layout)
-    order = {"sampling": settings.sampling, "temperature": settings.temperature}
-    loader = Loader(train, settings.batch_size, settings.seed, **order)
-    trainer = _program(experiment, layout, loader.steps_per_epoch)
+    mix, heat = settings.sampling, settings.temperature
+    loader = Loader(
+        train, settings.batch_size, settings.seed, sampling=mix, temperature=heat
+    )
+    init, trainer = _program(experiment, layout, loader.steps_per_epoch)
     mesh = make_mesh(settings.devices)
     feed = Feed(loader, settings, mesh, trainer.prepare, None)
-    state = trainer.init(np.uint32(settings.seed % 2**32))
+    state = init(np.uint32(settings.seed % 2**32))
     state = jax.device_put(state, state_shardings(mesh, state))
     standing, best = Standing(), None
     while not standing.is_finished(settings):
@@ -78,7 +81,7 @@ def logits_of(
     experiment: Experiment, layout: Layout, variables: PyTree, examples: Examples
 ) -> np.ndarray:  # (rows, T)
     """Logits of all examples, in order."""
-    trainer = _program(experiment, layout, 1)
+    _, trainer = _program(experiment, layout, 1)
     mesh = make_mesh(experiment.train.devices)
     placed = jax.device_put(variables, state_shardings(mesh, variables))
     return _scored(trainer, experiment.train, placed, examples)
@@ -103,8 +106,13 @@ def _measured(
     return evaluate.score_of(evaluate.chosen_metric(measured, metric), metric)
 
 
-def _program(experiment: Experiment, layout: Layout, steps_per_epoch: int) -> Trainer:
-    """The jitted functions, whose `init` takes the seed."""
+class _Program(NamedTuple):
+    init: Callable[[np.uint32], TrainState]  # of a seed
+    trainer: Trainer
+
+
+def _program(experiment: Experiment, layout: Layout, steps_per_epoch: int) -> _Program:
+    """The jitted functions, which fits share."""
     # A constant rate and constant weights read no clock, so that any length will do.
     train, kind = experiment.train, experiment.weighting.kind
     timeless = train.schedule == "constant" and kind == "fixed"
@@ -114,12 +122,12 @@ def _program(experiment: Experiment, layout: Layout, steps_per_epoch: int) -> Tr
 
 
 @functools.lru_cache(PROGRAMS)
-def _program_of(text: str, layout: Layout, steps_per_epoch: int) -> Trainer:
+def _program_of(text: str, layout: Layout, steps_per_epoch: int) -> _Program:
     experiment = config.from_dict(tomllib.loads(text))
 
     def init(seed: jax.Array) -> TrainState:
         seeded = config.with_values(experiment, {"train.seed": seed})
         return step.step_of(seeded, layout, steps_per_epoch).init()
 
-    made = step.trainer_of(experiment, layout, steps_per_epoch)
-    return made._replace(init=jax.jit(init))
+    trainer = step.trainer_of(experiment, layout, steps_per_epoch)
+    return _Program(jax.jit(init), trainer)
