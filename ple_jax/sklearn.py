@@ -30,9 +30,6 @@ from ple_jax.metrics.exact import sigmoid
 from ple_jax.schema import Schema, Task
 from ple_jax.train import in_memory
 
-FROM_DTYPE = "from_dtype"
-LEAST_BATCH, MOST_BATCH, STEPS = 32, 1024, 32
-
 
 class MultiTaskEstimator(BaseEstimator):
     """What the classifier and the regressor share: inputs, training, and their knobs.
@@ -82,7 +79,7 @@ class MultiTaskEstimator(BaseEstimator):
         validation_fraction: float = 0.1,
         embedding_dim: int = 8,
         encodings: str | Sequence[str] = "auto",
-        categorical_features: str | Sequence[str | int] = FROM_DTYPE,
+        categorical_features: str | Sequence[str | int] = "from_dtype",
         weighting: str | Mapping[str, Any] = "fixed",
         inputs: Mapping[str, Any] | None = None,
         train: Mapping[str, Any] | None = None,
@@ -111,64 +108,46 @@ class MultiTaskEstimator(BaseEstimator):
         return tags
 
     def _columns(self, X: Any, reset: bool) -> Any:
-        """The checked inputs as an Arrow table; its columns have the names of `X`."""
+        """The checked inputs as an Arrow table."""
         if hasattr(X, "__arrow_c_stream__") and len(X.shape) == 2:
             validate_data(self, X, reset=reset, skip_check_array=True)
             return table_of(X)
         X = validate_data(
             self, X, reset=reset, dtype=None, ensure_all_finite="allow-nan"
         )
-        unnamed = [f"x{i}" for i in range(X.shape[1])]
-        names = getattr(self, "feature_names_in_", unnamed)
-        return table_of({n: typed(c) for n, c in zip(names, X.T, strict=True)})
+        return table_of({f"x{i}": typed(column) for i, column in enumerate(X.T)})
 
     def _fit(
         self, table: Any, labels: np.ndarray, tasks: list[Task], weights: np.ndarray
     ) -> Self:
         """Trains on labels (n, T) and weights (n,); rows of weight 0 do not count."""
-        fields = fields_of(table, self._categorical(table), self.encodings)
-        schema = Schema(fields, tuple(tasks))
+        fields = fields_of(table, self.categorical_features, self.encodings)
         random = check_random_state(self.random_state)
         rows = random.permutation(np.flatnonzero(weights))
         held = int(np.ceil(len(rows) * self.validation_fraction))
-        if held >= len(rows):
+        kept, trained = rows[:held], rows[held:]
+        if not len(trained):
             raise ValueError(
                 f"Expected rows to train on beside those of validation, got n_samples="
                 f"{len(rows)} and validation_fraction={self.validation_fraction}."
             )
-        trained, kept = rows[held:], rows[:held]
-        experiment = self._experiment(len(trained), tasks, random)
-        encoder = fitted_encoder(schema, table.take(trained))
-
-        def examples(rows: np.ndarray) -> Examples:
-            return dataclasses.replace(
-                encoded(encoder, table.take(rows)),
-                labels=labels[rows].astype(np.float32),
-                observed=np.ones((len(rows), len(tasks)), bool),
-                weights=weights[rows].astype(np.float32),
-            )
-
-        validation = examples(kept) if held else None
-        fitted = in_memory.fit(
-            experiment, encoder.layout, examples(trained), validation
+        schema = Schema(fields, tuple(tasks))
+        encoder = fitted_encoder(schema, table, np.isin(np.arange(len(table)), trained))
+        examples = dataclasses.replace(
+            encoded(encoder, table),
+            labels=labels.astype(np.float32),
+            observed=np.ones(labels.shape, bool),
+            weights=weights.astype(np.float32),
         )
-        self.experiment_, self.encoder_ = experiment, encoder
-        self.variables_, self.n_iter_ = fitted.variables, fitted.epochs
-        self.best_epoch_ = fitted.best_epoch
+        self.experiment_ = self._experiment(len(trained), tasks, random)
+        self.encoder_ = encoder
+        self.variables_, self.n_iter_, self.best_epoch_ = in_memory.fit(
+            self.experiment_,
+            encoder.layout,
+            _picked(examples, trained),
+            _picked(examples, kept) if held else None,
+        )
         return self
-
-    def _categorical(self, table: Any) -> list[str] | None:
-        """Names of the columns that are ids; None goes by their types."""
-        chosen = self.categorical_features
-        if isinstance(chosen, str):
-            if chosen != FROM_DTYPE:
-                raise ValueError(
-                    f"categorical_features must be {FROM_DTYPE!r} or a list of "
-                    f"columns, got {chosen!r}."
-                )
-            return None
-        names = table.column_names
-        return [c if isinstance(c, str) else names[c] for c in chosen]
 
     def _experiment(
         self, rows: int, tasks: list[Task], random: np.random.RandomState
@@ -178,7 +157,7 @@ class MultiTaskEstimator(BaseEstimator):
         kind = lambda given: {"kind": given} if isinstance(given, str) else dict(given)
         train = {
             "epochs": self.epochs,
-            "batch_size": batch_size_for(rows, self.batch_size),
+            "batch_size": in_memory.batch_size_for(rows, self.batch_size),
             "learning_rate": self.learning_rate,
             "patience": self.patience,
             "metric": "log_loss" if binary else "rmse",
@@ -196,7 +175,9 @@ class MultiTaskEstimator(BaseEstimator):
 
     def _logits(self, X: Any) -> np.ndarray:  # (n, T) float64
         check_is_fitted(self)
-        examples = encoded(self.encoder_, self._columns(X, reset=False))
+        names = [field.name for field in self.encoder_.schema.fields]
+        table = self._columns(X, reset=False).rename_columns(names)
+        examples = encoded(self.encoder_, table)
         logits = in_memory.logits_of(
             self.experiment_, self.encoder_.layout, self.variables_, examples
         )
@@ -306,16 +287,8 @@ class MultiTaskRegressor(RegressorMixin, MultiTaskEstimator):
         return y if y.shape[1] > 1 else y[:, 0]
 
 
-def batch_size_for(rows: int, asked: int | str = "auto") -> int:
-    """Rows in a step: `asked`, but no more than there are.
-
-    "auto" is the power of two that gives at least 32 steps an epoch, within 32 and
-    1024; of fewer rows, the highest power of two among them.
-    """
-    if asked != "auto":
-        return min(int(asked), rows)
-    wanted = min(max(rows // STEPS, LEAST_BATCH), MOST_BATCH, rows)
-    return 1 << (wanted.bit_length() - 1)
+def _picked(examples: Examples, rows: np.ndarray) -> Examples:
+    return Examples.of({k: array[rows] for k, array in examples.arrays().items()})
 
 
 def _checked(

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from ple_jax.sklearn import MultiTaskClassifier, MultiTaskRegressor, batch_size_for
+from ple_jax.sklearn import MultiTaskClassifier, MultiTaskRegressor
 
 TINY = {
     "model": {"kind": "shared_bottom", "expert_dims": [8], "tower_dims": []},
@@ -116,6 +116,7 @@ def test_columns_can_be_named_ids():
         ({"train": {"epoch": 3}}, "Did you mean 'epochs'"),
         ({"encodings": "standart"}, "Did you mean 'standard'"),
         ({"categorical_features": ["sop"]}, "Did you mean 'shop'"),
+        ({"categorical_features": [3]}, "'3' is not a known column"),
         ({"categorical_features": "sop"}, "must be 'from_dtype' or a list"),
         ({"validation_fraction": 1.0}, "n_samples=701 and validation_fraction=1.0"),
     ],
@@ -124,6 +125,22 @@ def test_mistakes_name_the_nearest(knobs, message):
     x, y, _ = log()
     with pytest.raises(ValueError, match=message):
         MultiTaskClassifier(**{**TINY, **knobs}).fit(frame(x), y)
+
+
+def test_errors_name_the_row_of_the_frame():
+    x, y, _ = log()
+    x["price"][[500, 600]] = np.inf
+    with pytest.raises(ValueError, match=r"row 501, column 'price'.* finite"):
+        MultiTaskClassifier(**TINY).fit(frame(x), y)
+
+
+def test_names_and_places_of_columns_are_one():
+    x, y = np.random.default_rng(0).normal(size=(101, 2)), np.arange(101) % 2
+    model = MultiTaskClassifier(**TINY | {"epochs": 1}).fit(x, y)
+    wanted = model.predict_proba(x)
+    with pytest.warns(UserWarning, match="fitted without feature names"):
+        got = model.predict_proba(frame({"a": x[:, 0], "b": x[:, 1]}))
+    np.testing.assert_array_equal(got, wanted)
 
 
 def test_columns_of_times_or_lists_are_errors():
@@ -228,11 +245,3 @@ def test_it_works_in_a_pipeline_and_a_search():
     assert len(search.cv_results_["params"]) == 4
     assert search.best_params_["multitaskclassifier__learning_rate"] == 0.05
     assert search.best_score_ > 0.6
-
-
-@pytest.mark.parametrize(
-    ("rows", "size"), [(7, 4), (32, 32), (1000, 32), (5000, 128), (10**6, 1024)]
-)
-def test_the_batch_suits_the_rows(rows, size):
-    assert batch_size_for(rows) == size
-    assert batch_size_for(rows, 64) == min(64, rows)

@@ -5,7 +5,7 @@ pandas and polars are never imported here: an object of theirs brings them along
 
 import pathlib
 import sys
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -21,6 +21,7 @@ from ple_jax.data.source import Chunk, Chunks, Source
 from ple_jax.schema import Encoding, Field, Schema, check_unique
 
 ORIGIN = "the data"  # what errors name in place of a file
+FROM_DTYPE = "from_dtype"
 
 
 def table_of(data: Any) -> pa.Table:
@@ -116,42 +117,62 @@ def typed(values: np.ndarray) -> pa.Array:
 
 
 def fields_of(
-    table: pa.Table, categorical: Collection[str] | None, encodings: str | Sequence[str]
+    table: pa.Table,
+    categorical: str | Sequence[str | int],
+    encodings: str | Sequence[str],
 ) -> tuple[Field, ...]:
-    """One field a column: numbers are numeric, all else is categorical.
+    """One field a column: numeric, or categorical.
 
     Args:
         table: The inputs.
-        categorical: Names of the columns that are categorical; None goes by types.
+        categorical: Columns that are categorical, by name or number; "from_dtype" takes
+            all that are no numbers.
         encodings: Those of the numeric fields.
 
     Raises:
         ValueError: `categorical` names no column, or a column holds times or lists.
     """
-    for name in categorical or ():
+    if isinstance(categorical, str) and categorical != FROM_DTYPE:
+        raise ValueError(
+            f"Categorical columns must be {FROM_DTYPE!r} or a list of columns, got "
+            f"{categorical!r}."
+        )
+    by_type = categorical == FROM_DTYPE
+    number = dict[Any, str](enumerate(table.column_names))
+    ids = [] if by_type else [number.get(c, str(c)) for c in categorical]
+    for name in ids:
         check_known(name, table.column_names, "column (categorical)")
     named = [encodings] if isinstance(encodings, str) else list(encodings)
     chosen = convert(tuple[Encoding, ...], named, "encodings")
 
     def field(column: pa.Field) -> Field:
-        of, kind = pa.types, column.type
-        if of.is_temporal(kind) or of.is_nested(kind):
-            raise ValueError(
-                f"Column {column.name!r} is of type {kind}: expected numbers or text."
-            )
-        number = of.is_integer(kind) or of.is_floating(kind) or of.is_decimal(kind)
-        if column.name in categorical if categorical is not None else not number:
+        if not is_number(column) if by_type else column.name in ids:
             return Field(column.name)
         return Field(column.name, "numeric", encodings=chosen)
 
     return tuple(map(field, table.schema))
 
 
-def fitted_encoder(schema: Schema, table: pa.Table) -> Encoder:
-    """An encoder that is fitted to all rows of a table; it needs no labels."""
+def is_number(column: pa.Field) -> bool:
+    """Whether a column holds numbers.
+
+    Raises:
+        ValueError: It holds times or lists, which are neither numbers nor ids.
+    """
+    of, kind = pa.types, column.type
+    if of.is_temporal(kind) or of.is_nested(kind):
+        raise ValueError(
+            f"Column {column.name!r} is of type {kind}: expected numbers or text."
+        )
+    return of.is_integer(kind) or of.is_floating(kind) or of.is_decimal(kind)
+
+
+def fitted_encoder(schema: Schema, table: pa.Table, train: np.ndarray) -> Encoder:
+    """An encoder that is fitted to the rows where `train` (B,) is true."""
     counts = Counts(schema)
     for chunk in chunks_of(table):
-        counts.add(Rows(chunk, schema.format))
+        mask = train[chunk.first : chunk.first + len(chunk.table)]
+        counts.add(Rows(chunk, schema.format).where(mask))
     return Encoder.fit(counts)
 
 

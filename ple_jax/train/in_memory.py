@@ -28,6 +28,7 @@ from ple_jax.train.step import Trainer
 from ple_jax.types import PyTree
 
 PROGRAMS = 32  # of experiments and layouts that are kept
+LEAST_BATCH, MOST_BATCH, STEPS = 32, 1024, 32
 
 
 class Fitted(NamedTuple):
@@ -46,7 +47,8 @@ def fit(
 ) -> Fitted:
     """Trains until the last epoch, or until patience is spent; keeps the best epoch.
 
-    Without validation, it trains all epochs and keeps the last.
+    Without validation, it trains all epochs and keeps the last. The host sends every
+    batch, so that the program does not depend on the number of rows.
 
     Raises:
         ValueError: The batch is larger than `train`, there is no such metric or it is
@@ -104,6 +106,18 @@ def _measured(
         logits, e.labels, e.observed, e.weights, e.domain, tasks, layout.domains
     )
     return evaluate.score_of(evaluate.chosen_metric(measured, metric), metric)
+
+
+def batch_size_for(rows: int, asked: int | str = "auto") -> int:
+    """Rows in a step: `asked`, but no more than there are.
+
+    "auto" is the power of two that gives at least 32 steps an epoch, within 32 and
+    1024; of fewer rows, the highest power of two among them.
+    """
+    if asked != "auto":
+        return min(int(asked), rows)
+    wanted = min(max(rows // STEPS, LEAST_BATCH), MOST_BATCH, rows)
+    return 1 << (wanted.bit_length() - 1)
 
 
 class _Program(NamedTuple):
