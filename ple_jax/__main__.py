@@ -2,6 +2,12 @@
 
 import sys
 
-from ple_jax.cli.main import main
+if __name__ == "__main__":
+    # Python puts the working directory first; what lies there would be imported, if it
+    # has the name of a library.
+    if not sys.flags.safe_path:
+        del sys.path[0]
 
-sys.exit(main())
+    from ple_jax.cli.main import main
+
+    sys.exit(main())

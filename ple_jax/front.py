@@ -6,7 +6,6 @@ run.predict(frame)
 """
 
 import dataclasses
-import json
 import os
 import pathlib
 import tempfile
@@ -173,15 +172,15 @@ class TrainedRun:
         Raises:
             ValueError: The run is not finished.
         """
-        path = self.directory / runs.RESULT
-        if not path.exists():
+        result = runs.read_result(self.directory)
+        if result is None:
             raise ValueError(f"{self.directory} is not finished: resume it.")
-        return json.loads(path.read_text(encoding="utf-8"))
+        return result
 
     @property
     def history(self) -> list[dict[str, Any]]:
         """One record an epoch: loss, speed, and metrics on train and validation."""
-        return read_records(self.run.metrics)
+        return [r for r in read_records(self.run.metrics) if "epoch" in r]
 
     def resume(self) -> "TrainedRun":
         """Trains on to the end from where the run stopped, to the same bits.
@@ -223,7 +222,7 @@ class TrainedRun:
                 unknown and `allow_unknown` is false.
         """
         table = table_of(data)
-        scored = predict_table(self.run, *self._scorer, table, allow_unknown)
+        scored = predict_table(self.run, self._scorer, table, allow_unknown)
         return same_kind(scored, data)
 
     def evaluate(self, split: str = "test") -> dict[str, Any]:

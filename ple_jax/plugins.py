@@ -5,7 +5,9 @@ Another package offers a plugin by an entry point in the group of that folder's 
     [project.entry-points."ple_jax.models"]
     tower = "acme.tower"
 
-makes the module `acme.tower`, which defines `build`, the model "tower".
+makes the module `acme.tower`, which defines `build`, the model "tower". A module that
+nobody offers has to be allowed by its name, `allow("acme.tower")`: an experiment or a
+recorded run, which may be a stranger's, never makes this package import one.
 """
 
 import dataclasses
@@ -15,14 +17,76 @@ import importlib.metadata
 import inspect
 import pathlib
 import re
+import sys
 import textwrap
 import typing
 from collections.abc import Callable, Iterable
+from importlib.machinery import ModuleSpec, PathFinder
 from importlib.metadata import EntryPoint
 from types import ModuleType
 from typing import Any, NamedTuple
 
-from ple_jax.checks import check_known
+from ple_jax.checks import check_known, nearest
+
+_allowed: set[str] = set()
+
+
+class NotAllowed(ValueError):
+    """A module is named as a plugin, and was not allowed.
+
+    Attributes:
+        module: Its dotted name.
+    """
+
+    def __init__(self, told: str, module: str):
+        hint = nearest(module, _allowed)
+        super().__init__(
+            f"{told} is a module that was not allowed, so it is not imported.{hint} If "
+            f"you trust its code, add --plugin {module}, or in Python "
+            f"ple_jax.plugins.allow({module!r})."
+        )
+        self.module = module
+
+
+class _Beside(NamedTuple):
+    """Finds one package in a folder, once Python's path does not have it."""
+
+    package: str
+    folder: str
+
+    def find_spec(
+        self, name: str, path: object = None, target: object = None
+    ) -> ModuleSpec | None:
+        """What `sys.meta_path` asks of its items."""
+        return PathFinder.find_spec(name, [self.folder]) if name == self[0] else None
+
+
+def allow(module: str, folder: str = "") -> None:
+    """Lets experiments and recorded runs name this module as a plugin.
+
+    It is imported only if one does, and its package only then.
+
+    Args:
+        module: Its dotted name, such as "acme.tower".
+        folder: Where its package, `acme`, may lie besides Python's path.
+
+    Raises:
+        ValueError: This is no dotted name.
+    """
+    check_module(module)
+    _allowed.add(module)
+    beside = _Beside(module.partition(".")[0], folder)
+    if folder and beside not in sys.meta_path:
+        sys.meta_path.append(beside)
+
+
+def check_module(name: str) -> None:
+    """Raises a ValueError for what is not a module's dotted name."""
+    if "." not in name or not all(map(str.isidentifier, name.split("."))):
+        raise ValueError(
+            f"{name!r} is not a module's dotted name, such as 'acme.tower', which is "
+            "acme/tower.py."
+        )
 
 
 def available(package: str) -> list[str]:
@@ -42,9 +106,10 @@ def available(package: str) -> list[str]:
 
 
 def find(package: str, name: str) -> ModuleType:
-    """The plugin's module; a dotted `name` is any module outside `package`.
+    """The plugin's module; a dotted `name` is a module that was allowed.
 
     Raises:
+        NotAllowed: The name is a module's, and was not allowed; nothing is imported.
         ValueError: There is no such plugin (with the nearest), it cannot be imported,
             or it does not define `build`.
 
@@ -55,10 +120,14 @@ def find(package: str, name: str) -> ModuleType:
         Traceback (most recent call last):
         ValueError: 'sar' is not a known models plugin. Did you mean 'star'? ...
     """
-    if name in _built_in(package):
-        return importlib.import_module(f"{package}.{name}")
+    own, _, short = name.rpartition(".")
+    if own in ("", package) and short in _built_in(package):
+        return importlib.import_module(f"{package}.{short}")
     kind = f"{package.removeprefix('ple_jax.')} plugin"
     if "." in name:
+        check_module(name)
+        if name not in _allowed:
+            raise NotAllowed(f"The {kind} {name!r}", name)
         return _imported(name, f"The {kind} {name!r}")
     offered = _offered(package)
     check_known(name, [*_built_in(package), *offered], kind)

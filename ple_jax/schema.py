@@ -9,6 +9,13 @@ from ple_jax.checks import check_known
 FieldKind = Literal["categorical", "numeric", "multi_valued", "sequence"]
 Encoding = Literal["auto", "standard", "log", "buckets", "piecewise"]
 SPLITS = ("train", "validation", "test")
+# The most that a field may ask for; more would not fit into memory, or mean nothing.
+MOST = {
+    "bins": 100_000,
+    "max_length": 100_000,
+    "min_count": 1_000_000_000,
+    "dim": 100_000,
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,6 +37,8 @@ class Field:
         min_count: Values that occur less often in train become unknown (id 0).
         table: Name of another field, whose vocabulary and table this one shares.
         dim: Width of the embedding; None takes that of the experiment.
+
+    `bins`, `max_length`, `min_count` and `dim` are at least 1 and at most `MOST`.
     """
 
     name: str
@@ -41,6 +50,15 @@ class Field:
     min_count: int = 1
     table: str | None = None
     dim: int | None = None
+
+    def __post_init__(self):
+        for key, most in MOST.items():
+            value = getattr(self, key)
+            if value is not None and not 1 <= value <= most:
+                raise ValueError(
+                    f"{key} of field {self.name!r} must be from 1 to {most:,}, got "
+                    f"{value:,}."
+                )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -115,6 +133,8 @@ class Format:
         columns: Names of the columns of files without a header.
         strip: Whether to strip spaces around values.
         missing: Values that mean "not known"; the empty value always does.
+        line_breaks: Whether a value in quotes may hold line breaks. If not, one that
+            does is an error, since a stray quote would swallow the rows up to the next.
     """
 
     delimiter: str = ","
@@ -122,6 +142,17 @@ class Format:
     columns: tuple[str, ...] = ()
     strip: bool = True
     missing: tuple[str, ...] = ()
+    line_breaks: bool = False
+
+    def __post_init__(self):
+        one = len(self.delimiter) == 1 and self.delimiter.isascii()
+        if not one or self.delimiter in '\r\n"':
+            raise ValueError(
+                "format.delimiter must be one ASCII character, no quote or line break, "
+                f"got {self.delimiter!r}."
+            )
+        if not self.header and not self.columns:
+            raise ValueError("format.header = false needs format.columns, got none.")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -140,6 +171,8 @@ class Schema:
         weight: Column of example weights.
         ignored: Columns to ignore; ("*",) ignores all that the schema does not name.
         leaking: Columns that reveal the label; using one as a field is an error.
+        unknown_warning: When rows are scored, a field warns if more than this share of
+            its values, in [0, 1], does not occur in train.
 
     Example:
         >>> Schema(
@@ -160,6 +193,7 @@ class Schema:
     weight: str | None = None
     ignored: tuple[str, ...] = ()
     leaking: tuple[str, ...] = ()
+    unknown_warning: float = 0.1
 
     def __post_init__(self):
         check_unique([f.name for f in self.fields], "field")
@@ -168,6 +202,10 @@ class Schema:
             raise ValueError(
                 "A schema needs at least one field and one task, got "
                 f"{len(self.fields)} and {len(self.tasks)}."
+            )
+        if not 0 <= self.unknown_warning <= 1:
+            raise ValueError(
+                f"unknown_warning must be in [0, 1], got {self.unknown_warning}."
             )
         self._check_fields()
         self._check_tasks()

@@ -25,7 +25,13 @@ from ple_jax import config
 from ple_jax.config.experiment import Experiment
 from ple_jax.config.values import plain
 from ple_jax.data.examples import Examples
-from ple_jax.data.frames import encoded, fields_of, fitted_encoder, table_of, typed
+from ple_jax.data.frames import (
+    encode_table,
+    fields_of,
+    fitted_encoder,
+    table_of,
+    typed,
+)
 from ple_jax.metrics.exact import sigmoid
 from ple_jax.schema import Schema, Task
 from ple_jax.train import in_memory
@@ -34,9 +40,9 @@ from ple_jax.train import in_memory
 class MultiTaskEstimator(BaseEstimator):
     """What the classifier and the regressor share: inputs, training, and their knobs.
 
-    A column of numbers is a number; text, categories, truth values and all else are
-    ids, with an embedding each. A column of objects is what its values are: numbers, or
-    else text. Missing values are allowed, and so are ids that `fit` has not seen.
+    Columns of numbers and times are numbers; those of text, categories and truth values
+    are ids, with an embedding each. A column of objects is of numbers if all its values
+    are, and otherwise of text. Values may be missing, and ids may be new after `fit`.
 
     Args:
         model: A kind of model, or a dict of its options with a `kind` among them.
@@ -134,7 +140,7 @@ class MultiTaskEstimator(BaseEstimator):
         schema = Schema(fields, tuple(tasks))
         encoder = fitted_encoder(schema, table, np.isin(np.arange(len(table)), trained))
         examples = dataclasses.replace(
-            encoded(encoder, table),
+            encode_table(encoder, table),
             labels=labels.astype(np.float32),
             observed=np.ones(labels.shape, bool),
             weights=weights.astype(np.float32),
@@ -177,7 +183,7 @@ class MultiTaskEstimator(BaseEstimator):
         check_is_fitted(self)
         names = [field.name for field in self.encoder_.schema.fields]
         table = self._columns(X, reset=False).rename_columns(names)
-        examples = encoded(self.encoder_, table)
+        examples = encode_table(self.encoder_, table)
         logits = in_memory.logits_of(
             self.experiment_, self.encoder_.layout, self.variables_, examples
         )

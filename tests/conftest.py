@@ -23,6 +23,11 @@ jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_disable_most_optimizations", True)
 
 
+def pytest_addoption(parser):
+    about = "how many times as many faults are tried as by default (tests/faults)"
+    parser.addoption("--faults", type=int, default=1, metavar="N", help=about)
+
+
 @pytest.fixture(scope="session")
 def prepared(tmp_path_factory):
     """(kind, options) -> the prepared data set, made once for all tests.

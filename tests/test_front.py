@@ -14,7 +14,7 @@ from lib.tables import SCHEMA, SCHEMA_TEXT, raw, write_csv
 from lib.training import TINY, assert_same, call, final_state
 
 import ple_jax
-from ple_jax.data.frames import chunks_of, plain_type, table_of
+from ple_jax.data.frames import chunks_of, table_of
 from ple_jax.runs.directory import open_run
 
 MODEL = TINY["model"]
@@ -158,17 +158,9 @@ def test_rows_are_not_copied_where_they_need_not_be():
 
 
 def test_chunks_are_bounded_and_numbered(monkeypatch):
-    monkeypatch.setattr("ple_jax.data.frames.PARQUET_ROWS", 3)
+    monkeypatch.setattr("ple_jax.data.frames.MOST_ROWS", 3)
     chunks = list(chunks_of(table_of({"a": range(7)})))
     assert [(c.first, len(c.table)) for c in chunks] == [(0, 3), (3, 3), (6, 1)]
-
-
-def test_types_become_those_that_readers_know():
-    text = pa.string()
-    assert plain_type(pa.large_list(pa.string_view())) == pa.list_(text)
-    assert plain_type(pa.list_(pa.int8(), 3)) == pa.list_(pa.int8())
-    category = pa.dictionary(pa.int8(), pa.large_string())
-    assert plain_type(category) == pa.dictionary(pa.int32(), text)
 
 
 def test_a_pandas_frame_keeps_its_index(run):

@@ -22,7 +22,7 @@ APART = {
     "serve": {"studies"},
 }
 HOMES = {
-    "orbax": {"train/checkpoint.py"},
+    "orbax": {"train/storage.py"},
     "argparse": {"cli"},
     "shtab": {"cli/completion.py"},
     "rich": {"show"},

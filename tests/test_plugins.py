@@ -2,12 +2,19 @@
 
 import dataclasses
 import functools
+import importlib.util
+import json
+import os
+import pathlib
+import subprocess
 import sys
 
 import flax.linen as nn
 import pytest
+from lib.training import call, new_run
 
-from ple_jax import plugins
+from ple_jax import config, plugins
+from ple_jax.runs import manifest
 
 
 def build(first: int, *rest, second: tuple[int, ...] = (1,), **more):
@@ -171,8 +178,186 @@ def test_a_broken_plugin_is_named_with_its_package(outside, text, why):
         plugins.find(MODELS, "tower")
 
 
-def test_a_dotted_name_that_is_no_module_is_explained():
-    with pytest.raises(
-        ValueError, match=r"'ple_jax\.modles' cannot be imported: Module"
-    ):
-        plugins.find(MODELS, "ple_jax.modles")
+# Modules that nobody offers.
+
+MARKS = "import pathlib; pathlib.Path(__file__).with_suffix('.mark').touch()\n"
+
+
+@pytest.fixture
+def nobody(monkeypatch):
+    """As when the process begins: nothing is allowed."""
+    monkeypatch.setattr(plugins, "_allowed", set())
+    monkeypatch.setattr(sys, "meta_path", [*sys.meta_path])
+
+
+@pytest.fixture
+def stranger(tmp_path, monkeypatch, nobody):
+    """A package whose modules leave a mark when they are imported."""
+    package = tmp_path / "acme_inc"
+    package.mkdir()
+    (package / "__init__.py").write_text(MARKS)
+    (package / "tower.py").write_text(MARKS + GOOD)
+    (package / "other.py").write_text(MARKS + GOOD)
+    monkeypatch.chdir(tmp_path)
+    yield package
+    for module in [m for m in sys.modules if m.startswith("acme_inc")]:
+        del sys.modules[module]
+
+
+def marks(package):
+    return sorted(mark.stem for mark in package.glob("*.mark"))
+
+
+def test_a_module_is_imported_only_after_it_was_allowed(stranger, monkeypatch):
+    monkeypatch.syspath_prepend(stranger.parent)
+    with pytest.raises(plugins.NotAllowed, match=r"--plugin acme_inc\.tower, or") as no:
+        plugins.find(MODELS, "acme_inc.tower")
+    assert no.value.module == "acme_inc.tower"
+    assert marks(stranger) == []
+    plugins.allow("acme_inc.tower")
+    assert marks(stranger) == []
+    assert plugins.find(MODELS, "acme_inc.tower").__name__ == "acme_inc.tower"
+    assert marks(stranger) == ["__init__", "tower"]
+
+
+def test_just_the_module_that_was_allowed_is_imported(stranger, monkeypatch):
+    monkeypatch.syspath_prepend(stranger.parent)
+    plugins.allow("acme_inc.tower")
+    with pytest.raises(ValueError, match=r"Did you mean 'acme_inc\.tower'\?"):
+        plugins.find(MODELS, "acme_inc.towr")
+    for other in ("acme_inc.other", "acme_inc.tower.build", "ple_jax.plugins"):
+        with pytest.raises(plugins.NotAllowed):
+            plugins.find(MODELS, other)
+    assert marks(stranger) == []
+
+
+def test_a_module_may_lie_in_a_folder_that_is_named(stranger, monkeypatch):
+    monkeypatch.setattr(sys, "path", [p for p in sys.path if p])
+    plugins.allow("acme_inc.tower")
+    with pytest.raises(ValueError, match="No module named 'acme_inc'"):
+        plugins.find(MODELS, "acme_inc.tower")
+    plugins.allow("acme_inc.tower", str(stranger.parent))
+    assert plugins.find(MODELS, "acme_inc.tower").build
+
+
+def test_no_other_package_of_the_folder_can_be_imported(stranger):
+    (stranger.parent / "acme_twin.py").touch()
+    plugins.allow("acme_inc.tower", str(stranger.parent))
+    assert importlib.util.find_spec("acme_inc")
+    assert not importlib.util.find_spec("acme_twin")
+
+
+def test_python_comes_before_the_folder(stranger):
+    (stranger.parent / "json").mkdir()
+    plugins.allow("json.decoder", str(stranger.parent))
+    assert importlib.util.find_spec("json").origin == json.__spec__.origin
+
+
+@pytest.mark.parametrize(
+    "name", ["../x", "a..b", ".a", "a.", "a.b c", "a/b.c", "a.1", "a.b\n", "a.b\x00"]
+)
+def test_what_is_no_dotted_name_is_refused(name, nobody):
+    for ask in (plugins.allow, lambda n: plugins.find(MODELS, n)):
+        with pytest.raises(ValueError, match="is not a module's dotted name, such as"):
+            ask(name)
+
+
+def test_a_plugin_without_dots_is_not_allowed_by_name(nobody):
+    with pytest.raises(ValueError, match=r"'tower' is not a module's dotted name"):
+        plugins.allow("tower")
+
+
+def test_a_dotted_name_that_is_no_module_is_explained(nobody):
+    plugins.allow("acme_nowhere.tower")
+    nowhere = r"'acme_nowhere\.tower' cannot be imported: Module"
+    with pytest.raises(ValueError, match=nowhere):
+        plugins.find(MODELS, "acme_nowhere.tower")
+
+
+# Runs that name a module.
+
+
+class Everything(set):
+    """The allow-list switched off."""
+
+    def __contains__(self, module):
+        return True
+
+
+@pytest.fixture
+def hostile(data, stranger, monkeypatch):
+    """hostile(section) is a recorded run, whole by its manifest, that names a module.
+
+    The module lies in Python's path, and in the run directory itself.
+    """
+    monkeypatch.syspath_prepend(stranger.parent)
+
+    def made(section):
+        folder = stranger.parent / f"run_{section}"
+        experiment = config.to_dict(new_run(data, folder).experiment)
+        old = f'[{section}]\nkind = "{experiment[section]["kind"]}"'
+        file = folder / "experiment.toml"
+        new = f'[{section}]\nkind = "acme_inc.tower"'
+        text = file.read_text()
+        assert old in text
+        file.write_text(text.replace(old, new))
+        manifest.write(folder, manifest.read(folder / "manifest.json"))
+        (folder / "acme_inc.py").write_text("1 / 0")
+        return folder
+
+    return made
+
+
+COMMANDS = {
+    "evaluate": ["evaluate", "{run}"],
+    "predict": ["predict", "{run}", "x.csv", "--out", "y.csv"],
+    "verify": ["verify", "{run}"],
+    "resume": ["train", "--resume", "--run-dir", "{run}"],
+    "train": ["train", "{run}/experiment.toml"],
+    "prepare": ["prepare", "{run}/experiment.toml", "--out", "p"],
+    "help": ["train", "--help", "{run}/experiment.toml"],
+}
+
+
+@pytest.mark.parametrize("section", ["data", "model", "weighting"])
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_run_that_names_a_module_runs_nothing_of_it(
+    command, section, hostile, stranger, capsys
+):
+    folder = hostile(section)
+    line = [part.format(run=folder) for part in COMMANDS[command]]
+    status = call(*line)
+    said = capsys.readouterr().err
+    if command != "verify":  # it reads bytes, and asks no plugin
+        assert status == 2
+        assert said.endswith(f"ple-jax {' '.join(line)} --plugin acme_inc.tower\n")
+        assert said.count("\n") == 1
+    assert marks(stranger) == []
+
+
+def test_an_allow_list_that_is_switched_off_is_noticed_control(
+    hostile, stranger, monkeypatch
+):
+    monkeypatch.setattr(plugins, "_allowed", Everything())
+    call("evaluate", hostile("model"))
+    assert marks(stranger) == ["__init__", "tower"]
+
+
+def test_the_working_directory_is_not_on_the_path_of_the_module(hostile, stranger):
+    """`python -m` puts it there: libraries would be taken from it."""
+    folder = hostile("model").parent
+    (folder / "numpy.py").write_text(MARKS)
+    (folder / "numpy.mark").unlink(missing_ok=True)
+    house = str(pathlib.Path(plugins.__file__).parents[1])
+    command = [sys.executable, "-m", "ple_jax", "evaluate", "run_model"]
+    environment = {k: v for k, v in os.environ.items() if k != "PYTHONSAFEPATH"}
+    done = subprocess.run(
+        command,
+        cwd=folder,
+        env=environment | {"PYTHONPATH": house},
+        capture_output=True,
+        text=True,
+    )
+    assert "--plugin acme_inc.tower" in done.stderr
+    assert done.returncode == 2
+    assert not list(folder.rglob("*.mark"))

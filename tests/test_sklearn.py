@@ -143,11 +143,15 @@ def test_names_and_places_of_columns_are_one():
     np.testing.assert_array_equal(got, wanted)
 
 
-def test_columns_of_times_or_lists_are_errors():
+def test_times_are_numbers_and_lists_are_errors():
     pandas = pytest.importorskip("pandas")
-    times = pandas.DataFrame({"when": pandas.date_range("2026-01-01", periods=7)})
-    with pytest.raises(ValueError, match=r"'when' is of type timestamp.* or text"):
-        MultiTaskRegressor().fit(times, np.arange(7.0))
+    hours = pandas.date_range("2026-01-01", periods=211, freq="h")
+    x, y = pandas.DataFrame({"when": hours}), np.arange(211.0)
+    model = MultiTaskRegressor(**TINY, random_state=0).fit(x, y)
+    assert model.score(x, y) > 0.9
+    lists = pandas.DataFrame({"tags": [["a"], ["b", "c"]] * 4})
+    with pytest.raises(ValueError, match=r"'tags' is of type list.* or text"):
+        MultiTaskRegressor().fit(lists, np.arange(8.0))
 
 
 def test_three_classes_are_three_tasks():

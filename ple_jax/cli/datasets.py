@@ -13,7 +13,7 @@ def run(asked: argparse.Namespace) -> None:
     from ple_jax import datasets
     from ple_jax.show import console, tables
 
-    found = {name: datasets.find(name).describe() for name in datasets.available()}
+    found = {name: datasets.describe(name) for name in datasets.available()}
     if asked.json:
         return console.show_json(found)
     console.show(*tables.dataset_tables(found))

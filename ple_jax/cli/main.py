@@ -8,7 +8,8 @@ defines
     run(asked)              what it does; returns the exit status, or None for 0
 
 `asked` holds the arguments; `asked.knobs` the texts of each knob, `asked.parser` the
-whole parser. A command imports what is slow, such as JAX, only where it uses it.
+whole parser, `asked.plugin` the modules that --plugin allows, an option of them all. A
+command imports what is slow, such as JAX, only where it uses it.
 """
 
 import argparse
@@ -17,6 +18,7 @@ import os
 import pathlib
 import pkgutil
 import re
+import shlex
 import shutil
 import sys
 import textwrap
@@ -24,30 +26,42 @@ from collections.abc import Iterable, Sequence
 from types import MappingProxyType, ModuleType
 from typing import Any, NoReturn
 
-from ple_jax import __version__, cli
+from ple_jax import __version__, cli, plugins
 from ple_jax.checks import nearest
 from ple_jax.config import flags
+from ple_jax.show.errors import sentence
+from ple_jax.show.escape import printable
 
 MISTAKE, STOPPED = 2, 130
 NO_KNOBS: flags.Knobs = MappingProxyType({})
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs one command; a mistake of the user ends in one message and status 2."""
+    """Runs one command.
+
+    A fault of the user or the machine ends in one message and status 2.
+    """
+    given = sys.argv[1:] if arguments is None else arguments
     try:
         try:
-            return run(sys.argv[1:] if arguments is None else arguments)
+            return run(given)
         finally:
             sys.stdout.flush()
     except BrokenPipeError:
         # The reader went away, which is its right; say nothing more on a closed pipe.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
-    except (ValueError, OSError, FloatingPointError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return MISTAKE
     except KeyboardInterrupt:
         return STOPPED
+    except Exception as error:
+        told = sentence(error)
+        if told is None:  # our mistake, so the traceback is of use
+            raise
+        if isinstance(error, plugins.NotAllowed):
+            again = shlex.join(["ple-jax", *given, "--plugin", error.module])
+            told += f" The whole command is then: {again}"
+        print(f"error: {printable(told)}", file=sys.stderr)
+        return MISTAKE
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -115,6 +129,10 @@ class Parser(argparse.ArgumentParser):
             about = about.replace("%", "%%")
             group.add_argument(flag, metavar=expected, help=about, choices=choices)
 
+    def format_help(self) -> str:
+        """The help; values in it may be a stranger's."""
+        return printable(super().format_help())
+
     def error(self, message: str) -> NoReturn:
         """Raises a ValueError, with the nearest of several choices."""
         wrong = re.search(r"invalid choice: '(.*?)' \(choose from (.*)\)", message)
@@ -143,6 +161,8 @@ def parser(knobs: flags.Knobs = NO_KNOBS) -> Parser:
             add_help=False,
         )
         command.add_arguments(new)
+        about = "import this module if the experiment or the run names it as a plugin"
+        new.add_argument("--plugin", action=Allow, metavar="MODULE", help=about)
         new.add_argument("-h", "--help", action=Help, command=command, knobs=knobs)
         new.takes_knobs = hasattr(command, "tree_of")
         if new.takes_knobs:
@@ -151,6 +171,15 @@ def parser(knobs: flags.Knobs = NO_KNOBS) -> Parser:
             new.usage = f"{usage}\n{indent}[--SECTION.KNOB VALUE ...]"[len("usage: ") :]
         top.commands.append(new)
     return top
+
+
+class Allow(argparse.Action):
+    """Allows a plugin's module, of Python's path or the working directory."""
+
+    def __call__(self, parser, namespace, values, option_string=None):
+        """Allows it, and notes its name."""
+        plugins.allow(values, os.getcwd())
+        setattr(namespace, self.dest, [*(getattr(namespace, self.dest) or ()), values])
 
 
 class Help(argparse.Action):

@@ -2,7 +2,8 @@
 
 The run directory is DIR, or else the first of runs/EXPERIMENT, runs/EXPERIMENT-2, ...
 that is free. With --resume, the run in DIR continues where it stopped, and the
-experiment need not be named.
+experiment need not be named. If its newest checkpoint is damaged, an older one is
+taken, and the status at the end is 3; --strict refuses instead, and changes nothing.
 
 Every knob of the experiment can be changed: --train.learning-rate 3e-3,
 --model.expert-dims 64 32, --model.kind mmoe.
@@ -15,11 +16,13 @@ and spreads, and each trial has a run directory of its own below DIR.
 
 import argparse
 import pathlib
+import shlex
 from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
 STOPPED = 130
+OLDER_CHECKPOINT = 3  # all was done, but from an older checkpoint than the newest
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -34,6 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add("--run-dir", type=path, metavar="DIR", help="where the run is, or will be")
     add("--resume", action="store_true", help="continue the run in --run-dir")
+    add("--strict", action="store_true", help="resume from the newest checkpoint only")
     add("--data-dir", metavar="DIR", help="where raw files lie; sets data.data_dir")
 
 
@@ -58,13 +62,17 @@ def run(asked: argparse.Namespace) -> int:
     try:
         return trained(asked)
     except loop.Stopped as stop:
-        again = f"ple-jax train --resume --run-dir {asked.run_dir}"
-        console.say(f"stopped by {stop}; continue with: {again}")
+        again = ["ple-jax", "train", "--resume", "--run-dir", str(asked.run_dir)]
+        for module in asked.plugin or ():
+            again += ["--plugin", module]
+        console.say(f"stopped by {stop}; continue with: {shlex.join(again)}")
         return STOPPED
 
 
 def check(asked: argparse.Namespace) -> None:
     """Raises a ValueError if it is not clear what to train."""
+    if asked.strict and not asked.resume:
+        raise ValueError("--strict needs --resume: a new run has no checkpoint.")
     if asked.resume and not asked.run_dir:
         raise ValueError("--resume needs --run-dir, the run to continue.")
     if asked.experiment or asked.resume:
@@ -82,15 +90,14 @@ def trained(asked: argparse.Namespace) -> int:
     from ple_jax import config
     from ple_jax.config import flags, sweep
 
-    knobs, more = flags.split_sweep(asked.knobs)
+    single, more = flags.split_sweep(asked.knobs)
+    knobs = flags.with_data_dir(single, asked.data_dir)
     tree, lists = sweep.taken(tree_of(asked), more)
     if asked.resume and not asked.experiment and sweep.is_sweep(tree, lists):
         if asked.knobs:
             raise ValueError("A sweep is resumed as it was: name no knobs.")
         return train_sweep(asked)
     flags.check_not_swept(knobs, lists)
-    if asked.data_dir:
-        knobs["data.data_dir"] = [asked.data_dir]
     of_kinds = partial(experiment_of, tree, knobs)
     experiment = of_kinds({})
     if sweep.is_sweep(config.to_dict(experiment), lists):
@@ -120,10 +127,11 @@ def train_one(asked: argparse.Namespace, experiment) -> int:
     chosen = open_or_create(asked, experiment)
     asked.run_dir = chosen.directory
     console.say(f"run directory: {chosen.directory}")
-    result = loop.fit(chosen, asked.resume)
+    before = fallbacks_of([chosen])
+    result = loop.fit(chosen, asked.resume, asked.strict)
     for split in ("validation", "test"):
         console.show(tables.metric_table(split, result[split]["tasks"]))
-    return 0
+    return status([chosen], before)
 
 
 def train_sweep(asked: argparse.Namespace, wanted=None) -> int:
@@ -143,11 +151,25 @@ def train_sweep(asked: argparse.Namespace, wanted=None) -> int:
         chosen = study.create(directory, wanted, prepare_data(wanted.base.data))
     asked.run_dir = chosen.directory
     console.say(f"run directory: {chosen.directory}, {len(chosen.runs)} trials")
-    result = study.fit(chosen, asked.resume)
+    before = fallbacks_of(chosen.runs)
+    result = study.fit(chosen, asked.resume, asked.strict)
     console.show(tables.trial_table(result["trials"]))
     for split in ("validation", "test"):
         console.show(tables.point_table(split, result["points"]))
-    return 0
+    return status(chosen.runs, before)
+
+
+def fallbacks_of(runs) -> list[dict[str, Any]]:
+    """The notes in all journals of resuming from an older checkpoint."""
+    from ple_jax.runs.journal import fallbacks
+
+    return [note for run in runs for note in fallbacks(run.metrics)]
+
+
+def status(runs, before: list[dict[str, Any]]) -> int:
+    """The exit status of a training: whether its journals have a new such note."""
+    new = [note for note in fallbacks_of(runs) if note not in before]
+    return OLDER_CHECKPOINT if new else 0
 
 
 def open_or_create(asked: argparse.Namespace, experiment):

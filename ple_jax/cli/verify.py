@@ -1,11 +1,14 @@
-"""Read all data of a run or a sweep, and name what is damaged.
+"""Read all of a run or a sweep, and name what is damaged.
 
-The experiment, the schema, what was fitted on train, and every array are read whole.
-Checkpoints and the journal have no checksums, and are not read.
+The experiment, the schema, what was fitted on train, every array of the data, every
+checkpoint, the journal and the result are read whole, and compared with the checksums
+that were written with them. The status is 2 if anything is damaged.
 """
 
 import argparse
 import pathlib
+
+DAMAGED = 2
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -13,15 +16,26 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("run", type=pathlib.Path, help="a run directory, or a sweep's")
 
 
-def run(asked: argparse.Namespace) -> None:
-    """Verifies the data set of the directory, and those of its trials."""
-    from ple_jax.data.store import Prepared
-    from ple_jax.runs.directory import DATA, recorded_tree, trials_folder
+def run(asked: argparse.Namespace) -> int:
+    """Verifies the directory, and those of its trials."""
+    from ple_jax.runs import lock
+    from ple_jax.runs.directory import experiment_file
     from ple_jax.show import console
+    from ple_jax.train import verify
 
-    folder = trials_folder(asked.run)
-    trials = sorted(folder.iterdir()) if folder.is_dir() else []
-    for directory in (asked.run, *trials):
-        recorded_tree(directory)
-        Prepared.open(directory / DATA).verify()
-        console.say(f"{directory}: experiment and data are as they were written")
+    experiment_file(asked.run)
+    status = 0
+    for directory in verify.directories(asked.run):
+        owner = lock.recorded(directory / lock.OWNER)
+        if owner and owner.may_live:
+            console.say(f"{directory} is being trained by {owner}: it may change")
+        found = verify.verify(directory)
+        for fault in found.faults:
+            console.say(f"damaged: {fault}")
+        if found.unchecked:
+            console.say(f"{directory}: no checksums of {', '.join(found.unchecked)}")
+        if found.faults:
+            status = DAMAGED
+        else:
+            console.say(f"{directory}: all is as it was written")
+    return status

@@ -5,7 +5,6 @@ import dataclasses
 import inspect
 import json
 import pathlib
-import tomllib
 from collections.abc import Mapping
 from typing import Any
 
@@ -17,7 +16,7 @@ from ple_jax.config.experiment import (
     Train,
     with_new_names,
 )
-from ple_jax.config.values import convert
+from ple_jax.config.values import convert, read_toml
 
 # By name, so that this room stands below those of the plugins.
 PLUGINS = {
@@ -153,10 +152,7 @@ def load(path: str | pathlib.Path) -> dict[str, Any]:
         beside = [p.name for p in path.parent.glob("*.toml")]
         hint = checks.nearest(path.name, beside)
         raise ValueError(f"There is no experiment file {str(path)!r}.{hint}")
-    try:
-        return with_new_names(tomllib.loads(path.read_text(encoding="utf-8")))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path} is not valid TOML: {error}.") from error
+    return with_new_names(read_toml(path))
 
 
 def with_kinds(

@@ -11,6 +11,7 @@ from ple_jax.config.values import from_texts, from_toml
 
 Knobs = Mapping[str, Sequence[str]]  # dotted path -> the texts after its flag
 SWEEP = "sweep."
+DATA_DIR = "data.data_dir"
 NAMES = {int: "INT", float: "FLOAT", str: "TEXT"}
 
 
@@ -62,6 +63,22 @@ def check_not_swept(knobs: Iterable[str], swept: Iterable[str]) -> None:
             f"{path} is swept, so it cannot have one value: use --sweep.{path} to give "
             "it others."
         )
+
+
+def with_data_dir(knobs: Knobs, folder: str | None) -> Knobs:
+    """The knobs with `--data-dir FOLDER` among them, which is `--data.data-dir FOLDER`.
+
+    Raises:
+        ValueError: Both are given, and name two folders.
+    """
+    if not folder:
+        return knobs
+    if (other := knobs.get(DATA_DIR)) and list(other) != [folder]:
+        raise ValueError(
+            f"--data-dir {folder} and --data.data-dir {' '.join(other)} name two "
+            "folders: give one."
+        )
+    return {**knobs, DATA_DIR: [folder]}
 
 
 def experiment(tree: Mapping[str, Any], knobs: Knobs) -> tuple[Experiment, list[str]]:
@@ -153,7 +170,7 @@ def _line(
     choices = _kinds(section) if name == "kind" else choices_of(knob.type)
     about = knob.help
     if name == "kind":
-        about += f" Known: {', '.join(choices)}, and modules by dotted name."
+        about += f" Known: {', '.join(choices)}, and modules that --plugin allows."
     flag = f"--{section}.{name}".replace("_", "-")
     return Line(flag, expected(knob.type), f"{about} ({has})", choices or None)
 

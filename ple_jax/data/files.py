@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from ple_jax.checks import nearest
+from ple_jax.data.read import file_stamp
 
 
 def data_folder(data_dir: str | None) -> pathlib.Path | None:
@@ -85,6 +86,5 @@ def check_sha256(path: pathlib.Path, sha256: str, how: str) -> None:
 
 
 def file_identity(path: pathlib.Path) -> list[Any]:
-    """Plain values that identify a file without a known checksum: path, size, mtime."""
-    facts = path.stat()
-    return [str(path.resolve()), facts.st_size, facts.st_mtime_ns]
+    """Plain values that identify a file without a known checksum: path and stamp."""
+    return [str(path.resolve()), *file_stamp(path)]

@@ -13,12 +13,14 @@ import pyarrow as pa
 
 from ple_jax.checks import check_known
 from ple_jax.config.values import convert
+from ple_jax.data import arrow
 from ple_jax.data.encode import Counts, Encoder
 from ple_jax.data.examples import Examples
-from ple_jax.data.read import PARQUET_ROWS, check_columns
+from ple_jax.data.parquet_file import MOST_ROWS
+from ple_jax.data.read import check_columns
 from ple_jax.data.rows import Rows
 from ple_jax.data.source import Chunk, Chunks, Source
-from ple_jax.schema import Encoding, Field, Schema, check_unique
+from ple_jax.schema import Encoding, Field, Schema
 
 ORIGIN = "the data"  # what errors name in place of a file
 FROM_DTYPE = "from_dtype"
@@ -33,8 +35,8 @@ def table_of(data: Any) -> pa.Table:
             of a pandas frame is no column.
 
     Raises:
-        ValueError: It is none of these, a column mixes types, columns differ in length,
-            or two have one name.
+        ValueError: It is none of these, a column mixes types, or columns differ in
+            length.
     """
     if isinstance(data, Mapping):
         reading = lambda: pa.table({k: column_of(v) for k, v in data.items()})
@@ -48,11 +50,9 @@ def table_of(data: Any) -> pa.Table:
             f"`__arrow_c_stream__`, or a dict of columns, got {type(data).__name__}."
         )
     try:
-        table = reading()
+        return reading()
     except (pa.ArrowException, TypeError) as error:
         raise ValueError(f"The columns are no table: {error}") from error
-    check_unique(table.column_names, "column")
-    return table
 
 
 def column_of(values: Any) -> Any:
@@ -77,23 +77,9 @@ def same_kind(table: pa.Table, like: Any) -> Any:
 
 
 def chunks_of(table: pa.Table) -> Chunks:
-    """The rows in chunks of bounded size, in types that readers of columns know."""
-    plain = pa.schema([(f.name, plain_type(f.type)) for f in table.schema])
-    for first in range(0, len(table), PARQUET_ROWS):
-        part = table.slice(first, PARQUET_ROWS)
-        yield Chunk(part.cast(plain), ORIGIN, first)
-
-
-def plain_type(kind: pa.DataType) -> pa.DataType:
-    """The type without views and 64-bit offsets; indices of categories are int32."""
-    of = pa.types
-    if of.is_large_string(kind) or of.is_string_view(kind):
-        return pa.string()
-    if of.is_dictionary(kind):
-        return pa.dictionary(pa.int32(), plain_type(kind.value_type))
-    if of.is_list(kind) or of.is_large_list(kind) or of.is_fixed_size_list(kind):
-        return pa.list_(plain_type(kind.value_type))
-    return kind
+    """The rows in chunks of bounded size; nothing is copied."""
+    for first in range(0, len(table), MOST_ROWS):
+        yield Chunk(table.slice(first, MOST_ROWS), ORIGIN, first)
 
 
 def source_of(table: pa.Table, schema: Schema) -> Source:
@@ -121,16 +107,16 @@ def fields_of(
     categorical: str | Sequence[str | int],
     encodings: str | Sequence[str],
 ) -> tuple[Field, ...]:
-    """One field a column: numeric, or categorical.
+    """One field a column: numeric if it holds numbers or times, or else categorical.
 
     Args:
         table: The inputs.
         categorical: Columns that are categorical, by name or number; "from_dtype" takes
-            all that are no numbers.
+            all that are neither numbers nor times.
         encodings: Those of the numeric fields.
 
     Raises:
-        ValueError: `categorical` names no column, or a column holds times or lists.
+        ValueError: `categorical` names no column, or a column holds lists.
     """
     if isinstance(categorical, str) and categorical != FROM_DTYPE:
         raise ValueError(
@@ -154,17 +140,17 @@ def fields_of(
 
 
 def is_number(column: pa.Field) -> bool:
-    """Whether a column holds numbers.
+    """Whether a column holds numbers or times, which are read as seconds.
 
     Raises:
-        ValueError: It holds times or lists, which are neither numbers nor ids.
+        ValueError: It holds lists or structures.
     """
-    of, kind = pa.types, column.type
-    if of.is_temporal(kind) or of.is_nested(kind):
+    kind = arrow.simple_type(column.type)
+    if pa.types.is_nested(kind):
         raise ValueError(
             f"Column {column.name!r} is of type {kind}: expected numbers or text."
         )
-    return of.is_integer(kind) or of.is_floating(kind) or of.is_decimal(kind)
+    return arrow.is_number(kind) or pa.types.is_temporal(kind)
 
 
 def fitted_encoder(schema: Schema, table: pa.Table, train: np.ndarray) -> Encoder:
@@ -176,7 +162,7 @@ def fitted_encoder(schema: Schema, table: pa.Table, train: np.ndarray) -> Encode
     return Encoder.fit(counts)
 
 
-def encoded(encoder: Encoder, table: pa.Table) -> Examples:
+def encode_table(encoder: Encoder, table: pa.Table) -> Examples:
     """The rows of a table, without labels."""
     each = [
         encoder.encode(Rows(chunk, encoder.schema.format), labels=False).arrays()

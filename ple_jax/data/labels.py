@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from ple_jax.checks import nearest
-from ple_jax.data.rows import Rows, is_missing
+from ple_jax.data.arrow import is_missing
+from ple_jax.data.rows import Rows
 from ple_jax.schema import Schema, Task
 
 ONE_DOMAIN = "all"

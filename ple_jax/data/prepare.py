@@ -9,15 +9,20 @@ from typing import Any
 
 import numpy as np
 
-from ple_jax.data.encode import Counts, Encoder
+from ple_jax.data.checksums import compute_checksums
+from ple_jax.data.encode import ENCODER, Counts, Encoder
 from ple_jax.data.examples import Examples
+from ple_jax.data.facts import FACTS, VERSION, write_facts
+from ple_jax.data.places import files_of
+from ple_jax.data.ranges import expected_arrays
 from ple_jax.data.read import changed
 from ple_jax.data.rows import Rows
 from ple_jax.data.schema_file import schema_to_dict
-from ple_jax.data.source import Chunks, Source
+from ple_jax.data.source import Chunks, Source, Stamp
 from ple_jax.data.split import assigner
-from ple_jax.data.store import FACTS, VERSION, Prepared, compute_checksums
-from ple_jax.disk import cache_dir, new_directory
+from ple_jax.data.store import Prepared
+from ple_jax.data.writer import SplitWriter, check_space
+from ple_jax.disk import cache_dir, naming, new_directory
 from ple_jax.schema import SPLITS, Schema
 
 Advance = Callable[[int], None]  # is called with the number of rows just done
@@ -65,7 +70,7 @@ class _Steady:
 
     def __init__(self, chunks: Callable[[], Chunks]):
         self._chunks = chunks
-        self._stamps: dict[str, tuple[int, int] | None] = {}  # by origin
+        self._stamps: dict[str, Stamp | None] = {}  # by origin
         self._rows: Counter[str] = Counter()  # by origin; empty in the first pass
 
     def __call__(self) -> Chunks:
@@ -92,27 +97,26 @@ def _write(source: Source, directory: pathlib.Path, progress: Advance) -> None:
     if not sizes.all():
         raise ValueError(f"Every split needs examples, got {_size_listing(sizes)}.")
     encoder = Encoder.fit(counts)
-    encoder.save(directory)
+    with naming(directory / ENCODER):
+        encoder.save(directory)
+    expected = expected_arrays(encoder)
+    check_space(expected, int(sizes.sum()), directory)
     writers = [
-        _SplitWriter(directory / s, int(n)) for s, n in zip(SPLITS, sizes, strict=True)
+        SplitWriter(directory / split, int(rows), expected)
+        for split, rows in zip(SPLITS, sizes, strict=True)
     ]
     for rows, split in _rows_and_splits(source, assign):
         for number, writer in enumerate(writers):
-            if (mine := split == number).any():
-                writer.add(encoder.encode(rows.where(mine)))
+            writer.add(encoder, rows, np.flatnonzero(split == number))
         progress(len(rows))
     facts = {s: w.facts(encoder) for s, w in zip(SPLITS, writers, strict=True)}
     _check_classes(source, facts["train"])
-    _check_weights(source.schema, writers[0].arrays)
-    whole = {
-        "version": VERSION,
-        "identity": source.identity,
-        "arrays": list(writers[0].arrays),
-        "splits": facts,
-        **compute_checksums(directory),
-    }
-    text = json.dumps(whole, indent=1, allow_nan=False)
-    (directory / FACTS).write_text(text, encoding="utf-8")
+    _check_weights(source.schema, writers[0].written)
+    whole = {"version": VERSION, "identity": source.identity, "arrays": list(expected)}
+    checksums = compute_checksums(directory, files_of(encoder))
+    with naming(directory / FACTS):
+        write_facts(directory, {**whole, "splits": facts, **checksums})
+    make_read_only(directory)
 
 
 def _rows_and_splits(source: Source, assign) -> Iterator[tuple[Rows, np.ndarray]]:
@@ -128,50 +132,14 @@ def _size_listing(sizes: np.ndarray) -> str:
     return ", ".join(f"{s} {n:,}" for s, n in zip(SPLITS, sizes, strict=True))
 
 
-class _SplitWriter:
-    """Writes the arrays of one split chunk by chunk; its number of rows is known."""
+def make_read_only(directory: pathlib.Path) -> None:
+    """Takes from all files the right to write.
 
-    def __init__(self, folder: pathlib.Path, rows: int):
-        self.folder, self.rows, self.done = folder, rows, 0
-        self.arrays: dict[str, np.ndarray] = {}
-
-    def add(self, examples: Examples) -> None:
-        """Appends encoded rows."""
-        for name, array in examples.arrays().items():
-            if name not in self.arrays:
-                self.arrays[name] = self._new(name, array)
-            self.arrays[name][self.done : self.done + len(array)] = array
-        self.done += len(examples)
-
-    def _new(self, name: str, like: np.ndarray) -> np.ndarray:
-        path = self.folder / f"{name}.npy"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        shape = (self.rows, *like.shape[1:])
-        if 0 in shape:  # nothing to map
-            np.save(path, np.zeros(shape, like.dtype))
-            return np.zeros(shape, like.dtype)
-        return np.lib.format.open_memmap(path, "w+", like.dtype, shape)
-
-    def facts(self, encoder: Encoder) -> dict[str, Any]:
-        """Flushes the arrays to disk; returns rows, base rates and domain sizes."""
-        for array in self.arrays.values():
-            if isinstance(array, np.memmap):
-                array.flush()
-        domain = np.bincount(self.arrays["domain"], minlength=len(encoder.domains))
-        return {
-            "rows": self.rows,
-            "base_rates": self._base_rates(encoder),
-            "domains": dict(zip(encoder.domains, domain.tolist(), strict=True)),
-        }
-
-    def _base_rates(self, encoder: Encoder) -> dict[str, float | None]:
-        """The mean label of each task over its own sample space."""
-        observed = self.arrays["observed"].sum(axis=0)
-        totals = self.arrays["labels"].sum(axis=0, dtype=np.float64)
-        return {
-            task.name: float(totals[i] / observed[i]) if observed[i] else None
-            for i, task in enumerate(encoder.schema.tasks)
-        }
+    Runs link to the arrays of the cache: what changes one in place changes all of them.
+    """
+    for path in directory.rglob("*"):
+        if path.is_file():
+            path.chmod(path.stat().st_mode & ~0o222)
 
 
 def _check_classes(source: Source, train: dict[str, Any]) -> None:
@@ -187,10 +155,10 @@ def _check_classes(source: Source, train: dict[str, Any]) -> None:
             )
 
 
-def _check_weights(schema: Schema, train: dict[str, np.ndarray]) -> None:
+def _check_weights(schema: Schema, train: Examples) -> None:
     """Raises a ValueError if all examples of a task in train have weight 0."""
-    for task, observed in zip(schema.tasks, train["observed"].T, strict=True):
-        weighed = np.any(train["weights"], where=observed)
+    for task, observed in zip(schema.tasks, train.observed.T, strict=True):
+        weighed = np.any(train.weights, where=observed)
         if observed.any() and not weighed:
             raise ValueError(
                 f"Task {task.name!r} cannot be learned: column {schema.weight!r} gives "

@@ -1,59 +1,130 @@
-"""Whether the ids and domains of encoded rows are within their layout.
+"""What the arrays of a split must hold, by their layout: types, widths and ranges.
 
 A device gathers without asking, so the host checks each split once, as it is opened.
-That takes 70 ns a row: 0.4 s for 5 million rows of 10 or of 40 ids, read from memory.
 """
 
+import dataclasses
+import math
 import pathlib
-from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
-from ple_jax.data.examples import Examples
-from ple_jax.schema import Layout
+from ple_jax.data.encode import Encoder
 
-ROWS = 1 << 16  # of a block, so that a memory-mapped array is read once
+LARGEST = float(np.finfo(np.float32).max)
 
 
-def check_ranges(examples: Examples, layout: Layout, folder: pathlib.Path) -> None:
-    """Raises a ValueError that names a column outside its table, or a wrong domain.
+class Range(NamedTuple):
+    """What a column may hold: least <= x <= most, or only whole numbers of these."""
 
-    Args:
-        examples: All rows of a split.
-        layout: How many rows the table of each column has, and the domains.
-        folder: Where the arrays lie, for the error.
+    column: str
+    least: float
+    most: float
+    words: str
+    whole: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
+class Expected:
+    """What an array (rows, *shape) must hold.
+
+    Attributes:
+        dtype: The type of its values.
+        shape: The axes after that of rows: none, or one.
+        ranges: One for each column, or one for all; none if any value may be there.
     """
-    for name, array, least, columns, ends in _bounded(examples, layout):
-        path = folder / f"{name}.npy"
-        if array.shape[1] != len(columns):
-            raise ValueError(
-                f"{path} is damaged: it has {array.shape[1]} columns, expected "
-                f"{len(columns)}."
-            )
-        low, high = extremes(array)
-        for j in np.flatnonzero((low < least) | (high >= ends)).tolist():
-            found = low[j] if low[j] < least else high[j]
-            raise ValueError(
-                f"{path} is damaged: column {columns[j]!r} holds {found}, expected "
-                f"{least} to {ends[j] - 1}."
-            )
+
+    dtype: type
+    shape: tuple[int, ...]
+    ranges: tuple[Range, ...]
+
+    @property
+    def row_bytes(self) -> int:
+        """Bytes of a row."""
+        return np.dtype(self.dtype).itemsize * math.prod(self.shape)
+
+    def check(self, block: np.ndarray, first: int, path: pathlib.Path) -> None:
+        """Raises a ValueError that names the first wrong value of some rows (n, ...).
+
+        Args:
+            block: The rows.
+            first: The number of the first of them.
+            path: Where they lie, for the error.
+        """
+        if not self.ranges:
+            return
+        # A byte that is neither 0 nor 1 would be true, and no longer count as one.
+        plain = block.view(np.uint8) if self.dtype is np.bool_ else block
+        values = plain.reshape(-1, len(self.ranges))
+        _, least, most, _, whole = map(np.array, zip(*self.ranges, strict=True))
+        with np.errstate(invalid="ignore"):  # NaN is wrong, as all comparisons say
+            low, high = extremes(values)
+            wrong = ~((low >= least) & (high <= most))
+            if not wrong.any() and not _fractions(values[:, whole]).any():
+                return
+            wrong = ~((values >= least) & (values <= most))
+            wrong |= whole & _fractions(values)
+        place, column = np.argwhere(wrong)[0].tolist()
+        row = first + place * len(block) // len(values)
+        raise ValueError(
+            f"{path} is damaged: column {self.ranges[column].column!r} holds "
+            f"{values[place, column]} in row {row + 1:,}, expected "
+            f"{self.ranges[column].words}."
+        )
 
 
-def _bounded(
-    examples: Examples, layout: Layout
-) -> Iterator[tuple[str, np.ndarray, int, Sequence[str], np.ndarray]]:
-    """File, array (rows, columns), least value, columns, and the end of each."""
-    ends = np.array([column.rows for column in layout.ids], int)
-    yield "ids", examples.ids, 0, [column.name for column in layout.ids], ends
-    for bag in layout.bags:
-        items = examples.bags[bag.name].reshape(-1, 1)  # -1 pads
-        yield f"bags/{bag.name}", items, -1, [bag.name], np.array([bag.rows])
-    ends = np.array([len(layout.domains)])
-    yield "domain", examples.domain[:, None], 0, ["domain"], ends
+def _fractions(x: np.ndarray) -> np.ndarray:
+    """Whether each number is no whole one."""
+    return x != np.rint(x)
 
 
-def extremes(array: np.ndarray) -> tuple[np.ndarray, np.ndarray]:  # (columns,) each
+def extremes(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:  # (columns,) each
     """The least and the greatest value of each column of (rows, columns)."""
-    blocks = (array[i : i + ROWS] for i in range(0, len(array), ROWS))
-    lows, highs = zip(*((b.min(axis=0), b.max(axis=0)) for b in blocks), strict=True)
-    return np.min(lows, axis=0), np.max(highs, axis=0)
+    columns = x.shape[1]
+    # Up to 64 rows side by side: NumPy is 12 times as fast on them as on 8 columns.
+    wide = x.reshape(-1, columns * math.gcd(len(x), 64))
+    low, high = wide.min(axis=0), wide.max(axis=0)
+    return low.reshape(-1, columns).min(axis=0), high.reshape(-1, columns).max(axis=0)
+
+
+def expected_arrays(encoder: Encoder) -> dict[str, Expected]:
+    """Name -> what it must hold, of every array that an encoder fills."""
+    layout = encoder.layout
+    ids = [_integers(column.name, 0, column.rows) for column in layout.ids]
+    labels = [
+        (_binary if t.loss == "binary" else _finite)(t.name) for t in layout.tasks
+    ]
+    observed = [Range(task.name, 0, 1, "true or false") for task in layout.tasks]
+    domain = _integers("domain", 0, len(layout.domains))
+    weight = Range("weight", 0, LARGEST, "a finite number of at least 0")
+    arrays = {
+        "ids": _table(np.int32, ids),
+        "numbers": _table(np.float32, [_finite(n.name) for n in layout.numbers]),
+        "domain": Expected(np.int32, (), (domain,)),
+        "labels": _table(np.float32, labels),
+        "observed": _table(np.bool_, observed),
+        "weights": Expected(np.float32, (), (weight,)),
+    }
+    if encoder.schema.user is not None:
+        arrays["user"] = Expected(np.int64, (), ())  # any hash
+    for bag in layout.bags:
+        items = _integers(bag.name, -1, bag.rows)  # -1 pads
+        arrays[f"bags/{bag.name}"] = Expected(np.int32, (bag.length,), (items,))
+    return arrays
+
+
+def _table(dtype: type, ranges: list[Range]) -> Expected:
+    return Expected(dtype, (len(ranges),), tuple(ranges))
+
+
+def _integers(column: str, least: int, end: int) -> Range:
+    return Range(column, least, end - 1, f"{least} to {end - 1}")
+
+
+def _finite(column: str) -> Range:
+    return Range(column, -LARGEST, LARGEST, "a finite number")
+
+
+def _binary(column: str) -> Range:
+    return Range(column, 0, 1, "0 or 1", whole=True)

@@ -1,20 +1,21 @@
 """Reads CSV, CSV.gz and Parquet files strictly, in chunks of bounded size."""
 
+import functools
 import glob
-import gzip
+import os
 import pathlib
 from collections.abc import Iterable, Iterator, Sequence
 
 import pyarrow as pa
-import pyarrow.csv
-import pyarrow.parquet as pq
 
 from ple_jax.checks import check_known, nearest
-from ple_jax.data.source import Chunk, Chunks
+from ple_jax.data.csv_file import csv_tables
+from ple_jax.data.parquet_file import MOST_BYTES, parquet_tables
+from ple_jax.data.source import Chunk, Chunks, Stamp
 from ple_jax.schema import Format, Schema
+from ple_jax.show import console
 
-CSV_BLOCK = 16 << 20  # bytes of text
-PARQUET_ROWS = 1 << 18
+COMPRESSED = (".gz", ".bz2", ".lz4", ".zst")  # their ends are checked by Arrow
 
 
 def read(
@@ -34,16 +35,16 @@ def read(
         ValueError: A file is empty, truncated or malformed, or its columns do not fit
             the schema.
     """
+    most = max(MOST_BYTES // row_bytes(schema), 1)
     for path in expand_patterns(files):
-        is_parquet = path.suffix in (".parquet", ".pq")
-        tables = (
-            _parquet_tables(path) if is_parquet else csv_tables(path, schema.format)
-        )
-        for chunk in number_rows(_with_path_in_errors(tables, path), path):
-            if not chunk.first:
+        checked = False
+        for chunk in number_rows(read_tables(path, schema.format), path):
+            if not checked:
                 check_columns(chunk.table.column_names, schema, labels, path)
-            if len(chunk.table):
-                yield chunk
+                checked = True
+            for first in range(0, len(chunk.table), most):
+                some = chunk.table.slice(first, most)
+                yield chunk._replace(table=some, first=chunk.first + first)
 
 
 def number_rows(tables: Iterable[pa.Table], path: pathlib.Path) -> Chunks:
@@ -62,10 +63,14 @@ def number_rows(tables: Iterable[pa.Table], path: pathlib.Path) -> Chunks:
         raise ValueError(f"{path} has no rows.")
 
 
-def file_stamp(path: pathlib.Path) -> tuple[int, int]:
-    """Size and time of change: where they stay the same, so do the bytes."""
+def file_stamp(path: pathlib.Path) -> Stamp:
+    """Size and times of change: where they stay the same, so do the bytes.
+
+    Anybody can set the time of the last write (mtime), but not that of the last change
+    (ctime), which another file in its place has too.
+    """
     facts = path.stat()
-    return facts.st_size, facts.st_mtime_ns
+    return facts.st_size, facts.st_mtime_ns, facts.st_ctime_ns
 
 
 def changed(origin: str | pathlib.Path) -> str:
@@ -76,69 +81,70 @@ def changed(origin: str | pathlib.Path) -> str:
 def expand_patterns(files: Iterable[str | pathlib.Path]) -> list[pathlib.Path]:
     """Lists the files that paths and patterns match, in order.
 
+    A path that exists is itself, even if it could be a pattern.
+
     Raises:
-        ValueError: A path or pattern matches no file.
+        ValueError: A path or pattern matches no file, or what is none.
     """
     found: list[pathlib.Path] = []
     for name in map(str, files):
-        matches = sorted(glob.glob(str(pathlib.Path(name).expanduser())))
+        path = pathlib.Path(name).expanduser()
+        matches = [str(path)] if path.exists() else sorted(glob.glob(str(path)))
         if not matches:
             folder = pathlib.Path(name).parent
             beside = [p.name for p in folder.iterdir()] if folder.is_dir() else []
             hint = nearest(pathlib.Path(name).name, beside)
             raise ValueError(f"There is no file {name!r}.{hint}")
         found += map(pathlib.Path, matches)
+    for path in found:
+        if not path.is_file():
+            raise ValueError(f"{path} is a folder or device, expected a file.")
     if not found:
         raise ValueError("Expected at least one file, got none.")
     return found
 
 
-def csv_tables(path: pathlib.Path, form: Format) -> Iterator[pa.Table]:
-    """Reads one text file block by block, with all columns as strings.
+def read_tables(path: pathlib.Path, form: Format) -> Iterator[pa.Table]:
+    """Reads one file piece by piece.
 
-    A blank line is a row with a missing value if the file has one column; if it has
-    more, a blank line is no row.
+    Raises:
+        ValueError: The file is damaged, malformed, or not to be read; names it.
     """
-    # A file may have a header although the format needs none: it may hold other
-    # columns, or have them in another order.
-    names = None if form.header or _is_header(path, form) else list(form.columns)
-    reading = pyarrow.csv.ReadOptions(block_size=CSV_BLOCK, column_names=names)
-    parsing = pyarrow.csv.ParseOptions(delimiter=form.delimiter)
-    # Open the file once just for its column names, to declare them all strings.
-    first = pyarrow.csv.open_csv(path, read_options=reading, parse_options=parsing)
-    types = {name: pa.string() for name in first.schema.names}
-    first.close()
-    parsing.ignore_empty_lines = len(types) > 1
-    converting = pyarrow.csv.ConvertOptions(
-        column_types=types, null_values=[], strings_can_be_null=False
-    )
-    with pyarrow.csv.open_csv(path, reading, parsing, converting) as batches:
-        for batch in batches:
-            yield pa.Table.from_batches([batch])
-
-
-def _is_header(path: pathlib.Path, form: Format) -> bool:
-    """Whether the first line names columns, although the format needs no header."""
-    opening = gzip.open if path.suffix == ".gz" else open
-    with opening(path, "rt", encoding="utf-8", errors="replace") as file:
-        first = [name.strip() for name in file.readline().split(form.delimiter)]
-    return set(first) <= set(form.columns)
-
-
-def _parquet_tables(path: pathlib.Path) -> Iterator[pa.Table]:
-    with pq.ParquetFile(path, page_checksum_verification=True) as file:
-        for batch in file.iter_batches(PARQUET_ROWS):
-            yield pa.Table.from_batches([batch])
-
-
-def _with_path_in_errors(
-    tables: Iterator[pa.Table], path: pathlib.Path
-) -> Iterator[pa.Table]:
-    """Passes tables on; an error of Arrow becomes a ValueError that names the file."""
+    is_parquet = path.suffix in (".parquet", ".pq")
     try:
-        yield from tables
-    except (pa.ArrowInvalid, pa.ArrowException, OSError, EOFError) as error:
-        raise ValueError(f"{path} cannot be read: {error}") from error
+        yield from parquet_tables(path) if is_parquet else csv_tables(path, form)
+    # Arrow's own errors, and those of Python's decoders below it.
+    except (pa.ArrowException, OSError, EOFError, ValueError) as error:
+        raise ValueError(f"{path} cannot be read: {_one_line(error)}") from error
+    if not is_parquet:
+        _warn_of_open_end(path)
+
+
+def _one_line(error: Exception) -> str:
+    said = " ".join(str(error).split()).rstrip(".")
+    return f"{said or type(error).__name__}."
+
+
+def _warn_of_open_end(path: pathlib.Path) -> None:
+    """Says so if the last line of a plain text file has no end: it may be cut."""
+    with path.open("rb") as file:
+        file.seek(-1, os.SEEK_END)
+        if file.read(1) not in b"\r\n" and path.suffix not in COMPRESSED:
+            say_once(
+                f"warning: the last line of {path} has no end; if the file was cut, "
+                "its last value may be too"
+            )
+
+
+say_once = functools.cache(console.say)
+
+
+def row_bytes(schema: Schema) -> int:
+    """About the bytes that an encoded row takes."""
+    bags = [
+        f.max_length for f in schema.fields if f.kind in ("multi_valued", "sequence")
+    ]
+    return 8 * (len(schema.fields) + len(schema.tasks)) + 4 * sum(bags)
 
 
 def check_columns(
@@ -147,6 +153,10 @@ def check_columns(
     """Raises a ValueError unless the schema names all columns, and only columns."""
     wanted = needed_columns(schema, labels)
     for name in wanted:
+        if list(names).count(name) > 1:
+            raise ValueError(
+                f"{path} has the column {name!r}, which the schema needs, twice."
+            )
         if name not in names:
             raise ValueError(
                 f"{path} has no column {name!r}, which the schema needs."

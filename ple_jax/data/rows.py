@@ -1,21 +1,37 @@
 """Raw columns as codes, numbers or lists. Every error names file, row and value."""
 
 import copy
+from collections.abc import Callable
+from functools import partial
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from ple_jax.checks import nearest
+from ple_jax.data import arrow
 from ple_jax.data.source import Chunk
+from ple_jax.data.times import Times, choose_reader, is_ordered
 from ple_jax.schema import Format
+
+Convert = Callable[[pa.Array], Any]  # raises a pa.ArrowException
+RowOf = Callable[[int], int | np.integer]  # place of a value -> a row that has it
+
+# What a column that is used as such may hold.
+NUMBERS = "numbers, times, or text that spells numbers"
+TIMES = "numbers, dates, timestamps or ISO 8601 text"
+SCALARS = "text, numbers, truth values, dates or times, one a row"
+LISTS = "text, or lists of text, numbers, truth values, dates or times"
 
 
 class Rows:
     """The rows of a chunk, or those that `where` selects, read column by column."""
 
     def __init__(self, chunk: Chunk, form: Format):
-        self.table, self.origin, self.form = chunk.table, chunk.origin, form
+        self.origin, self.form = chunk.origin, form
+        self.table = arrow.simplify_table(chunk.table)
+        self._types = chunk.table.schema
         self.row_numbers = chunk.first + 1 + np.arange(chunk.table.num_rows)
 
     def __len__(self) -> int:
@@ -28,89 +44,103 @@ class Rows:
         some.row_numbers = self.row_numbers[mask]
         return some
 
-    def _column(self, name: str) -> pa.Array:
-        if name not in self.table.column_names:
+    def _column(
+        self, name: str, fits: Callable[[pa.DataType], bool], expected: str
+    ) -> pa.Array:
+        """A column whose values, or those of its dictionary, have a type that fits."""
+        if self.table.column_names.count(name) != 1:
+            twice = name in self.table.column_names
+            hint = nearest(name, self.table.column_names)
             raise ValueError(
-                f"{self.origin} has no column {name!r}."
-                f"{nearest(name, self.table.column_names)}"
+                f"{self.origin} has the column {name!r} more than once."
+                if twice
+                else f"{self.origin} has no column {name!r}.{hint}"
             )
         column = self.table.column(name).combine_chunks()
-        return column.combine_chunks() if hasattr(column, "num_chunks") else column
+        if isinstance(column, pa.ChunkedArray):  # as older versions give
+            column = column.combine_chunks()
+        kind = column.type
+        if not fits(kind.value_type if pa.types.is_dictionary(kind) else kind):
+            raise ValueError(
+                f"{self.origin}, column {name!r}: expected {expected}, got the type "
+                f"{arrow.brief(str(self._types.field(name).type))}."
+            )
+        return column
 
     def error(self, name: str, row: int | np.integer, expected: str) -> ValueError:
         """The error for a bad value: where it is, what was expected, what came."""
-        value = self.table.column(name)[int(row)].as_py()
+        value = arrow.show_value(self.table.column(name)[int(row)])
         return ValueError(
             f"{self.origin}, row {self.row_numbers[row]}, column {name!r}: expected "
-            f"{expected}, got {value!r}."
+            f"{expected}, got {value}."
         )
 
     def text(self, name: str) -> tuple[np.ndarray, pa.Array]:  # (B,) int64, values
-        """Codes into an array of distinct strings; null means missing."""
-        return factorize(self._column(name), self.form)
+        """Codes into an array of distinct strings; null means missing.
+
+        Raises:
+            ValueError: The column holds lists, durations or structures, or a value is
+                no text.
+        """
+        codes, values = arrow.distinct(self._column(name, _is_scalar, SCALARS))
+        return codes, self._as_text(name, values, lambda i: np.argmax(codes == i))
+
+    def _as_text(self, name: str, values: pa.Array, row_of: RowOf) -> pa.Array:
+        text = self._convert(name, values, arrow.as_text, "text in UTF-8", row_of)
+        if self.form.strip:
+            text = pc.utf8_trim_whitespace(text)
+        missing = pc.is_in(text, pa.array(["", *self.form.missing]))
+        return pc.if_else(missing, pa.scalar(None, pa.string()), text)
+
+    def _convert(
+        self,
+        name: str,
+        values: pa.Array,
+        convert: Convert,
+        expected: str,
+        row_of: RowOf,
+    ) -> Any:
+        """Converts values; an error of Arrow becomes one that names a row."""
+        try:
+            return convert(values)
+        except pa.ArrowException as error:
+            bad = arrow.first_refused(values, convert)
+            raise self.error(name, row_of(bad), expected) from error
 
     def numbers(self, name: str) -> np.ndarray:  # (B,) float64, NaN where missing
-        """Reads a column as numbers.
+        """Reads a column as numbers; dates, times and durations are in seconds.
 
         Raises:
             ValueError: A value is infinite, or neither a number nor missing.
         """
-        column = self._column(name)
-        if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
-            column = self._parse_numbers(name, column)
-        elif pa.types.is_dictionary(column.type):
-            column = self._parse_numbers(name, pc.cast(column, pa.string()))
-        values = pc.cast(column, pa.float64(), safe=False)
-        values = values.to_numpy(zero_copy_only=False).astype(np.float64)
-        if np.isinf(values).any():
-            raise self.error(name, np.isinf(values).argmax(), "a finite number")
-        return values
+        column = self._column(name, _is_countable, NUMBERS)
+        convert = partial(arrow.as_numbers, missing=self.form.missing)
+        if pa.types.is_dictionary(column.type) or arrow.is_text(column.type):
+            codes, values = arrow.distinct(column)
+            row_of = lambda i: np.argmax(codes == i)
+            numbers = self._convert(name, values, convert, "a number", row_of)[codes]
+        else:
+            numbers = self._convert(name, column, convert, "a number", int)
+        if np.isinf(numbers).any():
+            raise self.error(name, np.isinf(numbers).argmax(), "a finite number")
+        return numbers
 
-    def _parse_numbers(self, name: str, column: pa.Array) -> pa.Array:
-        column = pc.utf8_trim_whitespace(column)
-        missing = pa.array(["", *self.form.missing])
-        column = pc.if_else(
-            pc.is_in(column, missing), pa.scalar(None, pa.string()), column
-        )
-        try:
-            return pc.cast(column, pa.float64())
-        except pa.ArrowInvalid:
-            for row, value in enumerate(column.to_pylist()):
-                if value is not None and not _is_number(value):
-                    raise self.error(name, row, "a number") from None
-            raise
-
-    def times(self, name: str) -> np.ndarray:  # (B,) float64
+    def times(self, name: str) -> Times:
         """Reads a column of numbers or times as numbers in the same order.
 
         Raises:
-            ValueError: A value is missing, or neither a number nor an ISO 8601 time.
+            ValueError: A value is missing, neither a finite number nor a time, or of
+                another kind than the first one.
         """
-        column = self._column(name)
-        if pa.types.is_temporal(column.type):
-            values = pc.cast(column, pa.timestamp("us"))
-        elif pa.types.is_string(column.type):
-            values = self._parse_times(name, column)
-        else:
-            values = column
-        if values.null_count:
-            row = np.argmax(pc.is_null(values).to_numpy(zero_copy_only=False))
-            raise self.error(name, row, "a time")
-        if pa.types.is_temporal(values.type):
-            values = pc.cast(values, pa.int64())
-        return values.to_numpy(zero_copy_only=False).astype(np.float64)
-
-    def _parse_times(self, name: str, column: pa.Array) -> pa.Array:
-        column = pc.utf8_trim_whitespace(column)
-        for kind in (pa.float64(), pa.timestamp("us")):
-            try:
-                return pc.cast(column, kind)
-            except pa.ArrowInvalid:
-                continue
-        raise ValueError(
-            f"{self.origin}, column {name!r}: expected numbers or ISO 8601 times, got "
-            f"values such as {column[0].as_py()!r}."
-        )
+        column = self._column(name, is_ordered, TIMES)
+        codes, values = arrow.distinct(column)
+        kind, convert = choose_reader(values)
+        row_of = lambda i: np.argmax(codes == i)
+        times = self._convert(name, values[:-1], convert, kind, row_of)
+        times = np.r_[times, np.nan][codes]
+        if not np.isfinite(times).all():
+            raise self.error(name, np.argmin(np.isfinite(times)), kind)
+        return Times(kind, times)
 
     def lists(
         self, name: str, separator: str
@@ -120,65 +150,35 @@ class Rows:
         Returns:
             Each item's row (items,) and code (items,), and the strings that the codes
             index. Missing items are left out.
+
+        Raises:
+            ValueError: The column holds neither text nor lists of it, or a value is no
+                text.
         """
-        column = self._column(name)
-        if not pa.types.is_list(column.type):
-            column = pc.split_pattern(as_text(column), separator)
+        column = self._column(name, _is_bag, LISTS)
+        if not arrow.is_list(column.type):
+            codes, values = self.text(name)
+            column = pc.split_pattern(values, separator).take(pa.array(codes))
         lengths = pc.fill_null(pc.list_value_length(column), 0).to_numpy()
-        codes, values = factorize(pc.list_flatten(column), self.form)
         rows = np.repeat(np.arange(len(column)), lengths)
-        there = ~is_missing(values)[codes]
+        codes, values = arrow.distinct(pc.list_flatten(column))
+        values = self._as_text(name, values, lambda i: rows[np.argmax(codes == i)])
+        there = ~arrow.is_missing(values)[codes]
         return rows[there], codes[there], values
 
 
-def factorize(column: pa.Array, form: Format) -> tuple[np.ndarray, pa.Array]:
-    """Codes (n,) into an array of distinct strings; null means missing.
-
-    Strings are stripped and compared once per distinct value, not once per row.
-    """
-    if not pa.types.is_dictionary(column.type):
-        column = column.dictionary_encode()
-    values = as_text(column.dictionary)
-    if form.strip:
-        values = pc.utf8_trim_whitespace(values)
-    missing = pc.is_in(values, pa.array(["", *form.missing]))
-    values = pc.if_else(missing, pa.scalar(None, pa.string()), values)
-    values = pa.concat_arrays([values, pa.nulls(1, pa.string())])
-    codes = pc.fill_null(column.indices, len(values) - 1)
-    return codes.to_numpy(zero_copy_only=False).astype(np.int64), values
+def _is_scalar(kind: pa.DataType) -> bool:
+    clock = pa.types.is_date(kind) or pa.types.is_timestamp(kind)
+    clock = clock or pa.types.is_time(kind) or pa.types.is_boolean(kind)
+    return clock or arrow.is_text(kind) or arrow.is_number(kind)
 
 
-def as_text(values: pa.Array) -> pa.Array:
-    """Values as strings; a whole number is written as an integer, NaN is null."""
-    text = pc.cast(values, pa.string())
-    if pa.types.is_decimal(values.type):
-        return plain_numbers(text)
-    if not pa.types.is_floating(values.type):
-        return text
-    exact = pc.cast(values, pa.float64())
-    whole = pc.and_(pc.equal(exact, pc.trunc(exact)), pc.less(pc.abs(exact), 2.0**63))
-    integers = pc.cast(pc.if_else(whole, exact, None), pa.int64())
-    text = pc.coalesce(pc.cast(integers, pa.string()), text)
-    return pc.if_else(pc.is_nan(exact), None, text)
+def _is_countable(kind: pa.DataType) -> bool:
+    return _is_scalar(kind) or pa.types.is_duration(kind)
 
 
-def plain_numbers(text: pa.Array) -> pa.Array:
-    """Writes numbers the one way: "12" for "12.0", "12." and "+12"; keeps all else.
-
-    A leading zero stays: "012" is a code, not the number 12.
-    """
-    number = r"^\+?(-?\d+(?:\.\d*?[1-9])?)\.?0*$"
-    return pc.replace_substring_regex(text, number, r"\1")
-
-
-def is_missing(values: pa.Array) -> np.ndarray:  # (n,) bool
-    """Whether each value is null."""
-    return pc.is_null(values).to_numpy(zero_copy_only=False)
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
+def _is_bag(kind: pa.DataType) -> bool:
+    if not arrow.is_list(kind):
+        return _is_scalar(kind)
+    item = kind.value_type
+    return _is_scalar(item.value_type if pa.types.is_dictionary(item) else item)

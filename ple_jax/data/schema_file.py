@@ -3,12 +3,11 @@
 import dataclasses
 import json
 import pathlib
-import tomllib
 import typing
 from typing import Any
 
 from ple_jax.checks import check_known
-from ple_jax.config.values import convert, dataclass_from
+from ple_jax.config.values import convert, dataclass_from, read_toml
 from ple_jax.schema import Field, FieldKind, Schema, Task
 
 LISTS = ("categorical", "numeric")
@@ -40,10 +39,7 @@ def read_schema(path: str | pathlib.Path) -> Schema:
     path = pathlib.Path(path)
     if not path.is_file():
         raise ValueError(f"There is no schema file {str(path)!r}.")
-    try:
-        tree = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path} is not valid TOML: {error}.") from error
+    tree = read_toml(path)
     try:
         return schema_from_tree(tree)
     except ValueError as error:

@@ -7,6 +7,8 @@ import pyarrow as pa
 
 from ple_jax.schema import Schema
 
+Stamp = tuple[int, int, int]  # size, mtime_ns and ctime_ns of a file
+
 
 class Chunk(NamedTuple):
     """Some raw rows, and where they come from."""
@@ -14,7 +16,15 @@ class Chunk(NamedTuple):
     table: pa.Table
     origin: str  # what errors name, such as a file
     first: int = 0  # number of the first row within the origin, from 0
-    stamp: tuple[int, int] | None = None  # of a file: its size and mtime_ns
+    stamp: Stamp | None = None  # of a file
+
+    def with_columns(self, **columns: Any) -> "Chunk":
+        """Adds columns: arrays of NumPy or Arrow, or one string for all rows."""
+        table, rows = self.table, len(self.table)
+        given = dict(zip(table.column_names, table.columns, strict=True))
+        for name, values in columns.items():
+            given[name] = pa.repeat(values, rows) if isinstance(values, str) else values
+        return self._replace(table=pa.table(given))
 
 
 Chunks = Iterator[Chunk]

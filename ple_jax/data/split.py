@@ -22,7 +22,7 @@ def assigner(source: Source) -> Assign:
     if split.by == "column":
         return lambda rows, first: _column_splits(rows, column, split)
     cuts = _time_cuts(source, column)
-    return lambda rows, first: np.searchsorted(cuts, rows.times(column), "right")
+    return lambda rows, first: np.searchsorted(cuts, rows.times(column).values, "right")
 
 
 def split_names(values: np.ndarray, starts: Sequence[int]) -> pa.Array:  # (B,) strings
@@ -61,9 +61,24 @@ def _column_splits(rows: Rows, column: str, split: Split) -> np.ndarray:
 
 
 def _time_cuts(source: Source, column: str) -> np.ndarray:  # (2,)
-    """The first time of validation and of test. Equal times stay in one split."""
+    """The first time of validation and of test. Equal times stay in one split.
+
+    Raises:
+        ValueError: Files hold different kinds of times, which have no common order.
+    """
     form, split = source.schema.format, source.schema.split
-    parts = [Rows(chunk, form).times(column) for chunk in source.chunks()]
+    parts: list[np.ndarray] = []
+    kinds: dict[str, str] = {}  # kind -> the first origin that has it
+    for chunk in source.chunks():
+        kind, values = Rows(chunk, form).times(column)
+        kinds.setdefault(kind, chunk.origin)
+        if len(kinds) > 1:
+            (kind, one), (other, another) = kinds.items()
+            raise ValueError(
+                f"Column {column!r} holds {kind} in {one}, but {other} in {another}: "
+                "expected one kind of time everywhere."
+            )
+        parts.append(values)
     times = np.sort(np.concatenate(parts))
     at = (np.cumsum(split.fractions[:2]) * len(times)).astype(np.int64)
     return times[np.minimum(at, len(times) - 1)]

@@ -1,32 +1,31 @@
 """The prepared data set: a directory of arrays that trains without the raw files."""
 
 import dataclasses
-import hashlib
-import json
 import os
 import pathlib
 import shutil
-import zlib
+from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from typing import Any
 
-import numpy as np
-
 from ple_jax.checks import check_known
-from ple_jax.data.encode import Encoder
+from ple_jax.data.arrays import open_array
+from ple_jax.data.checksums import check_bytes, compute_checksums
+from ple_jax.data.encode import ENCODER, Encoder
 from ple_jax.data.examples import Examples
-from ple_jax.data.ranges import check_ranges
+from ple_jax.data.facts import FACTS, OLD, read_facts
+from ple_jax.data.places import existing_file, files_of
+from ple_jax.data.ranges import Expected, expected_arrays
 from ple_jax.schema import SPLITS, Layout, Schema
-
-VERSION = 1
-FACTS = "dataset.json"
+from ple_jax.show import console
 
 
 @dataclasses.dataclass(frozen=True)
 class Prepared:
     """An open prepared data set. Its arrays are memory-mapped.
 
-    dataset.json    version, rows, base rates, domain sizes, fingerprint
+    dataset.json    what it says of itself: see `data.facts`
     encoder.json    schema, and what was fitted on train
     vocabularies/   value, count and id of every table, in Parquet
     train/ ...      ids.npy, numbers.npy, labels.npy, ...: one folder per split
@@ -38,24 +37,36 @@ class Prepared:
 
     @classmethod
     def open(cls, directory: pathlib.Path) -> "Prepared":
-        """Opens what `prepare` wrote.
+        """Opens what `prepare` wrote, and checks all of its files but the arrays.
 
         Raises:
-            ValueError: The directory is no prepared data set, or of another version.
+            ValueError: The directory is no prepared data set, or is damaged, or has a
+                format that is not known.
         """
-        path = directory / FACTS
-        if not path.is_file():
-            raise ValueError(
-                f"{directory} is not a prepared data set: it has no {FACTS}. "
-                "`ple-jax prepare` makes one."
-            )
-        facts = json.loads(path.read_text(encoding="utf-8"))
-        if facts["version"] != VERSION:
-            raise ValueError(
-                f"{directory} was prepared in format {facts['version']}, but this "
-                f"ple_jax reads format {VERSION}: prepare it again."
-            )
-        return cls(directory, facts, Encoder.load(directory))
+        facts = read_facts(directory)
+        for file, wanted in facts.get("checksums", {}).items():
+            if not file.endswith(".npy"):
+                check_bytes(existing_file(directory, file), wanted)
+        opened = cls(directory, facts, Encoder.load(directory))
+        opened._check_names()
+        return opened
+
+    def _check_names(self) -> None:
+        """Raises a ValueError unless dataset.json names what the encoder does."""
+        tasks = [task.name for task in self.schema.tasks]
+        names: dict[str, tuple[Iterable[str], Iterable[str]]]
+        names = {"arrays": (self.facts["arrays"], self._expected)}
+        for split, facts in self.facts["splits"].items():
+            names[f"base rates of {split}"] = facts["base_rates"], tasks
+            names[f"domains of {split}"] = facts["domains"], self.layout.domains
+        if self.checksums or self.facts["version"] != OLD:
+            names["checksums"] = self.checksums, self._files.values()
+        for what, (found, wanted) in names.items():
+            if odd := set(found) ^ set(wanted):
+                raise ValueError(
+                    f"{self.directory / FACTS} is damaged: its {what} do not fit "
+                    f"{ENCODER}: only one of them names {sorted(odd)}."
+                )
 
     @property
     def schema(self) -> Schema:
@@ -72,12 +83,25 @@ class Prepared:
         """A hash that changes whenever the schema or a byte of the arrays does."""
         return self.facts["fingerprint"]
 
+    @property
+    def checksums(self) -> Mapping[str, str]:
+        """File -> CRC-32 in hex; empty if the data set is too old to have any."""
+        return self.facts.get("checksums", {})
+
+    @cached_property
+    def _expected(self) -> dict[str, Expected]:
+        return expected_arrays(self.encoder)
+
+    @cached_property
+    def _files(self) -> dict[str, str]:
+        return files_of(self.encoder, self.facts["version"])
+
     def split(self, name: str) -> Examples:
-        """The examples of train, validation or test.
+        """The examples of train, validation or test; the first call reads all bytes.
 
         Raises:
-            ValueError: A file is missing, or does not have the recorded number of rows,
-                or an id or a domain is out of range.
+            ValueError: A file is missing, is not as it was written, or does not hold
+                what the layout says; names the file.
         """
         check_known(name, SPLITS, "split")
         if name not in self._opened:
@@ -88,22 +112,23 @@ class Prepared:
     def _opened(self) -> dict[str, Examples]:
         return {}
 
-    def _open_split(self, name: str) -> Examples:
-        folder, rows = self.directory / name, self.facts["splits"][name]["rows"]
-        arrays = {}
-        for array in self.facts["arrays"]:
-            path = folder / f"{array}.npy"
-            if not path.is_file():
-                raise ValueError(f"{self.directory} is damaged: {path} is missing.")
-            arrays[array] = np.load(path, mmap_mode="r", allow_pickle=False)
-            if len(arrays[array]) != rows:
-                raise ValueError(
-                    f"{self.directory} is damaged: {path} has {len(arrays[array])} "
-                    f"rows, expected {rows}."
-                )
-        examples = Examples.of(arrays)
-        check_ranges(examples, self.layout, folder)
-        return examples
+    def _open_split(self, split: str) -> Examples:
+        if not self.checksums:
+            console.say_once(
+                "The data set is so old that its arrays have no checksums."
+            )
+        rows = self.facts["splits"][split]["rows"]
+
+        def opened(name):
+            file = self._files[f"{split}/{name}.npy"]
+            path = existing_file(self.directory, file)
+            return open_array(
+                path, self._expected[name], rows, self.checksums.get(file)
+            )
+
+        with ThreadPoolExecutor(os.cpu_count()) as pool:  # zlib and NumPy free the lock
+            arrays = pool.map(opened, self._expected)
+            return Examples.of(dict(zip(self._expected, arrays, strict=True)))
 
     def verify(self) -> None:
         """Reads every file whole.
@@ -112,10 +137,12 @@ class Prepared:
             ValueError: A byte has changed since it was written. It names the files,
                 unless the data set is so old that it has only a fingerprint.
         """
-        found = compute_checksums(self.directory)
+        for file in self._files.values():
+            existing_file(self.directory, file)
+        found = compute_checksums(self.directory, self._files)
         if found["fingerprint"] != self.fingerprint:
-            old, new = self.facts.get("checksums", {}), found["checksums"]
-            changed = [k for k in sorted(old | new) if old.get(k) != new.get(k)]
+            old, new = self.checksums, found["checksums"]
+            changed = [k for k in sorted(new) if old.get(k) != new[k]]
             where = f" Changed: {', '.join(changed)}." if old else ""
             raise ValueError(
                 f"{self.directory} is damaged: its fingerprint is "
@@ -125,34 +152,20 @@ class Prepared:
 
     def small_files(self) -> list[str]:
         """Paths in the directory of all files but the arrays."""
-        files = [
-            p for p in self.directory.rglob("*") if p.suffix in (".json", ".parquet")
-        ]
-        return [p.relative_to(self.directory).as_posix() for p in files]
+        return [FACTS, *(f for f in self._files.values() if not f.endswith(".npy"))]
 
     def copy_to(self, directory: pathlib.Path) -> "Prepared":
-        """Copies the data set to another directory, by hard links where possible."""
-        shutil.copytree(self.directory, directory, copy_function=_link)
+        """Copies the data set to a new directory, by hard links where possible."""
+        directory.mkdir(parents=True)
+        for file in (FACTS, *self._files.values()):
+            target = directory / file
+            target.parent.mkdir(parents=True, exist_ok=True)
+            _link(existing_file(self.directory, file).resolve(), target)
         return Prepared(directory, self.facts, self.encoder)
 
 
-def _link(source: str, target: str) -> None:
+def _link(source: pathlib.Path, target: pathlib.Path) -> None:
     try:
         os.link(source, target)
     except OSError:  # another file system, or one without links
         shutil.copy2(source, target)
-
-
-def compute_checksums(directory: pathlib.Path) -> dict[str, Any]:
-    """The encoder, the vocabularies and every array: a hash of all, CRC-32 of each."""
-    digest, checksums = hashlib.blake2b(digest_size=16), {}
-    files = sorted(p for p in directory.rglob("*") if p.is_file() and p.name != FACTS)
-    for path in files:
-        name, crc = path.relative_to(directory).as_posix(), 0
-        digest.update(name.encode())
-        with path.open("rb") as file:
-            while block := file.read(1 << 22):
-                digest.update(block)
-                crc = zlib.crc32(block, crc)
-        checksums[name] = f"{crc:08x}"
-    return {"fingerprint": digest.hexdigest(), "checksums": checksums}

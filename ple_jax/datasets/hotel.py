@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 from ple_jax.checks import check_known
 from ple_jax.data.files import find_files
 from ple_jax.data.read import read
-from ple_jax.data.source import Chunks, Source
+from ple_jax.data.source import Chunk, Chunks, Source
 from ple_jax.data.split import split_names
 from ple_jax.schema import Field, Format, Schema, Split, Task
 
@@ -81,7 +81,7 @@ def build(features: tuple[str, ...] = (), data_dir: str | None = None) -> Source
 
     def chunks() -> Chunks:
         for chunk in read([path], raw):
-            yield chunk._replace(table=_derive_columns(chunk.table))
+            yield _derive_columns(chunk)
 
     identity = {"kind": "hotel", "features": list(features), "sha256": SHA256}
     return Source(schema, chunks, identity, TERMS)
@@ -106,15 +106,16 @@ def make_schema(features: tuple[str, ...]) -> Schema:
     )
 
 
-def _derive_columns(table: pa.Table) -> pa.Table:
+def _derive_columns(chunk: Chunk) -> Chunk:
     """Keeps the seven market segments and adds the columns split and room_change."""
-    table = table.filter(pc.not_equal(table["market_segment"], "Undefined"))
+    kept = pc.not_equal(chunk.table["market_segment"], "Undefined")
+    table = chunk.table.filter(kept)
     month = pc.index_in(table["arrival_date_month"], pa.array(MONTHS)).to_numpy()
     year = pc.cast(table["arrival_date_year"], pa.int32()).to_numpy()
     split = split_names(year * 100 + month + 1, [VALIDATION, TEST])
     changed = pc.not_equal(table["assigned_room_type"], table["reserved_room_type"])
-    table = table.append_column("split", split)
-    return table.append_column("room_change", pc.cast(changed, pa.int8()))
+    changed = pc.cast(changed, pa.int8())
+    return chunk._replace(table=table).with_columns(split=split, room_change=changed)
 
 
 def describe() -> dict[str, Any]:

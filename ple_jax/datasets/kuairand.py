@@ -123,18 +123,15 @@ def _with_split(chunk: Chunk, starts: list[int]) -> Chunk:
             f"{chunk.origin} has no column 'date', which data.split = 'date' needs. "
             "Expected that column, or data.split = 'random'."
         )
-    date = Rows(chunk, Format()).times("date")
-    table = chunk.table.append_column("split", split_names(date, starts))
-    return chunk._replace(table=table)
+    date = Rows(chunk, Format()).times("date").values
+    return chunk.with_columns(split=split_names(date, starts))
 
 
 def describe() -> dict[str, Any]:
     """What `ple-jax datasets` shows about it."""
     return {
         "summary": "KuaiRand: feedback on videos by tab; tested on a sample only",
-        "rows": None,
         "tasks": {name: None for name in FEEDBACK},
-        "domains": {},
         "source": "your copy of log_standard_*.csv",
         "terms": TERMS,
     }

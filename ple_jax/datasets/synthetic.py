@@ -151,5 +151,4 @@ def describe() -> dict[str, Any]:
         "tasks": {name: 0.2 for name in TASKS},
         "domains": {"all": 100_000},
         "source": "drawn from data.seed",
-        "terms": "",
     }

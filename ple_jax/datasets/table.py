@@ -27,9 +27,5 @@ def describe() -> dict[str, Any]:
     """What `ple-jax datasets` shows about it."""
     return {
         "summary": "your own CSV, CSV.gz or Parquet files, with a TOML schema",
-        "rows": None,
-        "tasks": {},
-        "domains": {},
         "source": "data.schema and data.files",
-        "terms": "",
     }

@@ -17,7 +17,7 @@ from ple_jax.schema import Bag, IdColumn, Layout
 from ple_jax.types import Array, Batch
 
 MAX_ROWS = 2**31 - 1  # ids are int32 from end to end
-Column = TypeVar("Column", IdColumn, Bag)
+Column = TypeVar("Column", bound=IdColumn | Bag)
 BLOCK = 2**18  # rows drawn at a time
 FROZEN_KEYS = 2**20  # apart from every width, so that no two tables are drawn alike
 
@@ -77,8 +77,8 @@ class Tables:
         fused = {}
         for name, (width, _) in self.fused.items():
             rows, end = {}, 0
-            for c in self._columns:
-                if self._fused(c) == self.fused[name] and c.table not in rows:
+            for _, c in self._columns_in(name, self._columns):
+                if c.table not in rows:
                     rows[c.table] = end
                     end += c.rows * self.copies
             if end > MAX_ROWS:
@@ -91,15 +91,13 @@ class Tables:
 
     def lookups(self, name: str) -> int:
         """S: how many rows of a fused table one example reads, padding included."""
+        ids = self._columns_in(name, self.layout.ids)
         bags = self._columns_in(name, self.layout.bags)
-        return len(self._columns_in(name, self.layout.ids)) + sum(
-            b.length for _, b in bags
-        )
+        return len(ids) + sum(bag.length for _, bag in bags)
 
     def init(self, key: jax.Array) -> dict[str, jax.Array]:  # "dim_8" -> (V, 8)
         """Draws normal values with standard deviation `inputs.embedding_scale`."""
         scale = self.inputs.embedding_scale
-
         return {
             name: scale
             * draw_normal(self._key(key, name), self.offsets[name][""], width)

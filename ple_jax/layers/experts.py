@@ -86,7 +86,7 @@ def own_and_shared(
                [0, 0, 1, 1]])
     """
     counts = [*own, shared]
-    owner = tuple(int(g) for g in np.repeat(np.arange(len(counts)), counts))
+    owner = tuple(np.repeat(np.arange(len(counts)), counts).tolist())
     groups = range(len(own))
     seen = [tuple(e for e, o in enumerate(owner) if o in (g, len(own))) for g in groups]
     if shared_gate:

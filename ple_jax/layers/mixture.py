@@ -45,13 +45,11 @@ def _forward(weights, outputs):
 
 def _backward(kept, grads):
     """dw_ge = sum_h dy_gh f_eh;  df_e = sum_g w_ge dy_g."""
-    w, f, dy = _widen(*kept, grads)
+    weights, outputs = kept
+    w, f, dy = _widen(weights, outputs, grads)
     of_outputs = pairwise_sum(w[g, :, None] * dy[None, g] for g in range(len(dy)))
     of_weights = sum_over_hidden(dy, f)
-    return tuple(
-        grad.astype(x.dtype)
-        for grad, x in zip((of_weights, of_outputs), kept, strict=True)
-    )
+    return of_weights.astype(weights.dtype), of_outputs.astype(outputs.dtype)
 
 
 weighted_sum.defvjp(_forward, _backward)

@@ -1,5 +1,7 @@
 """The star topology: a shared network times each domain's private one."""
 
+from itertools import pairwise
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -61,8 +63,8 @@ class StarNetwork(nn.Module):
         return drop(key, x, self.dropout_rate)
 
     def _shapes(self, width: int) -> dict[str, tuple[int, int]]:
-        widths = (width, *self.dims)
-        return {f"layer_{i}": (widths[i], widths[i + 1]) for i in range(len(self.dims))}
+        shapes = pairwise((width, *self.dims))
+        return {f"layer_{i}": shape for i, shape in enumerate(shapes)}
 
     def _shared(self, key: jax.Array, width: int) -> PyTree:
         draw, shapes = nn.initializers.lecun_normal(), self._shapes(width)

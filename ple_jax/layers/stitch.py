@@ -15,8 +15,9 @@ def near_identity(size: int, same: float) -> np.ndarray:  # (size, size)
     """A matrix of `same` on the diagonal; each row's rest shares 1 - `same` evenly."""
     if size == 1:
         return np.ones((1, 1), np.float32)
-    others = np.full((size, size), (1 - same) / (size - 1), np.float32)
-    return np.where(np.eye(size, dtype=bool), np.float32(same), others)
+    matrix = np.full((size, size), (1 - same) / (size - 1), np.float32)
+    np.fill_diagonal(matrix, same)
+    return matrix
 
 
 class Stitch(nn.Module):
@@ -39,16 +40,13 @@ class Stitch(nn.Module):
     @nn.compact
     def __call__(self, x: Array) -> jax.Array:  # (B, J, H) or (J, H, B), as given
         """Mixes the networks."""
-        start = jnp.asarray(self.start, jnp.float32)
-        if not self.per_channel:
-            alpha = self.param("stitch", lambda key: start)
-            return self.axis.einsum("kj,bjh->bkh", alpha, x)
-        channels = x.shape[self.axis.features]
-        spread = jnp.broadcast_to(start[:, :, None], (*start.shape, channels))
-        alpha = self.param("stitch", lambda key: spread)
-        return self.axis.einsum("kjh,bjh->bkh", alpha, x)
+        start, product = jnp.asarray(self.start, jnp.float32), "kj,bjh->bkh"
+        if self.per_channel:
+            shape = (*start.shape, x.shape[self.axis.features])
+            start, product = jnp.broadcast_to(start[:, :, None], shape), "kjh,bjh->bkh"
+        return self.axis.einsum(product, self.param("stitch", lambda key: start), x)
 
 
 def as_tuples(matrix: np.ndarray) -> Matrix:
     """Turns a matrix into nested tuples, which a module's field can hold."""
-    return tuple(tuple(float(v) for v in row) for row in matrix)
+    return tuple(map(tuple, matrix.tolist()))

@@ -53,13 +53,19 @@ def report(
     return {"examples": len(logits), "tasks": overall, "domains": by_domain}
 
 
-def check_logits(logits: np.ndarray) -> None:
-    """Raises a ValueError that counts the rows of logits (B, T) that are not finite."""
+def check_logits(logits: np.ndarray, first: int = 0) -> None:
+    """Raises a ValueError that counts the rows of logits (B, T) that are not finite.
+
+    Args:
+        logits: The logits of some rows.
+        first: The number of the first of them.
+    """
     bad = ~np.isfinite(logits).all(axis=-1)
     if bad.any():
+        row = bad.argmax()
         raise ValueError(
             f"{bad.sum()} of {len(bad)} rows scored NaN or infinity; the first is row "
-            f"{bad.argmax()}."
+            f"{first + row}: expected finite logits, got {logits[row].tolist()}."
         )
 
 
@@ -255,8 +261,4 @@ def binary_metrics(sums: Sums, curve: Curve) -> Measured:
 def squared_metrics(sums: Sums, examples: int) -> Measured:
     """The metrics of a task with a squared loss."""
     mse = sums.mean_loss()
-    return {
-        "mse": mse,
-        "rmse": None if mse is None else mse**0.5,
-        "examples": examples,
-    }
+    return {"mse": mse, "rmse": None if mse is None else mse**0.5, "examples": examples}

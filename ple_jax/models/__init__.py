@@ -19,7 +19,7 @@ available = partial(plugins.available, __name__)
 def build(
     kind: str, *, num_tasks: int, num_domains: int = 1, **options: Any
 ) -> nn.Module:
-    """Builds the model `kind`; a dotted kind is a module outside this package.
+    """Builds the model `kind`; a dotted kind is a module that was allowed.
 
     Raises:
         ValueError: The kind or an option is unknown (the message names the nearest), or

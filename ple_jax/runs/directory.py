@@ -1,10 +1,7 @@
 """The run directory: what it holds, and how to make, find and open one."""
 
 import dataclasses
-import fcntl
 import functools
-import json
-import os
 import pathlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,7 +13,7 @@ from ple_jax.config.experiment import Experiment, Plugin
 from ple_jax.data.prepare import load_or_prepare
 from ple_jax.data.prepare import prepare as data_prepare
 from ple_jax.data.store import Prepared
-from ple_jax.disk import new_directory, replace_file
+from ple_jax.disk import new_directory, read_json, write_json
 from ple_jax.runs import manifest
 from ple_jax.show import console
 
@@ -30,11 +27,12 @@ class Run:
     """A run directory; it alone is enough to resume, evaluate and predict.
 
     experiment.toml   the resolved experiment
-    manifest.json     checksums of it, and of the small files in data/
+    manifest.json     checksums: of it and the small files in data/, and of the results
     data/             schema, vocabularies and the prepared data set
     checkpoints/      the newest and the best
     metrics.jsonl     one JSON object an epoch
     result.json       the final table, on validation and test
+    training.json     the process that trains it, while it does
     """
 
     directory: pathlib.Path
@@ -54,18 +52,32 @@ class Run:
     @property
     def result(self) -> dict[str, Any] | None:
         """The final table; None before the end."""
-        path = self.directory / RESULT
-        return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
+        return read_result(self.directory)
 
     def write_result(self, result: dict[str, Any]) -> None:
         """Replaces the final table."""
         write_result(self.directory, result)
 
 
+def read_result(directory: pathlib.Path) -> dict[str, Any] | None:
+    """The final table of a directory; None before the end.
+
+    Raises:
+        ValueError: It is not as it was written.
+    """
+    path = directory / RESULT
+    if not path.exists():
+        return None
+    manifest.check_result(directory, RESULT)
+    return read_json(path)
+
+
 def write_result(directory: pathlib.Path, result: dict[str, Any]) -> None:
-    """Replaces the final table of a directory."""
-    with replace_file(directory / RESULT) as path:
-        path.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+    """Replaces the final table of a directory, and seals it and the journal."""
+    manifest.unseal(directory)  # a kill in between leaves none that seems damaged
+    write_json(directory / RESULT, result)
+    there = [name for name in (RESULT, METRICS) if (directory / name).exists()]
+    manifest.seal(directory, there)
 
 
 def trials_folder(directory: pathlib.Path) -> pathlib.Path:
@@ -100,26 +112,36 @@ def check_free(directory: pathlib.Path) -> None:
 def new_run_directory(directory: pathlib.Path) -> Iterator[pathlib.Path]:
     """Yields a directory to fill, and gives it the name when it is whole.
 
-    A process that dies in between leaves a `.partial-` directory that nothing reads.
-
     Raises:
         FileExistsError: The named directory is not empty.
+        ValueError: It is empty, but cannot be replaced, such as a mount point.
     """
     check_free(directory)
     place = directory.resolve()  # it may be a link to an empty directory
     if place.exists():
-        place.rmdir()
+        _remove_empty(place)
     with new_directory(place) as partial:
         yield partial
+
+
+def _remove_empty(place: pathlib.Path) -> None:
+    if place.samefile("."):  # it would be another one by the same name
+        why = "it is the working directory"
+    else:
+        try:
+            return place.rmdir()
+        except OSError as error:  # a mount point is busy
+            why = str(error.strerror)
+    raise ValueError(
+        f"{place} cannot become a run directory ({why}): name a directory below it, "
+        f"such as --run-dir {place / 'run'}."
+    )
 
 
 def fill(directory: pathlib.Path, experiment: str, data: Prepared) -> Prepared:
     """Writes what a run directory begins with; returns the data set in it."""
     kept = data.copy_to(directory / DATA)
-    with (directory / EXPERIMENT).open("w", encoding="utf-8") as file:
-        file.write(experiment)
-        file.flush()
-        os.fsync(file.fileno())
+    (directory / EXPERIMENT).write_text(experiment, encoding="utf-8")
     small = {f"{DATA}/{name}" for name in kept.small_files()}
     manifest.write(directory, {EXPERIMENT, *small})
     return kept
@@ -197,26 +219,6 @@ def open_run(directory: pathlib.Path) -> Run:
         )
     experiment = config.from_dict(tree)
     return Run(directory, experiment, Prepared.open(directory / DATA))
-
-
-@contextmanager
-def locked(directory: pathlib.Path) -> Iterator[None]:
-    """Keeps a run directory for one training; the system lets go if the process dies.
-
-    Raises:
-        ValueError: Another training has it.
-    """
-    with (directory / EXPERIMENT).open("rb+") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise ValueError(
-                f"{directory} is being trained by another process: wait for its end, "
-                "or stop it and resume."
-            ) from error
-        except OSError as error:
-            console.say(f"warning: {directory} cannot be locked ({error.strerror})")
-        yield
 
 
 def free_directory(

@@ -2,50 +2,92 @@
 
 Every opening of the run checks these files whole, which takes about 2 s for each GB of
 vocabularies. Arrays are too large for that: `ple-jax verify` reads them.
+
+{
+ "format": 1,
+ "files": {"experiment.toml": "6d1e..."},      written once, with the directory
+ "results": {"result.json": "93a0..."}         written at each end of training
+}
 """
 
 import hashlib
-import json
 import pathlib
 from collections.abc import Iterable
+from typing import Any
+
+from ple_jax.disk import read_json, write_json
 
 MANIFEST, FORMAT = "manifest.json", 1
 
 
 def write(directory: pathlib.Path, names: Iterable[str]) -> None:
-    """Records files of a directory, by their paths in it."""
-    files = {name: checksum(directory / name) for name in sorted(names)}
-    text = json.dumps({"format": FORMAT, "files": files}, indent=1)
-    (directory / MANIFEST).write_text(text + "\n", encoding="utf-8")
+    """Records files of a directory that never change, by their paths in it."""
+    tree = {"format": FORMAT, "files": checksums(directory, names)}
+    write_json(directory / MANIFEST, tree)
+
+
+def seal(directory: pathlib.Path, names: Iterable[str]) -> None:
+    """Records results, which the next training may replace."""
+    if (directory / MANIFEST).is_file():
+        results = checksums(directory, names)
+        write_json(directory / MANIFEST, read(directory) | {"results": results})
+
+
+def unseal(directory: pathlib.Path) -> None:
+    """Forgets all results, before they are replaced."""
+    if (directory / MANIFEST).is_file() and "results" in (tree := read(directory)):
+        del tree["results"]
+        write_json(directory / MANIFEST, tree)
 
 
 def check(directory: pathlib.Path) -> bool:
-    """Checks all recorded files; False if the directory is older than manifests.
+    """Checks all files that never change; False if it is older than manifests.
 
     Raises:
         ValueError: A file is missing or has other bytes, or the manifest is damaged or
             of another format.
     """
-    path = directory / MANIFEST
-    if not path.is_file():
+    if not (directory / MANIFEST).is_file():
         return False
-    for name, wanted in read(path).items():
-        file = directory / name
-        if not file.is_file():
-            raise ValueError(f"{directory} is damaged: {file} is missing.")
-        if (found := checksum(file)) != wanted:
-            raise ValueError(
-                f"{file} is not as it was written: its checksum is {found}, expected "
-                f"{wanted}. A run is never changed: make a new one."
-            )
+    for fault in faults(directory, read(directory)["files"]):
+        raise ValueError(f"{fault} A run is never changed: make a new one.")
     return True
 
 
-def read(path: pathlib.Path) -> dict[str, str]:
-    """The checksum of each file that a manifest names."""
+def check_result(directory: pathlib.Path, name: str) -> bool:
+    """Checks a result; False if it is not recorded.
+
+    Raises:
+        ValueError: It has other bytes.
+    """
+    if not (directory / MANIFEST).is_file():
+        return False
+    results = read(directory).get("results", {})
+    for fault in faults(directory, {k: v for k, v in results.items() if k == name}):
+        raise ValueError(fault)
+    return name in results
+
+
+def faults(directory: pathlib.Path, wanted: dict[str, str]) -> Iterable[str]:
+    """What is wrong with recorded files: one sentence each."""
+    for name, checksum_then in wanted.items():
+        path = directory / name
+        if not path.is_file():
+            yield f"{directory} is damaged: {path} is missing."
+        elif (found := checksum(path)) != checksum_then:
+            yield (
+                f"{path} is not as it was written: its checksum is {found}, expected "
+                f"{checksum_then}."
+            )
+
+
+def read(directory: pathlib.Path) -> dict[str, Any]:
+    """What the manifest of a directory holds."""
+    path = directory / MANIFEST
+    tree = read_json(path)
     try:
-        tree = json.loads(path.read_text(encoding="utf-8"))
-        version, files = tree["format"], dict(tree["files"])
+        version, _ = tree["format"], dict(tree["files"])
+        _ = dict(tree.get("results", {}))
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(
             f"{path} is damaged: it is no manifest ({error!r})."
@@ -54,7 +96,12 @@ def read(path: pathlib.Path) -> dict[str, str]:
         raise ValueError(
             f"{path} has format {version!r}, but this ple_jax reads format {FORMAT}."
         )
-    return files
+    return tree
+
+
+def checksums(directory: pathlib.Path, names: Iterable[str]) -> dict[str, str]:
+    """The checksum of each file, by its path in the directory."""
+    return {name: checksum(directory / name) for name in sorted(names)}
 
 
 def checksum(path: pathlib.Path) -> str:

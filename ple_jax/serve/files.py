@@ -11,8 +11,9 @@ from ple_jax.data.examples import Examples
 from ple_jax.data.loader import batches_in_order
 from ple_jax.data.read import read
 from ple_jax.data.rows import Rows
+from ple_jax.data.source import Chunks
 from ple_jax.data.unknown import UnknownIds
-from ple_jax.metrics.exact import sigmoid
+from ple_jax.metrics.exact import check_logits, sigmoid
 from ple_jax.runs.directory import Run
 from ple_jax.schema import Task
 from ple_jax.serve.output import check_output, open_output
@@ -33,7 +34,7 @@ def load_scorer(run: Run) -> tuple[Scorer, PyTree]:
     """
     setup = Setup([run.experiment], run.data)
     like = shapes(setup.trainer, setup.mesh)
-    with Checkpoints(run.checkpoints) as checkpoints:
+    with Checkpoints(run.checkpoints, read_only=True) as checkpoints:
         if checkpoints.latest is None:
             raise ValueError(f"{run.directory} has no checkpoint yet: train it first.")
         return setup.scorer, checkpoints.restore_variables(variables_of(like))
@@ -61,45 +62,58 @@ def predict_file(
         FileExistsError: `out` exists.
     """
     check_output(out, source, overwrite)
-    scorer, variables = load_scorer(run)
-    tasks, encoder = run.data.layout.tasks, run.data.encoder
-    kind = pa.schema([(task.name, pa.float32()) for task in tasks])
-    rows, unknown = 0, UnknownIds()
-    with open_output(out, kind, overwrite) as writer:
-        for examples in ahead(encode_file(source, encoder, unknown)):
-            batches = batches_in_order(examples, scorer.batch_size)
-            logits = scorer.logits(variables, batches)
-            check_finite(logits, rows)
-            columns = [predictions(logits[:, i], task) for i, task in enumerate(tasks)]
-            writer.write_table(pa.table(columns, schema=kind))
-            rows += len(logits)
-        if not allow_unknown:
-            encoder.check_some_known(unknown)
-    for line in unknown.lines():
-        console.say(line)
+    loaded, rows = load_scorer(run), 0
+    chunks = read([source], run.data.schema, labels=False)
+    with open_output(out, score_columns(run), overwrite) as writer:
+        for table in score_chunks(run, loaded, chunks, allow_unknown):
+            writer.write_table(table)
+            rows += len(table)
     return rows
 
 
-def check_finite(logits: np.ndarray, first: int) -> None:
-    """Raises a ValueError if a row of logits (B, T) is not finite; `first` has row 0.
+def score_chunks(
+    run: Run,
+    loaded: tuple[Scorer, PyTree],
+    chunks: Chunks,
+    allow_unknown: bool = False,
+) -> Iterator[pa.Table]:
+    """Scores raw rows chunk by chunk; afterwards says what values train does not have.
 
     Args:
-        logits: The logits of some rows of a file.
-        first: How many rows of the file come before them.
+        run: Whose vocabularies encode the rows.
+        loaded: Its scorer and variables, from `load_scorer`.
+        chunks: Raw rows.
+        allow_unknown: Whether all values of a field may be unknown.
+
+    Raises:
+        ValueError: A row does not fit the schema, a score is not finite, or all values
+            of a field are unknown and `allow_unknown` is false.
     """
-    bad = ~np.isfinite(logits).all(axis=-1)
-    if bad.any():
-        raise ValueError(
-            f"The score of row {first + 1 + bad.argmax()} is not finite: expected "
-            f"finite logits, got {logits[bad.argmax()].tolist()}."
-        )
+    (scorer, variables), rows, unknown = loaded, 0, UnknownIds()
+    tasks, encoder = run.data.layout.tasks, run.data.encoder
+    for examples in ahead(encoded(chunks, encoder, unknown)):
+        batches = batches_in_order(examples, scorer.batch_size)
+        logits = scorer.logits(variables, batches)
+        check_logits(logits, rows + 1)
+        columns = [predictions(logits[:, i], task) for i, task in enumerate(tasks)]
+        yield pa.table(columns, schema=score_columns(run))
+        rows += len(logits)
+    if not allow_unknown:
+        encoder.check_some_known(unknown)
+    for line in unknown.lines(run.data.schema.unknown_warning):
+        console.say(line)
 
 
-def encode_file(
-    source: str, encoder: Encoder, unknown: UnknownIds | None = None
+def score_columns(run: Run) -> pa.Schema:
+    """The columns of scores: one a task."""
+    return pa.schema([(task.name, pa.float32()) for task in run.data.layout.tasks])
+
+
+def encoded(
+    chunks: Chunks, encoder: Encoder, unknown: UnknownIds | None = None
 ) -> Iterator[Examples]:
-    """Encodes the rows of a file chunk by chunk, without labels; counts unknown ids."""
-    for chunk in read([source], encoder.schema, labels=False):
+    """Encodes raw rows chunk by chunk, without labels; counts unknown ids."""
+    for chunk in chunks:
         yield encoder.encode(Rows(chunk, encoder.schema.format), False, unknown)
 
 

@@ -52,10 +52,20 @@ def check_output(out: pathlib.Path, source: str, overwrite: bool) -> None:
 def open_output(
     out: pathlib.Path, columns: pa.Schema, overwrite: bool
 ) -> Iterator[Writer]:
-    """Yields a writer of tables; `out` appears when the block ends, or not at all."""
+    """Yields a writer of tables; `out` appears when the block ends, or not at all.
+
+    Raises:
+        ValueError: The file cannot be written, such as on a full disk.
+        FileExistsError: `out` exists, and `overwrite` is false.
+    """
     placed = replace_file if overwrite else new_file
-    with placed(out) as partial, _writer(partial, columns, out.suffix) as writer:
-        yield writer
+    try:
+        with placed(out) as partial, _writer(partial, columns, out.suffix) as writer:
+            yield writer
+    except FileExistsError:
+        raise
+    except (OSError, pa.ArrowException) as error:
+        raise ValueError(f"{out} cannot be written: {error}") from error
 
 
 def _writer(path: pathlib.Path, columns: pa.Schema, ending: str) -> Writer:

@@ -1,6 +1,8 @@
 """Lines, bars, tables and JSON on the terminal."""
 
+import functools
 import json
+import math
 import sys
 import time
 from collections.abc import Iterator
@@ -10,15 +12,20 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
+from rich.text import Text
 
 from ple_jax.show import notebook
+from ple_jax.show.escape import json_printable, printable
 
 stderr = Console(stderr=True, highlight=False)
 
 
 def say(text: str) -> None:
     """Prints one plain line of progress on stderr: stdout is for results."""
-    stderr.print(text, markup=False, soft_wrap=True)
+    stderr.print(Text(printable(text)), soft_wrap=True)
+
+
+say_once = functools.cache(say)
 
 
 @contextmanager
@@ -32,13 +39,13 @@ def bar(title: str, total: int | None = None) -> Iterator[Any]:
         yield lambda n: None
         return
     columns = (
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         TextColumn("{task.percentage:>3.0f} %"),
         TimeRemainingColumn(),
     )
     with Progress(*columns, console=stderr, transient=True) as progress:
-        task = progress.add_task(title, total=total)
+        task = progress.add_task(printable(title), total=total)
         yield lambda n: progress.advance(task, n)
 
 
@@ -51,8 +58,19 @@ def show(*tables: Table) -> None:
 
 
 def show_json(value: Any) -> None:
-    """Prints one JSON object and nothing else on stdout."""
-    sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+    """Prints one JSON object and nothing else on stdout; what is not finite is null."""
+    plain = _finite(value)
+    text = json.dumps(plain, indent=2, ensure_ascii=False, allow_nan=False)
+    sys.stdout.write(json_printable(text) + "\n")
+
+
+def _finite(value: Any) -> Any:
+    """The value with None for numbers that JSON does not have: NaN and infinity."""
+    if isinstance(value, dict):
+        return {k: _finite(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(v) for v in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 class Stopwatch:

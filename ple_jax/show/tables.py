@@ -1,10 +1,12 @@
 """What a run prints: lines and tables for people."""
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Literal
 
 from rich.table import Table
 from rich.text import Text
+
+from ple_jax.show.escape import one_line
 
 
 def epoch_line(
@@ -57,11 +59,25 @@ def metric_table(title: str, tasks: dict[str, dict[str, Any]]) -> Table:
 
 def grid(title: str, columns: Iterable[str], rows: Iterable[Iterable[str]]) -> Table:
     """A table whose first column is text and whose others are numbers."""
-    table = Table(title=title, title_justify="left")
+    table = _titled(title)
     for i, column in enumerate(columns):
-        table.add_column(column, justify="right" if i else "left", overflow="fold")
+        side: Literal["left", "right"] = "right" if i else "left"
+        table.add_column(plain(column), justify=side, overflow="fold")
+    return _filled(table, rows)
+
+
+def plain(text: str, style: str = "") -> Text:
+    """A cell: names may hold what a terminal, or rich's markup, would obey."""
+    return Text(one_line(text), style)
+
+
+def _titled(title: str) -> Table:
+    return Table(title=plain(title, "table.title"), title_justify="left")
+
+
+def _filled(table: Table, rows: Iterable[Iterable[str]]) -> Table:
     for row in rows:
-        table.add_row(*row)
+        table.add_row(*map(plain, row))
     return table
 
 
@@ -140,13 +156,12 @@ def _dataset_table(name: str, facts: dict[str, Any]) -> Table:
         "source": facts["source"],
         "terms": facts["terms"] or "none",
     }
-    title = Text.assemble((name, "bold"), f"  {facts['summary']}")
+    title = Text.assemble(plain(name, "bold"), "  ", plain(facts["summary"]))
     table = Table(title=title, title_justify="left", title_style="", box=None)
     table.show_header = False
     table.add_column()
     table.add_column(width=80)
-    for row in lines.items():
-        table.add_row(*row)
+    _filled(table, lines.items())
     table.add_row()
     return table
 
@@ -173,9 +188,7 @@ def _listed(facts: dict[str, str | None]) -> str:
 
 def prose(title: str, columns: Iterable[str], rows: Iterable[Iterable[str]]) -> Table:
     """A table of text."""
-    table = Table(title=title, title_justify="left")
+    table = _titled(title)
     for column in columns:
-        table.add_column(column, overflow="fold")
-    for row in rows:
-        table.add_row(*row)
-    return table
+        table.add_column(plain(column), overflow="fold")
+    return _filled(table, rows)

@@ -37,6 +37,7 @@ from ple_jax.runs.directory import (
     trials_folder,
     write_result,
 )
+from ple_jax.runs.lock import locked
 from ple_jax.train import divergence, loop, vmapped
 from ple_jax.train.state import variables_of
 
@@ -102,22 +103,33 @@ def open_study(directory: pathlib.Path, asked: Sweep) -> Study:
     return Study(directory, asked, tuple(runs))
 
 
-def fit(study: Study, resume: bool = False) -> dict[str, Any]:
+def fit(study: Study, resume: bool = False, strict: bool = False) -> dict[str, Any]:
     """Trains all trials; returns and writes their tables and each point's summary.
 
     Trials that one program can train go together; the groups follow one another.
 
+    Args:
+        study: What to train.
+        resume: Whether to continue each group from its newest whole checkpoint.
+        strict: Whether to refuse if that is not the newest of all.
+
     Raises:
         Stopped: A signal came; the study can be resumed where it stopped.
         FloatingPointError: All trials diverged.
+        ValueError: Another process is training it, or what it resumes from is damaged.
     """
+    with locked(study.directory):
+        return _fit(study, resume, strict)
+
+
+def _fit(study: Study, resume: bool, strict: bool) -> dict[str, Any]:
     results: dict[str, dict[str, Any]] = {}
     for group in together(study.runs):
         names = [run.directory.name for run in group]
         each = [run.result for run in group if run.result is not None]
         if not resume or len(each) < len(group):
             folder = study.directory / CHECKPOINTS / names[0]
-            each = loop.fit_group(group, folder, resume)
+            each = loop.fit_group(group, folder, resume, strict)
         results |= dict(zip(names, each, strict=True))
     shutil.rmtree(study.directory / CHECKPOINTS, ignore_errors=True)  # empty by now
     if all("diverged" in result for result in results.values()):

@@ -1,51 +1,65 @@
-"""Saves and restores train states; the only room that imports Orbax."""
+"""Checkpoints of train states: the newest and the best, whole or refused."""
 
-import dataclasses
-import logging
 import pathlib
-from typing import Any
-
-import jax
-import orbax.checkpoint as ocp
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
 
 from ple_jax.show import console
-from ple_jax.train.state import TrainState, variables_of
+from ple_jax.train import checksums
+from ple_jax.train.state import TrainState, state_of, training_of, variables_of
+from ple_jax.train.storage import Storage
 from ple_jax.types import PyTree
 
-policies = ocp.checkpoint_managers
-# A checkpoint without a score is meant to have none.
-logging.getLogger("absl").addFilter(lambda r: "tracked_metric" not in r.getMessage())
+MARKS = "checkpoint"  # the record's part that is not the caller's
+TRIES = 5  # at reading what a training may delete
+
+
+class Saved(NamedTuple):
+    """What a checkpoint records.
+
+    Attributes:
+        progress: What the caller gave.
+        marks: The `best` step as of then, this one's `score`, and the checksums of all
+            `items` and of the `record`; None in checkpoints of before there were any.
+    """
+
+    progress: dict[str, Any]
+    marks: dict[str, Any] | None
+
+
+class Restored(NamedTuple):
+    """What a checkpoint gives back.
+
+    Attributes:
+        state: The state.
+        progress: Its progress.
+        step: Its step.
+        faults: Why each newer checkpoint could not be taken; empty if it is the newest.
+    """
+
+    state: TrainState
+    progress: dict[str, Any]
+    step: int
+    faults: list[str]
 
 
 class Checkpoints:
     """The newest checkpoint in a folder, and the best.
 
-    Each has up to three items: `variables` (all that scoring needs), `training` (the
-    rest of the state) and `progress` (JSON: the place in the data and the standings).
+    Each has up to two items of arrays: `variables` (all that scoring needs) and
+    `training` (the rest of the state). Its record in JSON is `progress` (the place in
+    the data and the standings) with the checksum of every array and of itself.
     Use it as a context manager, which waits at its end for writes in the background.
     """
 
-    def __init__(self, directory: pathlib.Path):
-        kept = [
-            policies.LatestN(1),
-            policies.BestN(
-                get_metric_fn=lambda metrics: metrics["score"],
-                n=1,
-                keep_checkpoints_without_metrics=False,
-            ),
-        ]
-        options = ocp.CheckpointManagerOptions(
-            preservation_policy=policies.AnyPreservationPolicy(kept),
-            best_fn=lambda metrics: metrics["score"],
-        )
-        self._manager = ocp.CheckpointManager(directory.resolve(), options=options)
+    def __init__(self, directory: pathlib.Path, read_only: bool = False):
+        self._storage = Storage(directory, read_only)
 
     def __enter__(self) -> "Checkpoints":
         return self
 
     def __exit__(self, *exception) -> None:
-        self.wait()
-        self._manager.close()
+        self._storage.close()
 
     def save(
         self, state: TrainState, progress: dict[str, Any], score: float | None = None
@@ -58,12 +72,9 @@ class Checkpoints:
             score: Marks the best so far; higher is better.
 
         Raises:
-            RuntimeError: Orbax declines.
+            ValueError: It cannot be written, or the one before it could not.
         """
-        items = {
-            "variables": ocp.args.StandardSave(variables_of(state)),
-            "training": ocp.args.StandardSave(_training(state)),
-        }
+        items = {"variables": variables_of(state), "training": training_of(state)}
         self._save(int(state.step.max()), items, progress, score)
 
     def save_variables(
@@ -79,132 +90,204 @@ class Checkpoints:
         before it comes to the same bits.
         """
         if self.latest is None or self.latest < step:
-            items = {"variables": ocp.args.StandardSave(variables)}
-            self._save(step, items, progress, score)
+            self._save(step, {"variables": variables}, progress, score)
 
     def _save(self, step, items, progress, score) -> None:
-        items = ocp.args.Composite(**items, progress=ocp.args.JsonSave(progress))
-        metrics = None if score is None else {"score": score}
-        if not self._manager.save(step, args=items, metrics=metrics):
-            raise RuntimeError(
-                f"The checkpoint of step {step} was not written: there are already "
-                f"{self._manager.all_steps()}, the newest at "
-                f"{self._manager.latest_step()}."
-            )
+        self.wait()
+        best = step if score is not None else self._marked_best()
+        checksum = {name: checksums.of_tree(tree) for name, tree in items.items()}
+        record = progress | {MARKS: {"best": best, "score": score, "items": checksum}}
+        record[MARKS]["record"] = checksums.of_json(record)
+        keep = set() if best is None else {best}
+        self._storage.save(step, items, record, score, keep)
 
     def wait(self) -> None:
         """Waits until all that was saved is on the disk."""
-        self._manager.wait_until_finished()
+        self._storage.wait()
 
     @property
     def latest(self) -> int | None:
         """The newest step that is kept."""
-        return self._manager.latest_step()
+        return max(self._storage.steps, default=None)
 
     @property
     def best(self) -> int | None:
-        """The step of the best validation score; the newest where none was scored."""
-        best = self._manager.best_step()
-        return self.latest if best is None else best
-
-    def restore(self, like: TrainState) -> tuple[TrainState, dict[str, Any]]:
-        """The newest state that can be read, placed as `like` is, and its progress.
-
-        A newer one that cannot is said, and put aside as `STEP.damaged`.
+        """The step of the best validation score; the newest where none was scored.
 
         Raises:
-            ValueError: No checkpoint can be read, or all have variables only.
+            ValueError: The newest checkpoint, which knows, is damaged, or the best is
+                missing.
         """
-        steps = sorted(self._manager.all_steps(), reverse=True)
-        if not any(self._has("training", step) for step in steps):
+        best = self._marked_best()
+        if best is not None and best not in self._storage.steps:
             raise ValueError(
-                f"{self._manager.directory} has no state to train from: trials are "
+                f"{self._storage.path(best)}, the best checkpoint, is missing. No "
+                "other is taken, as none is as good."
+            )
+        return self.latest if best is None else best
+
+    def _marked_best(self) -> int | None:
+        """The best step by the newest record; None where none was scored."""
+        if self.latest is None:
+            return None
+        marks = self._saved(self.latest).marks
+        if marks is not None:
+            return marks["best"]
+        pairs = [(self._storage.score(step), step) for step in self._storage.steps]
+        scored = [(score, step) for score, step in pairs if score is not None]
+        return max(scored)[1] if scored else None
+
+    def _saved(self, step: int) -> Saved:
+        """The record of a step, checked."""
+        record = self._storage.record(step)
+        marks = record.pop(MARKS, None)
+        if marks is None:
+            return Saved(record, None)
+        wanted = marks.pop("record", None)
+        if wanted != checksums.of_json(record | {MARKS: marks}):
+            raise ValueError(
+                f"{self._storage.path(step)} is damaged: its record has other bytes "
+                "than were written."
+            )
+        return Saved(record, marks)
+
+    def restore(self, like: TrainState, strict: bool = False) -> Restored:
+        """The newest state that is whole, placed as `like` is, and its progress.
+
+        A newer one that is damaged is said, and put aside as `STEP.damaged`. What a
+        kill left of older ones is deleted.
+
+        Args:
+            like: A state of the same shapes.
+            strict: Whether to refuse an older one.
+
+        Raises:
+            ValueError: No checkpoint is whole, or none but older ones if `strict`, or
+                all have variables only. Nothing is changed.
+        """
+        steps = self._storage.steps[::-1]
+        if not any("training" in self._storage.items(step) for step in steps):
+            raise ValueError(
+                f"{self._storage.folder} has no state to train from: trials are "
                 "resumed together, by --run-dir with the directory that holds them all."
             )
-        wanted = {
-            "variables": _restored_like(variables_of(like)),
-            "training": _restored_like(_training(like)),
-            "progress": ocp.args.JsonRestore(),
-        }
-        faults = []
+        likes = {"variables": variables_of(like), "training": training_of(like)}
+        faults: list[str] = []
         for step in steps:
             try:
-                items = self._restore(step, **wanted)
+                progress, items = self._whole(step, likes)
             except ValueError as error:
                 faults.append(str(error))
                 continue
-            self._put_aside(steps[: len(faults)], faults)
-            return _state(like, items.variables, items.training), items.progress
+            self._put_aside(steps[: len(faults)], faults, step, strict)
+            state = state_of(like, items["variables"], items["training"])
+            return Restored(state, progress, step, faults)
         raise ValueError(f"No checkpoint can be resumed. {' '.join(faults)}")
 
-    def _restore(self, step: int | None, **items: Any) -> Any:
-        """Some items of a step, or a ValueError that names the checkpoint."""
-        try:
-            return self._manager.restore(step, args=ocp.args.Composite(**items))
-        except Exception as error:  # Orbax and TensorStore raise many kinds
-            what = f"{type(error).__name__}: {error}".splitlines()[0]
-            path = self._manager.directory / str(step)
-            raise ValueError(f"{path} cannot be read ({what}).") from error
-
-    def _put_aside(self, steps: list[int], faults: list[str]) -> None:
-        """Renames checkpoints that cannot be read, so that their steps can be saved."""
+    def _put_aside(
+        self, steps: list[int], faults: list[str], older: int, strict: bool
+    ) -> None:
+        """Leaves the checkpoint to resume from as the newest, beside the best."""
+        if strict and faults:
+            raise ValueError(
+                f"{' '.join(faults)} The checkpoint of step {older} is whole: resume "
+                "without --strict to go on from there."
+            )
         for step, fault in zip(steps, faults, strict=True):
-            path = self._manager.directory / str(step)
-            path.rename(path.with_name(f"{step}.damaged"))
-            console.say(f"warning: {fault} An older checkpoint is taken.")
-        self._manager.reload()
+            self._storage.put_aside(step)
+            console.say(f"warning: {fault} An older checkpoint is taken, of {older}.")
+        for step in set(self._storage.steps) - {older, self._marked_best()}:
+            self._storage.delete(step)
+
+    def _whole(
+        self, step: int, likes: Mapping[str, PyTree]
+    ) -> tuple[dict[str, Any], dict[str, PyTree]]:
+        """The progress and some items of a step, all checked."""
+        saved = self._saved(step)
+        items = self._storage.restore(step, likes)
+        if saved.marks is not None:
+            for name in likes:
+                self._check(step, name, items[name], saved.marks)
+        return saved.progress, items
+
+    def _check(self, step: int, item: str, tree: PyTree, marks: Mapping) -> None:
+        """Raises a ValueError that names an array which has other bytes."""
+        recorded = marks["items"].get(item, {})
+        if names := checksums.changed(recorded, checksums.of_tree(tree)):
+            more = f" and {len(names) - 1} more" if names[1:] else ""
+            raise ValueError(
+                f"{self._storage.path(step) / item} is damaged: {names[0]}{more} has "
+                "other bytes than were written."
+            )
 
     def restore_item(self, name: str, like: PyTree) -> PyTree | None:
         """An item of the newest checkpoint, placed as `like` is; None without it."""
-        if not self._has(name, self.latest):
+        step = self.latest
+        if step is None or name not in self._storage.items(step):
             return None
-        return self._restore(self.latest, **{name: _restored_like(like)})[name]
-
-    def _has(self, item: str, step: int | None) -> bool:
-        return (self._manager.directory / str(step) / item).exists()
+        return self._whole(step, {name: like})[1][name]
 
     def restore_variables(self, like: PyTree) -> PyTree:
         """The best checkpoint's variables, placed as `like` is.
 
+        A training may write newer checkpoints meanwhile, and delete those that were
+        read: then it is read again.
+
         Raises:
-            ValueError: They cannot be read. No other is taken, as none is as good.
+            ValueError: They are damaged. No other is taken, as none is as good.
         """
-        return self._restore(self.best, variables=_restored_like(like)).variables
+        for tries in range(TRIES):
+            steps = self._storage.steps
+            try:
+                return self._best_variables(like)
+            except ValueError:
+                self._storage.reload()
+                if self._storage.steps == steps or tries == TRIES - 1:
+                    raise
+        raise AssertionError("unreachable")
 
+    def _best_variables(self, like: PyTree) -> PyTree:
+        if self.best is None:
+            raise ValueError(f"{self._storage.folder} has no checkpoint.")
+        return self._whole(self.best, {"variables": like})[1]["variables"]
 
-def _restored_like(tree: PyTree) -> ocp.args.StandardRestore:
-    return ocp.args.StandardRestore(jax.tree.map(ocp.utils.to_shape_dtype_struct, tree))
+    def newest_progress(self) -> dict[str, Any]:
+        """The progress of the newest checkpoint; {} without one."""
+        return {} if self.latest is None else self._saved(self.latest).progress
 
+    def verify(self) -> tuple[list[str], list[str]]:
+        """Reads every checkpoint whole.
 
-def _training(state: TrainState) -> dict[str, PyTree]:
-    """All of a state that its variables do not hold, by the name of the field.
+        Returns:
+            What is damaged, and which checkpoints are older than checksums.
+        """
+        faults, unchecked = [], []
+        for step in self._storage.steps:
+            try:
+                saved = self._saved(step)
+            except ValueError as error:
+                faults.append(str(error))
+                continue
+            if saved.marks is None:
+                unchecked.append(str(self._storage.path(step)))
+            faults += self._faults(step, saved.marks)
+        return faults, unchecked
 
-    Of what is trained, that is all if the variables are its average. Fields without
-    arrays are left out.
-    """
-    variables = variables_of(state)
-    trained = {
-        name: leaf
-        for name, leaf in state.trained.items()
-        if state.average or name not in variables
-    }
-    rest = {name: getattr(state, name) for name in _rest(state)} | trained
-    return {name: leaf for name, leaf in rest.items() if jax.tree.leaves(leaf)}
-
-
-def _state(like: TrainState, variables: PyTree, training: PyTree) -> TrainState:
-    """The inverse of `variables_of` and `_training`."""
-    trained = (variables if not like.average else {}) | training
-    average = {name: variables[name] for name in like.average}
-    return like.replace(
-        trained={name: trained.get(name, leaf) for name, leaf in like.trained.items()},
-        average=average or (),
-        batch_stats=variables["batch_stats"],
-        **{name: training.get(name, getattr(like, name)) for name in _rest(like)},
-    )
-
-
-def _rest(state: TrainState) -> list[str]:
-    """The fields of a state that are saved under their own names."""
-    elsewhere = ("trained", "average", "batch_stats")
-    return [f.name for f in dataclasses.fields(state) if f.name not in elsewhere]
+    def _faults(self, step: int, marks: Mapping[str, Any] | None) -> Iterator[str]:
+        """What is damaged in a checkpoint with a good record."""
+        recorded = set() if marks is None else set(marks["items"])
+        for item in sorted(self._storage.items(step) | recorded):
+            try:
+                arrays = self._storage.arrays(step, item)
+                if marks is not None:
+                    self._check(step, item, arrays, marks)
+            except ValueError as error:
+                yield str(error)
+        try:
+            score = self._storage.score(step)
+        except ValueError as error:
+            yield str(error)
+        else:
+            if marks is not None and score != marks["score"]:
+                wanted, path = marks["score"], self._storage.path(step)
+                yield f"{path} is damaged: its score is {score}, expected {wanted}."

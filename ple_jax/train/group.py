@@ -2,13 +2,14 @@
 
 import dataclasses
 import pathlib
+import time
 from collections.abc import Sequence
 from contextlib import ExitStack
 
 import numpy as np
 
 from ple_jax.runs.directory import Run
-from ple_jax.runs.journal import read_records
+from ple_jax.runs.journal import Journal, read_records
 from ple_jax.show import console
 from ple_jax.train import progress, vmapped
 from ple_jax.train.checkpoint import Checkpoints
@@ -35,26 +36,48 @@ class Group:
     folder: pathlib.Path
     setup: Setup
 
-    def start(self, checkpoints: Checkpoints, resume: bool) -> Held:
-        """The initial state, or that of the newest checkpoint.
+    def start(
+        self, checkpoints: Checkpoints, resume: bool, strict: bool = False
+    ) -> tuple[Held, list[Journal]]:
+        """The initial state, or that of the newest checkpoint; the journals up to it.
+
+        If that is damaged, an older one is taken, and the journals say so.
 
         Raises:
-            ValueError: The checkpoint is of other data or of other trials, or none is
-                left though there was one.
+            ValueError: The checkpoint is of other data or of other trials, or it is
+                damaged and `strict`, or none is left though there was one, or a journal
+                is damaged.
         """
         setup = self.setup
         if resume and checkpoints.latest is None:
             self.check_never_saved()
         state = placed(setup.trainer, setup.mesh, setup.vmapped)
         if not resume or checkpoints.latest is None:
-            return Held(state, Place(), (Standing(),) * len(self.runs))
-        state, record = checkpoints.restore(state)
+            held = Held(state, Place(), (Standing(),) * len(self.runs))
+            return held, self.journals(0)
+        restored = checkpoints.restore(state, strict)
+        record = restored.progress
         progress.check_identity(self.runs, record)
-        held = Held(state, *progress.from_record(record, checkpoints.best))
+        place, standings = progress.from_record(record, checkpoints.best)
+        held = Held(restored.state, place, standings)
+        journals = self.journals(restored.step, record.get("journals"))
+        if restored.faults:
+            note = {"time": time.time(), "faults": restored.faults}
+            for journal in journals:
+                journal.write({"step": restored.step, "fallback": note})
         # Older groups have the best of all trials in their own checkpoint.
-        if best := checkpoints.restore_item("best", variables_of(state)):
+        if best := checkpoints.restore_item("best", variables_of(held.state)):
             self.keep_bests(best, held, [bool(s.best_step) for s in held.standings])
-        return held
+        return held, journals
+
+    def journals(
+        self, step: int, marks: Sequence[Sequence[str]] | None = None
+    ) -> list[Journal]:
+        """Each trial's journal up to a checkpoint, which may keep marks of it."""
+        if marks is None:
+            return [Journal(run.metrics, step) for run in self.runs]
+        pairs = zip(self.runs, marks, strict=True)
+        return [Journal(run.metrics, step, of_run) for run, of_run in pairs]
 
     def check_never_saved(self) -> None:
         """Raises a ValueError if the journals tell of a checkpoint that is not there.
@@ -62,7 +85,8 @@ class Group:
         An epoch is written down before its checkpoint, but after that of the epoch
         before it: a stop in between leaves one epoch and no checkpoint.
         """
-        epochs = max(len(read_records(run.metrics)) for run in self.runs)
+        journals = [read_records(run.metrics) for run in self.runs]
+        epochs = max(sum("epoch" in record for record in j) for j in journals)
         if epochs > 1:
             raise ValueError(
                 f"{self.runs[0].directory} cannot be resumed: its journal has {epochs} "
@@ -75,7 +99,11 @@ class Group:
             )
 
     def save(
-        self, checkpoints: Checkpoints, held: Held, improved: Sequence[bool] = ()
+        self,
+        checkpoints: Checkpoints,
+        journals: Sequence[Journal],
+        held: Held,
+        improved: Sequence[bool] = (),
     ) -> None:
         """Writes the best of each trial that improved, and then the state.
 
@@ -87,6 +115,7 @@ class Group:
         elif any(improved):
             score = held.standings[0].best
         record = progress.to_record(self.runs, held.place, held.standings)
+        record["journals"] = [journal.marks for journal in journals]
         checkpoints.save(held.state, record, score)
 
     def keep_bests(self, variables: PyTree, held: Held, chosen: Sequence[bool]) -> None:
@@ -109,7 +138,7 @@ class Group:
         variables, several = variables_of(held.state), self.setup.vmapped
         for i, run in enumerate(self.runs):
             if held.standings[i].best_step:
-                with Checkpoints(run.checkpoints) as checkpoints:
+                with Checkpoints(run.checkpoints, read_only=True) as checkpoints:
                     best = checkpoints.restore_variables(self.trial(variables, i))
                 variables = vmapped.with_trial(variables, i, best) if several else best
         return variables

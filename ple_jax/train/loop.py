@@ -21,8 +21,8 @@ from ple_jax.config.experiment import Experiment
 from ple_jax.data.store import Prepared
 from ple_jax.metrics import streaming
 from ple_jax.metrics.spread import spread, spread_by_task
-from ple_jax.runs.directory import Run, locked
-from ple_jax.runs.journal import Journal
+from ple_jax.runs.directory import Run
+from ple_jax.runs.lock import locked
 from ple_jax.show import console, tables
 from ple_jax.train import divergence, evaluate
 from ple_jax.train.checkpoint import Checkpoints
@@ -41,22 +41,28 @@ class Stopped(Exception):
     """A signal asked training to stop; its last checkpoint holds the exact place."""
 
 
-def fit(run: Run, resume: bool = False) -> dict[str, Any]:
+def fit(run: Run, resume: bool = False, strict: bool = False) -> dict[str, Any]:
     """Trains a lone run to its end; returns and writes its final table.
 
     The best checkpoint by validation is measured on validation and, once, on test.
+
+    Args:
+        run: What to train.
+        resume: Whether to continue from the newest checkpoint that is whole.
+        strict: Whether to refuse if that is not the newest of all.
 
     Raises:
         Stopped: A signal came; the run can be resumed where it stopped.
         FloatingPointError: A parameter is no longer a finite number.
         ValueError: It asks for several seeds, which `study.fit` trains, or another
-            process is training it.
+            process is training it, or what it resumes from is damaged, or a checkpoint
+            cannot be written.
     """
     if run.experiment.train.seeds > 1:
         raise ValueError("train.seeds is above 1: study.fit trains several trials.")
     group = Group([run], run.checkpoints, Setup([run.experiment], run.data))
     with locked(run.directory):
-        held = run_epochs(group, resume)
+        held = run_epochs(group, resume, strict)
         (standing,) = held.standings
         if standing.diverged is not None:
             raise divergence.error(standing.diverged, f"{standing.fault} is not finite")
@@ -64,7 +70,10 @@ def fit(run: Run, resume: bool = False) -> dict[str, Any]:
 
 
 def fit_group(
-    runs: Sequence[Run], folder: pathlib.Path, resume: bool = False
+    runs: Sequence[Run],
+    folder: pathlib.Path,
+    resume: bool = False,
+    strict: bool = False,
 ) -> list[dict[str, Any]]:
     """Trains trials that differ in seeds and traced knobs; returns their final tables.
 
@@ -76,16 +85,18 @@ def fit_group(
         runs: The run directory of each trial, with one data set.
         folder: Where the checkpoints of several trials lie while they train.
         resume: Whether to continue from there.
+        strict: Whether to refuse if the newest checkpoint is damaged.
 
     Raises:
         Stopped: A signal came; the trials can be resumed where they stopped.
+        ValueError: As of `fit`.
     """
     # Older studies vmapped single trials too: such a folder is theirs.
     several = len(runs) > 1 or folder.exists()
     setup = Setup([run.experiment for run in runs], runs[0].data, vmapped=several)
     group = Group(runs, folder if several else runs[0].checkpoints, setup)
     with locked(runs[0].directory):
-        results = finish(group, run_epochs(group, resume))
+        results = finish(group, run_epochs(group, resume, strict))
         if several:
             shutil.rmtree(folder)
     return results
@@ -102,7 +113,7 @@ def check(experiment: Experiment, data: Prepared) -> None:
     jax.eval_shape(setup.trainer.init)
 
 
-def run_epochs(group: Group, resume: bool) -> Held:
+def run_epochs(group: Group, resume: bool, strict: bool) -> Held:
     """Trains every trial of a group until it is finished; checkpoints each epoch.
 
     It ends without a checkpoint when all trials have diverged.
@@ -111,9 +122,8 @@ def run_epochs(group: Group, resume: bool) -> Held:
     group.setup.check()
     # Signals are collected until the last write in the background has ended.
     with stop_signals() as asked, Checkpoints(group.folder) as checkpoints:
-        held = group.start(checkpoints, resume)
-        journals = [Journal(run.metrics, held.step) for run in group.runs]
-        save = partial(group.save, checkpoints)
+        held, journals = group.start(checkpoints, resume, strict)
+        save = partial(group.save, checkpoints, journals)
         while not all(one.is_finished(train) for one in held.standings):
             held, speed = epoch(group, held, save, asked)
             held, records = measure(group, held, speed)

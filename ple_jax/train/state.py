@@ -1,5 +1,7 @@
 """The train state: all that a step may change, and what scoring reads of it."""
 
+import dataclasses
+
 import flax.linen as nn
 import flax.struct
 import jax
@@ -50,6 +52,40 @@ def variables_of(state: TrainState) -> dict[str, PyTree]:
         "tables": chosen["tables"],
         "batch_stats": state.batch_stats,
     }
+
+
+def training_of(state: TrainState) -> dict[str, PyTree]:
+    """All of a state that its variables do not hold, by the name of the field.
+
+    Of what is trained, that is all if the variables are its average. Fields without
+    arrays are left out.
+    """
+    variables = variables_of(state)
+    trained = {
+        name: leaf
+        for name, leaf in state.trained.items()
+        if state.average or name not in variables
+    }
+    rest = {name: getattr(state, name) for name in _rest(state)} | trained
+    return {name: leaf for name, leaf in rest.items() if jax.tree.leaves(leaf)}
+
+
+def state_of(like: TrainState, variables: PyTree, training: PyTree) -> TrainState:
+    """The inverse of `variables_of` and `training_of`."""
+    trained = (variables if not like.average else {}) | training
+    average = {name: variables[name] for name in like.average}
+    return like.replace(
+        trained={name: trained.get(name, leaf) for name, leaf in like.trained.items()},
+        average=average or (),
+        batch_stats=variables["batch_stats"],
+        **{name: training.get(name, getattr(like, name)) for name in _rest(like)},
+    )
+
+
+def _rest(state: TrainState) -> list[str]:
+    """The fields of a state that are saved under their own names."""
+    elsewhere = ("trained", "average", "batch_stats")
+    return [f.name for f in dataclasses.fields(state) if f.name not in elsewhere]
 
 
 def moving_average(state: TrainState, trained: PyTree, decay: float) -> PyTree:

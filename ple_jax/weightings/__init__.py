@@ -70,7 +70,7 @@ def check_weights(**values: tuple[float, ...]) -> None:
 
 
 def build(kind: str, **options: Any) -> Weighting:
-    """Builds the weighting `kind`; a dotted kind names a module outside the package.
+    """Builds the weighting `kind`; a dotted kind names a module that was allowed.
 
     Raises:
         ValueError: The kind or an option is unknown; names the nearest.

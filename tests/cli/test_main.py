@@ -102,6 +102,21 @@ def test_help_of_train_shows_every_knob_with_its_value(here, capsys, monkeypatch
     assert "--sweep.SECTION.KNOB" in words
 
 
+def test_every_command_takes_a_plugin_of_the_working_directory(here, capsys):
+    (here / "mine_own").mkdir()
+    (here / "mine_own" / "linear.py").write_text("def build(\n  steep: int = 3): ...")
+    for name in main.commands():
+        assert "--plugin MODULE" in shown_by(capsys, name, "--help")
+    line = ["--model.kind", "mine_own.linear", "--plugin", "mine_own.linear"]
+    assert "--model.steep INT" in shown_by(capsys, "train", "--help", *line)
+
+
+def test_help_shows_a_strangers_values_escaped(here, capsys):
+    (here / "odd.toml").write_text('[train]\nmetric = "a\u202eb\u009bc"\n')
+    shown = shown_by(capsys, "train", "--help", "odd.toml")
+    assert r"a\u202eb\x9bc" in shown
+
+
 def test_help_needs_no_experiment_and_no_arguments(capsys):
     assert "--model.num-levels" in shown_by(capsys, "train", "-h")
     for name in main.commands():
@@ -136,6 +151,12 @@ def test_help_of_a_missing_experiment_is_a_mistake(here, capsys):
         ("models --train.epochs 3", "takes no knobs, got train.epochs"),
         ("predict a.csv b.csv", "required: --out"),
         ("train .", "no experiment file"),
+        ("train tiny.toml --plugin tower", "'tower' is not a module's dotted name"),
+        ("train tiny.toml --model.kind a..b", "'a..b' is not a module's dotted name"),
+        ("train tiny.toml --model.kind a.b", "tiny.toml --model.kind a.b --plugin a.b"),
+        ("train tiny.toml --data-dir a --data.data-dir b", "two folders: give one"),
+        (f"train {'x' * 300}.toml", "x.toml: File name too long"),
+        ("train \udc80.toml", "no experiment file '\\udc80.toml'"),
     ],
 )
 def test_a_mistake_is_one_line(here, capsys, line, message):

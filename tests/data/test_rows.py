@@ -4,7 +4,8 @@ from decimal import Decimal
 
 import pyarrow as pa
 
-from ple_jax.data.rows import Rows, as_text, plain_numbers
+from ple_jax.data.arrow import as_text, plain_spelling
+from ple_jax.data.rows import Rows
 from ple_jax.data.source import Chunk
 from ple_jax.schema import Format
 
@@ -55,4 +56,4 @@ def test_only_numbers_are_written_another_way():
         ".",
     ]
     plain = ["12", "12", "12.5", "120", "0", "-7", "1.0.0", "012", "v1.0", "", "."]
-    assert plain_numbers(pa.array(given)).to_pylist() == plain
+    assert plain_spelling(pa.array(given)).to_pylist() == plain

@@ -48,6 +48,17 @@ def test_a_schema_file_says_all_that_a_schema_does(tmp_path):
             {"fields": {"x": {"kind": "sequence", "table": "y"}}},
             "'y' is not a known field",
         ),
+        *(
+            ({"fields": {"shop": {key: value}}}, f"{key} of field 'shop' must be from")
+            for key in ("bins", "max_length", "min_count", "dim")
+            for value in (0, -1, 2_000_000_000)
+        ),
+        ({"unknown_warning": 1.5}, r"unknown_warning must be in \[0, 1\], got 1.5"),
+        ({"unknown_warning": "all"}, "unknown_warning: expected float"),
+        ({"format": {"delimiter": ", "}}, "format.delimiter must be one ASCII .*', '"),
+        ({"format": {"delimiter": "\n"}}, "format.delimiter must be one ASCII"),
+        ({"format": {"delimiter": "é"}}, "format.delimiter must be one ASCII"),
+        ({"format": {"header": False}}, "needs format.columns, got none"),
     ],
 )
 def test_mistakes_in_a_schema_are_explained(change, message):

@@ -22,7 +22,8 @@ BUILDS = {
 
 @pytest.mark.parametrize("kind", datasets.available())
 def test_every_data_set_says_where_it_is_from(kind):
-    described = datasets.find(kind).describe()
+    described = datasets.describe(kind)
+    assert list(described) == "summary rows tasks domains source terms".split()
     assert described["summary"]
     assert described["source"]
     assert (described["rows"] is not None) == (kind in BUILDS)
@@ -30,7 +31,7 @@ def test_every_data_set_says_where_it_is_from(kind):
 
 @pytest.mark.parametrize("kind", BUILDS)
 def test_what_data_sets_say_is_true_of_them_prepared(kind, prepared):
-    described, rates = datasets.find(kind).describe(), {}
+    described, rates = datasets.describe(kind), {}
     for options in BUILDS[kind]:
         found = prepared(kind, **options)
         assert sum(sizes(found)) == described["rows"]

@@ -91,8 +91,8 @@ def test_the_readme_is_short_and_its_links_lead_somewhere():
         assert (ROOT / link).exists(), link
 
 
-def test_the_guides_plugins_work(tmp_path, monkeypatch):
-    from ple_jax import models, weightings
+def test_the_guides_plugins_work(tmp_path):
+    from ple_jax import models, plugins, weightings
 
     package = tmp_path / "written_here"
     package.mkdir()
@@ -100,7 +100,8 @@ def test_the_guides_plugins_work(tmp_path, monkeypatch):
     assert len(named) == 2
     for _, name, text in named:
         (package / name).write_text(text, encoding="utf-8")
-    monkeypatch.syspath_prepend(tmp_path)
+    for _, name, _ in named:
+        plugins.allow(f"written_here.{name.removesuffix('.py')}", str(tmp_path))
     model = models.build("written_here.linear", num_tasks=2, use_bias=False)
     assert not model.use_bias
     assert weightings.build("written_here.worst").init(2) == ((), ())

@@ -40,6 +40,7 @@ MISTAKES = [
     (("price", "prise"), []),
     (('["price"]', '["price", "click"]'), []),
     (("", ""), ["--model.kind", "pel"]),
+    (("", ""), ["--model.kind", "mine.pel"]),
     (("", ""), ["--model.num-level", "3"]),
     (('given = "click"', 'given = "clik"'), []),
     (('"random"', '"time"'), []),

@@ -70,6 +70,18 @@ def test_sums_of_many_small_numbers_keep_their_digits():
     assert float(total) == pytest.approx(1_000_000 * float(np.float32(0.1)), rel=1e-6)
 
 
+def test_what_sums_are_too_large_by_is_taken_off():
+    """In numbers that float32 holds exactly."""
+    stream = streaming.init(1, TASKS)
+    sums = np.broadcast_to(np.float32([8, 9, 10, 11]), stream.sums.shape)
+    carry = np.broadcast_to(np.float32([0.5, 0.25, 1.5, 2]), stream.sums.shape)
+    apart = stream.replace(sums=sums, carry=carry)
+    together = stream.replace(sums=sums - carry)
+    measured = streaming.compute(apart, TASKS, ("all",))
+    assert measured == streaming.compute(together, TASKS, ("all",))
+    assert measured != streaming.compute(stream.replace(sums=sums), TASKS, ("all",))
+
+
 def one_score(logit):
     zero, seen = np.zeros((1, 1), np.float32), np.ones((1, 1), bool)
     arrays = zero, zero, seen, np.ones(1, np.float32), np.zeros(1, np.int32)

@@ -1,7 +1,10 @@
 """Run directories: whole or not there, and checked when they are opened."""
 
+import errno
+import pathlib
 import subprocess
 import sys
+from unittest import mock
 
 import pytest
 from lib.training import call, tiny
@@ -106,6 +109,20 @@ def test_an_empty_directory_and_a_link_to_one_are_used(kind, data, tmp_path):
     assert (tmp_path / "link").is_symlink()
 
 
+def test_a_directory_that_cannot_be_replaced_is_named(data, tmp_path, monkeypatch):
+    (tmp_path / "mount").mkdir()
+    busy = OSError(errno.EBUSY, "Device or resource busy")
+    with monkeypatch.context() as patch:
+        patch.setattr(pathlib.Path, "rmdir", mock.Mock(side_effect=busy))
+        with pytest.raises(ValueError, match=r"busy.: name a directory .*mount/run"):
+            make("lone", tmp_path / "mount", data)
+    monkeypatch.chdir(tmp_path / "mount")
+    with pytest.raises(ValueError, match="is the working directory"):
+        make("lone", pathlib.Path("."), data)
+    make("lone", pathlib.Path("run"), data)
+    assert opens("lone", tmp_path / "mount" / "run")
+
+
 # What is recorded.
 
 
@@ -158,7 +175,7 @@ def test_another_value_is_no_other_experiment(data, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda text: text[:9], "is no manifest"),
+        (lambda text: text[:9], "manifest.json is damaged: it is not JSON"),
         (lambda text: "3", "is no manifest"),
         (lambda text: text.replace("files", "fines"), "is no manifest"),
         (lambda text: text.replace('"format": 1', '"format": 2'), "has format 2"),

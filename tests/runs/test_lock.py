@@ -7,12 +7,12 @@ import sys
 import pytest
 from lib.training import call, new_run
 
-from ple_jax.runs.directory import locked
+from ple_jax.runs.lock import locked
 from ple_jax.train import loop
 
 HOLD = """
 import pathlib, sys
-from ple_jax.runs.directory import locked
+from ple_jax.runs.lock import locked
 with locked(pathlib.Path(sys.argv[1])):
     print("held", flush=True)
     sys.stdin.read()

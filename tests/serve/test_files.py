@@ -9,8 +9,8 @@ from lib.tables import source
 from lib.training import call, new_run
 
 from ple_jax.data.prepare import prepare
+from ple_jax.metrics.exact import check_logits
 from ple_jax.schema import Field, Schema, Task
-from ple_jax.serve.files import check_finite
 from ple_jax.train import loop
 
 IDS = [12, 7, 5, 2**53, 2**31]
@@ -24,7 +24,7 @@ def run(tmp_path_factory):
     item = rng.integers(0, len(IDS), 701)
     click = (rng.random(701) < item / len(IDS)).astype(int)
     rows = pa.table({"item": np.array(IDS)[item], "click": click})
-    schema = Schema((Field("item"),), (Task("click"),))
+    schema = Schema((Field("item"),), (Task("click"),), unknown_warning=0.2)
     data = prepare(source(rows, schema), folder / "prepared")
     chosen = new_run(data, folder / "run", train={"epochs": 1})
     loop.fit(chosen)
@@ -69,12 +69,30 @@ def test_a_file_is_not_scored_over_itself_or_another(run, capsys, tmp_path):
 @pytest.mark.parametrize("end", [b"\n", b"\r\n"])
 @pytest.mark.parametrize("block", [5, 7, 1 << 24])
 def test_a_blank_line_of_one_column_is_a_row(scores, monkeypatch, end, block):
-    monkeypatch.setattr("ple_jax.data.read.CSV_BLOCK", block)
+    monkeypatch.setattr("ple_jax.data.csv_file.CSV_BLOCK", block)
     known, missing, other = scores(pa.table({"item": ["12", None, "7"]}))
     lines = [b"item", b"12", b"", b"7", b"", b""]
     got = scores(end.join(lines) + end)
     assert got == [known, missing, other, missing, missing]
     assert len({known, missing, other}) == 3
+
+
+def test_a_stray_quote_never_swallows_rows(run, tmp_path, capsys):
+    (rows := tmp_path / "rows.csv").write_text('item\n12\n"7\n5"\n12\n')
+    out = tmp_path / "scores.csv"
+    assert call("predict", run, rows, "--out", out) == 2
+    said = " ".join(capsys.readouterr().err.split())
+    assert "row 2, column 'item': expected no line break, got '7\\n5'" in said
+    assert not out.exists()
+
+
+def test_a_path_that_exists_is_no_pattern(run, scores, tmp_path):
+    expected = scores(b"item\n12\n7\n")
+    (tmp_path / "q1.csv").write_text("item\n5\n")
+    (tmp_path / "q[1].csv").write_text("item\n12\n7\n")
+    out = tmp_path / "scores_of_q.parquet"
+    assert call("predict", run, tmp_path / "q[1].csv", "--out", out) == 0
+    assert pq.read_table(out)["click"].to_pylist() == expected
 
 
 FORMS = {
@@ -108,17 +126,17 @@ def test_a_file_without_a_known_id_is_an_error_unless_allowed(run, tmp_path, cap
 
 
 def test_the_share_of_unknown_ids_is_said(scores, capsys):
-    scores(pa.table({"item": [12] * 8 + [99, None]}))
-    assert "warning: 11.11% of the values of field 'item'" in capsys.readouterr().err
-    scores(pa.table({"item": [12] * 9 + [99]}))
+    scores(pa.table({"item": [12] * 3 + [99, None]}))
+    assert "warning: 25.00% of the values of field 'item'" in capsys.readouterr().err
+    scores(pa.table({"item": [12] * 4 + [99]}))  # not more than the schema allows
     said = capsys.readouterr().err
-    assert "10.00% of the values of field 'item' are unknown, such as '99'" in said
+    assert "20.00% of the values of field 'item' are unknown, such as '99'" in said
     assert "warning" not in said
     scores(pa.table({"item": [12, None]}))
     assert "are unknown" not in capsys.readouterr().err
 
 
 def test_a_score_that_is_not_finite_is_never_written():
-    with pytest.raises(ValueError, match="score of row 13 is not finite"):
-        check_finite(np.array([[0.0, 1.0], [np.nan, 0.0], [np.inf, 0.0]]), 11)
-    check_finite(np.array([[0.0, 1.0]]), 0)
+    with pytest.raises(ValueError, match=r"2 of 3 rows scored NaN .* row 13: .*nan"):
+        check_logits(np.array([[0.0, 1.0], [np.nan, 0.0], [np.inf, 0.0]]), 12)
+    check_logits(np.array([[0.0, 1.0]]), 1)

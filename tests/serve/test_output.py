@@ -1,7 +1,9 @@
 """Where scores may go: never over an input, a device or, unasked, anything."""
 
 import os
+import resource
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.csv
 import pytest
@@ -50,6 +52,35 @@ def test_a_missing_folder_or_format_is_found_at_once(folder):
     (folder / "scores").mkdir()
     assert "Did you mean 'scores'" in refusal(folder, "score/a.csv")
     assert ".parquet, .pq, .csv, got '.json'" in refusal(folder, "a.json")
+
+
+@pytest.fixture
+def full_disk():
+    """No file may grow above 4 KiB."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, before[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+@pytest.mark.parametrize("overwrite", [True, False])
+@pytest.mark.parametrize("name", ["out.csv", "out.parquet"])
+def test_what_cannot_be_written_leaves_nothing(folder, full_disk, name, overwrite):
+    rng = np.random.default_rng(0)
+    many = pa.table({"click": rng.random(10_007, np.float32)}, schema=COLUMNS)
+    with pytest.raises(ValueError, match=f"{name} cannot be written: .*File too large"):
+        write(folder / name, many, overwrite)
+    assert [p.name for p in folder.iterdir()] == ["rows.csv"]
+
+
+def test_a_folder_that_is_gone_is_named(folder):
+    with pytest.raises(ValueError, match=r"out\.csv cannot be written: .*No such file"):
+        write(folder / "gone" / "out.csv", SCORES, True)
+
+
+def write(out, table, overwrite):
+    with open_output(out, COLUMNS, overwrite) as writer:
+        writer.write_table(table)
 
 
 def test_two_writers_of_one_file_both_write_whole_or_are_refused(folder):

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from lib.training import assert_same, new_run, tiny
 
-from ple_jax.train import checkpoint, divergence, progress
+from ple_jax.train import divergence, progress, state
 from ple_jax.train.checkpoint import Checkpoints
 from ple_jax.train.progress import Place, Standing
 from ple_jax.train.setup import Setup
@@ -55,22 +55,22 @@ def test_every_field_of_a_state_comes_back(data, tmp_path, average, update):
     with Checkpoints(tmp_path / "checkpoints") as checkpoints:
         checkpoints.save(saved, {"epoch": 7})
     with Checkpoints(tmp_path / "checkpoints") as checkpoints:
-        restored, record = checkpoints.restore(like)
-    assert record == {"epoch": 7}
-    assert_same(restored, saved)
+        restored = checkpoints.restore(like)
+    assert restored.progress == {"epoch": 7}
+    assert_same(restored.state, saved)
 
 
 def test_a_field_that_is_left_out_is_noticed(data, tmp_path, monkeypatch):
     rest = lambda state: [n for n in names(state) if n != "extra"]
-    names = checkpoint._rest
-    monkeypatch.setattr(checkpoint, "_rest", rest)
+    names = state._rest
+    monkeypatch.setattr(state, "_rest", rest)
     saved, like = wider(data)
     with Checkpoints(tmp_path / "checkpoints") as checkpoints:
         checkpoints.save(saved, {})
     with Checkpoints(tmp_path / "checkpoints") as checkpoints:
-        restored, _ = checkpoints.restore(like)
+        restored = checkpoints.restore(like)
     with pytest.raises(AssertionError, match="extra"):
-        assert_same(restored, saved)
+        assert_same(restored.state, saved)
 
 
 def test_variables_are_written_once_a_step(data, tmp_path):

@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from lib.damage import with_facts
 from lib.tables import SCHEMA, source
 from lib.training import (
     TINY,
@@ -99,10 +100,7 @@ def test_resuming_with_other_data_batch_size_or_seed_is_refused(data, tmp_path):
     changed = tiny(train={"batch_size": 32, "seed": 5})
     with pytest.raises(ValueError, match=r"batch_size: 64 -> 32\n  train.seed: 0 -> 5"):
         check_same(chosen, changed)
-    path = chosen.directory / "data" / "dataset.json"
-    facts = json.loads(path.read_text())
-    path.unlink()
-    path.write_text(json.dumps(facts | {"fingerprint": "other"}))
+    with_facts(chosen.directory / "data", fingerprint="other")
     (chosen.directory / "manifest.json").unlink()
     with pytest.raises(ValueError, match=r"other data .*data set: .* -> 'other'"):
         loop.fit(open_run(chosen.directory), resume=True)
@@ -132,6 +130,7 @@ def test_early_stopping_spends_its_patience(data, tmp_path):
     best = max(range(len(records)), key=lambda i: records[i]["score"])
     assert len(records) == best + 3 < 30
     assert result["step"] == records[best]["step"]
+    assert result["validation"] == records[best]["validation"]
 
 
 def test_divergence_is_an_error(data, tmp_path):

@@ -1,0 +1,131 @@
+"""What a forked process runs: one command, with faults built in."""
+
+import os
+import pathlib
+import re
+import resource
+import signal
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import jax
+
+# So that each fork has them at once. None of them starts a thread.
+from ple_jax.cli import main as cli
+from ple_jax.data import prepare
+from ple_jax.parallel import runtime
+from ple_jax.serve import files  # noqa: F401
+from ple_jax.studies import study  # noqa: F401
+from ple_jax.train import checkpoint, loop, progress
+
+jax.config.update("jax_disable_most_optimizations", True)
+Fault = Callable[[], None]
+# Events of Python's audit hooks that change what is on the disk.
+CHANGES = "open os.mkdir os.rename os.link os.remove os.rmdir os.truncate shutil.rmtree"
+
+
+def run(
+    arguments: Sequence[str],
+    output: str,
+    environment: Mapping[str, str],
+    faults: Sequence[Fault],
+) -> None:
+    """Runs a command with its output in a file; ends with its status."""
+    os.environ.update(environment)
+    file = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+    os.dup2(file, 1)
+    os.dup2(file, 2)
+    runtime.keep_compiled = lambda: None  # the cache of all tests serves
+    for fault in faults:
+        fault()
+    sys.exit(cli.main(arguments))
+
+
+# Faults. Those with arguments are made by `functools.partial`.
+
+
+def die_at(event: str, pattern: str, nth: int) -> None:
+    """Kills this process right before the nth change of a file that fits."""
+
+    def hook(found: str, arguments: tuple[Any, ...]) -> None:
+        nonlocal nth
+        if found == event and is_change(found, arguments):
+            nth -= bool(re.search(pattern, named(arguments)))
+            if nth <= 0:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+    sys.addaudithook(hook)
+
+
+def note_changes(below: str, log: str) -> None:
+    """Writes the event and the path of each change of a file below a folder."""
+    file = os.open(log, os.O_WRONLY | os.O_CREAT)
+
+    def hook(found: str, arguments: tuple[Any, ...]) -> None:
+        if is_change(found, arguments) and below in (path := named(arguments)):
+            os.write(file, f"{found}\t{path}\n".encode())
+
+    sys.addaudithook(hook)
+
+
+def is_change(event: str, arguments: tuple[Any, ...]) -> bool:
+    """Whether an audit event changes the disk: reading does not."""
+    if event == "open":
+        return bool(arguments[2] & (os.O_WRONLY | os.O_RDWR | os.O_CREAT))
+    return event in CHANGES.split()
+
+
+def named(arguments: tuple[Any, ...]) -> str:
+    """The paths of an audit event."""
+    return " ".join(str(a) for a in arguments if isinstance(a, str | pathlib.Path))
+
+
+def limit_files(size: int) -> None:
+    """Fails every write beyond this many bytes of a file, like a full disk."""
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
+
+
+def write_in_place() -> None:
+    """Prepares data under their final name from the beginning."""
+
+    @contextmanager
+    def placed(path: pathlib.Path) -> Iterator[pathlib.Path]:
+        path.mkdir()
+        yield path
+
+    prepare.new_directory = placed
+
+
+def forget_the_optimizer() -> None:
+    """Saves and restores all but the state of the optimizer."""
+    fields = checkpoint._rest
+    checkpoint._rest = lambda state: [f for f in fields(state) if f != "opt_state"]
+
+
+def forget_the_place() -> None:
+    """Resumes at the beginning of the epoch."""
+    read = progress.from_record
+
+    def at_its_beginning(record, best_step):
+        place, standings = read(record, best_step)
+        return progress.Place(place.epoch), standings
+
+    progress.from_record = at_its_beginning
+
+
+def save_without_an_item() -> None:
+    """Leaves what only training needs out of every checkpoint."""
+    save = checkpoint.Checkpoints._save
+
+    def skipping(self, step, items, *rest):
+        items.pop("training", None)
+        save(self, step, items, *rest)
+
+    checkpoint.Checkpoints._save = skipping
+
+
+def keep_no_journal() -> None:
+    """Writes no line of the journal."""
+    loop.Journal.write = lambda *record: None
