@@ -123,7 +123,7 @@ def fields_of(
             f"Categorical columns must be {FROM_DTYPE!r} or a list of columns, got "
             f"{categorical!r}."
         )
-    by_type = categorical == FROM_DTYPE
+    by_type = isinstance(categorical, str)
     number = dict[Any, str](enumerate(table.column_names))
     ids = [] if by_type else [number.get(c, str(c)) for c in categorical]
     for name in ids:
