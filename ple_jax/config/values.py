@@ -112,6 +112,15 @@ def _types_of_items(wanted: Any, count: int) -> tuple[Any, ...]:
     return items[:1] * count if items[-1] is Ellipsis else items
 
 
+def plain(value: Any) -> Any:
+    """The value in Python's own types, as TOML has them: NumPy's and tuples are not."""
+    if isinstance(value, Mapping):
+        return {k: plain(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(v) for v in value]
+    return value.tolist() if hasattr(value, "tolist") else value
+
+
 def from_texts(wanted: Any, texts: Sequence[str], path: str) -> Any:
     """The value of type `wanted` that the texts after a flag spell.
 
