@@ -44,7 +44,7 @@ class Restored(NamedTuple):
 
 
 class Checkpoints:
-    """The newest checkpoint in a folder, and the best.
+    """The newest checkpoint in a folder and the best, or the one before if none is.
 
     Each has up to two items of arrays: `variables` (all that scoring needs) and
     `training` (the rest of the state). Its record in JSON is `progress` (the place in
@@ -98,7 +98,8 @@ class Checkpoints:
         checksum = {name: checksums.of_tree(tree) for name, tree in items.items()}
         record = progress | {MARKS: {"best": best, "score": score, "items": checksum}}
         record[MARKS]["record"] = checksums.of_json(record)
-        keep = set() if best is None else {best}
+        older = self.latest if best is None else best
+        keep = {older} if older is not None else set()
         self._storage.save(step, items, record, score, keep)
 
     def wait(self) -> None:

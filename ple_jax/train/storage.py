@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import os
 import pathlib
 import re
 import shutil
@@ -161,9 +162,10 @@ def reason(error: Exception) -> str:
     """Why something failed: what the system says if it is that, or else one line."""
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
-    text = f"{type(error).__name__}: {error}".splitlines()[0]
-    of_system = re.search(r"\[OS error \d+: \w+ (.*?)\]", text)
-    return of_system[1] if of_system else text
+    of_system = re.search(r"os_error_code='(\d+)'", str(error))
+    if of_system:
+        return os.strerror(int(of_system[1]))
+    return f"{type(error).__name__}: {error}".splitlines()[0]
 
 
 def _drain_loops() -> None:
