@@ -16,7 +16,7 @@ import orbax.checkpoint as ocp
 
 from ple_jax.types import PyTree
 
-RECORD = "progress"  # the item of JSON
+RECORD, SCORE = "progress", "metrics"  # items of JSON; Orbax names the latter
 # What Orbax logs, it also raises: the errors below say it once.
 logging.getLogger("absl").addFilter(lambda record: "orbax" not in record.pathname)
 
@@ -54,7 +54,7 @@ class Storage:
     def items(self, step: int) -> set[str]:
         """The names of a step's trees of arrays."""
         names = {p.name for p in self.path(step).glob("*/") if p.is_dir()}
-        return names - {RECORD, "metrics"}
+        return names - {RECORD, SCORE}
 
     def save(
         self,
@@ -90,11 +90,13 @@ class Storage:
 
     def record(self, step: int) -> dict[str, Any]:
         """The JSON record of a step."""
-        return self._restored(step, **{RECORD: ocp.args.JsonRestore()})[RECORD]
+        with self._named(self.path(step) / RECORD, "read"):
+            wanted = ocp.args.Composite(**{RECORD: ocp.args.JsonRestore()})
+            return self._manager.restore(step, args=wanted)[RECORD]
 
     def score(self, step: int) -> float | None:
         """The score that a step was saved with."""
-        with self._named(self.path(step), "read"):
+        with self._named(self.path(step) / SCORE, "read"):
             metrics = self._manager.metrics(step)
             return None if metrics is None else float(metrics["score"])
 
@@ -102,9 +104,6 @@ class Storage:
         """Some trees of a step, of the shapes and in the places of `likes`."""
         shapes = jax.tree.map(ocp.utils.to_shape_dtype_struct, dict(likes))
         wanted = {name: ocp.args.StandardRestore(tree) for name, tree in shapes.items()}
-        return self._restored(step, **wanted)
-
-    def _restored(self, step: int, **wanted: Any) -> Any:
         with self._named(self.path(step), "read"):
             return self._manager.restore(step, args=ocp.args.Composite(**wanted))
 

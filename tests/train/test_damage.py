@@ -97,13 +97,14 @@ def test_the_older_checkpoint_is_taken_with_a_warning(damage, copy, whole, capsy
     damage(newest)
     result = loop.fit(copy, resume=True)
     said = capsys.readouterr().err
-    assert f"warning: {newest} cannot be read" in said
+    assert f"warning: {newest}" in said
+    assert "cannot be read" in said
     assert (copy.checkpoints / f"{newest.name}.damaged").is_dir()
     assert result == whole.result
     first, note, *rest = records(copy)
     assert [first, *rest] == records(whole)
     assert note["step"] == first["step"]
-    assert f"{newest} " in note["fallback"]["faults"][0]
+    assert note["fallback"]["faults"][0].startswith(str(newest))
     assert_same_end(copy, whole)
 
 
@@ -135,7 +136,7 @@ def test_the_status_tells_of_an_older_checkpoint_and_strict_refuses_it(
     before = contents(copy.directory)
     assert call(*resume, "--strict") == 2
     said = capsys.readouterr().err
-    assert f"{newest} cannot be read" in said
+    assert f"error: {newest}" in said
     assert "resume without --strict" in said
     assert contents(copy.directory) == before
     assert call(*resume) == 3
@@ -241,7 +242,7 @@ def test_a_changed_record_is_noticed(copy):
     text = path.read_text()
     path.write_text(text.replace('"epochs_since_best": 0', '"epochs_since_best": 1'))
     assert path.read_text() != text
-    with pytest.raises(ValueError, match="its record has other bytes"):
+    with pytest.raises(ValueError, match="progress is damaged: it has other bytes"):
         loop.fit(copy, resume=True, strict=True)
 
 
@@ -255,7 +256,7 @@ def test_a_changed_score_chooses_no_other_checkpoint(whole, tmp_path, capsys):
     with Checkpoints(copy.checkpoints, read_only=True) as checkpoints:
         assert checkpoints.best == best
     assert call("verify", copy.directory) == 2
-    assert "its score is -9.0, expected 0." in capsys.readouterr().err
+    assert "the score is -9.0, expected 0." in capsys.readouterr().err
 
 
 def test_a_missing_best_checkpoint_is_said(copy, capsys):
@@ -303,7 +304,7 @@ def test_a_checkpoint_that_is_deleted_under_a_reader_is_read_anew(
         assert_same(checkpoints.restore_variables(variables), variables)
 
 
-@pytest.mark.parametrize("most", [300, 10_000])
+@pytest.mark.parametrize("most", [700, 10_000])
 def test_a_full_disk_ends_in_one_sentence_and_resumes(
     most, data, whole, tmp_path, monkeypatch, capfd
 ):
@@ -311,6 +312,7 @@ def test_a_full_disk_ends_in_one_sentence_and_resumes(
     loop.fit(new_run(data, tmp_path / "first"))  # so that all programs are compiled
     run = new_run(data, tmp_path / "run")
     resume = ("train", "--resume", "--run-dir", run.directory)
+    capfd.readouterr()  # what was said is in a file, too
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     try:
         resource.setrlimit(resource.RLIMIT_FSIZE, (most, before[1]))
