@@ -42,8 +42,10 @@ def read_schema(path: str | pathlib.Path) -> Schema:
         raise ValueError(f"There is no schema file {str(path)!r}.")
     try:
         tree = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except ValueError as error:  # TOML, UTF-8, or a number of too many digits
         raise ValueError(f"{path} is not valid TOML: {error}.") from error
+    except RecursionError as error:
+        raise ValueError(f"{path} is nested too deep.") from error
     try:
         return schema_from_tree(tree)
     except ValueError as error:
