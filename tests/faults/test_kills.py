@@ -27,9 +27,9 @@ LONE = {
 GROUP = {
     "the best of a trial is kept": ("os.mkdir", r"seed=1/checkpoints/\d+\.orbax", 1),
     "between two bests": ("os.rename", r"seed=0/checkpoints/\d+$", 1),
-    "the state is saved": ("os.rename", r"run/checkpoints/\d+$", 2),
+    "the state is saved": ("os.rename", r"run/checkpoints/seed=0/\d+$", 2),
     "a trial's result is written": ("os.rename", "seed=1/result.json", 1),
-    "the state is no longer needed": ("shutil.rmtree", "run/checkpoints", 3),
+    "the state is no longer needed": ("shutil.rmtree", r"run/checkpoints/seed=0$", 1),
 }
 POINTS = {"lone": LONE, "group": GROUP}
 NAMED = [(kind, name) for kind, points in POINTS.items() for name in points]

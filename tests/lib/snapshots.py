@@ -26,8 +26,9 @@ def held(directory: pathlib.Path) -> dict[str, Any]:
 
 
 def hidden(path: pathlib.Path) -> bool:
-    """Whether a path is within an item, where Orbax draws names."""
-    return any(parent.name in ITEMS for parent in path.parents)
+    """Whether Orbax draws its name, within an item, or writes it and never reads it."""
+    within = any(parent.name in ITEMS for parent in path.parents)
+    return within or path.name in ("_CHECKPOINT_METADATA", "commit_success.txt")
 
 
 def content(path: pathlib.Path) -> Any:
