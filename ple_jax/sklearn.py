@@ -149,7 +149,7 @@ class MultiTaskEstimator(BaseEstimator):
         self.encoder_ = encoder
         self.variables_, self.n_iter_, self.best_epoch_ = in_memory.fit(
             self.experiment_,
-            encoder.layout,
+            in_memory.with_spare_rows(encoder.layout),
             _picked(examples, trained),
             _picked(examples, kept) if held else None,
         )
@@ -184,8 +184,9 @@ class MultiTaskEstimator(BaseEstimator):
         names = [field.name for field in self.encoder_.schema.fields]
         table = self._columns(X, reset=False).rename_columns(names)
         examples = encode_table(self.encoder_, table)
+        layout = in_memory.with_spare_rows(self.encoder_.layout)
         logits = in_memory.logits_of(
-            self.experiment_, self.encoder_.layout, self.variables_, examples
+            self.experiment_, layout, self.variables_, examples
         )
         return logits.astype(np.float64)
 

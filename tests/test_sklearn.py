@@ -214,6 +214,14 @@ def test_weights_weigh():
         model.fit(x, y, -some)
 
 
+def test_fits_on_other_rows_share_their_programs(fitted, monkeypatch):
+    x, y, _ = log(691, seed=2)
+    traced = []
+    monkeypatch.setattr("ple_jax.train.step.step_of", lambda *a: traced.append(a))
+    MultiTaskClassifier(**SMALL, random_state=7).fit(frame(x), y)
+    assert not traced
+
+
 @pytest.mark.parametrize("form", ["pickle", "joblib"])
 def test_it_is_kept_as_bytes(fitted, form, tmp_path):
     import pickle

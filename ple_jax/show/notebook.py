@@ -1,6 +1,7 @@
 """Tables and bars in a notebook, as HTML."""
 
 import html
+import io
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -22,10 +23,12 @@ class Tables:
         self.each = tuple(each)
 
     def __repr__(self) -> str:
-        console = Console(width=TEXT_WIDTH, highlight=False, color_system=None)
-        with console.capture() as capture:
-            console.print(*self.each)
-        return capture.get().rstrip("\n")
+        text = io.StringIO()
+        console = Console(
+            file=text, width=TEXT_WIDTH, highlight=False, force_jupyter=False
+        )
+        console.print(*self.each)
+        return text.getvalue().rstrip("\n")
 
     def _repr_html_(self) -> str:
         return "\n".join(map(to_html, self.each))

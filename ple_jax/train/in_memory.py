@@ -5,10 +5,11 @@ experiment on data of one layout share their compiled programs. `loop` is what t
 run that can be resumed.
 """
 
+import dataclasses
 import functools
 import tomllib
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -19,7 +20,7 @@ from ple_jax.data.examples import Examples
 from ple_jax.data.loader import Loader, batches_in_order
 from ple_jax.metrics import exact
 from ple_jax.parallel.mesh import make_mesh, state_shardings
-from ple_jax.schema import Layout
+from ple_jax.schema import Bag, IdColumn, Layout
 from ple_jax.train import evaluate, step
 from ple_jax.train.feed import Feed
 from ple_jax.train.progress import Standing
@@ -118,6 +119,20 @@ def batch_size_for(rows: int, asked: int | str = "auto") -> int:
         return min(int(asked), rows)
     wanted = min(max(rows // STEPS, LEAST_BATCH), MOST_BATCH, rows)
     return 1 << (wanted.bit_length() - 1)
+
+
+def with_spare_rows(layout: Layout) -> Layout:
+    """The layout with tables of round sizes, so that similar data share programs.
+
+    A table grows by up to a quarter, or to 16 rows; no id means the new ones.
+    """
+
+    def roomy(column: IdColumn | Bag) -> Any:
+        step = max(16, (1 << column.rows.bit_length()) >> 3)
+        return dataclasses.replace(column, rows=-(-column.rows // step) * step)
+
+    ids, bags = tuple(map(roomy, layout.ids)), tuple(map(roomy, layout.bags))
+    return dataclasses.replace(layout, ids=ids, bags=bags)
 
 
 class _Program(NamedTuple):

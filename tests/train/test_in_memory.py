@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from lib.training import assert_same, new_run, tiny
 
+from ple_jax.schema import IdColumn, Layout
 from ple_jax.serve.files import load_scorer
 from ple_jax.train import in_memory, loop
 
@@ -55,6 +56,14 @@ def test_fits_share_their_programs(data, fitted):
     assert_same(again.variables, mine.variables)
     with pytest.raises(AssertionError):
         assert_same(other.variables, mine.variables)
+
+
+@pytest.mark.parametrize(
+    ("rows", "roomy"), [(1, 16), (16, 16), (17, 32), (258, 320), (10**6, 2**20)]
+)
+def test_tables_have_round_sizes(rows, roomy):
+    layout = Layout((IdColumn("a", "a", rows),), (), (), (), ("all",))
+    assert in_memory.with_spare_rows(layout).ids[0].rows == roomy
 
 
 @pytest.mark.parametrize(
