@@ -62,6 +62,16 @@ def test_every_cut_is_an_error(path):
         assert path.read_bytes() == whole[:i]
 
 
+@pytest.mark.parametrize("step", [0, 21])
+@pytest.mark.parametrize("has_marks", [True, False])
+def test_half_a_line_is_dropped_before_the_next(step, has_marks, path):
+    known = marks(path, step // 7)
+    whole = path.read_bytes() if step else b""
+    path.write_bytes(whole + b'{"step": 28, "ep')
+    Journal(path, step, known if has_marks else None).write({"step": 28})
+    assert read_records(path) == [*RECORDS[: step // 7], {"step": 28}]
+
+
 def test_control_of_marks_that_are_not_compared(path, monkeypatch):
     known = marks(path, 3)
     path.write_bytes(path.read_bytes().replace(b"0.2", b"0.3"))

@@ -284,7 +284,7 @@ def test_trials_resume_from_an_older_checkpoint_if_the_newest_is_damaged(
     wanted, folder = loop.fit_group(whole, tmp_path / "whole"), tmp_path / "broken"
     with monkeypatch.context() as patch:
         patch.setattr(loop, "ahead", lambda items: items)
-        StopAfter(patch, 7)
+        StopAfter(patch, 3)
         with pytest.raises(loop.Stopped):
             loop.fit_group(broken, folder)
     older, newest = sorted(int(path.name) for path in folder.iterdir())
