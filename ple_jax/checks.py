@@ -12,6 +12,9 @@ import typing
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+# XLA ends the process, instead of raising an error, where a product of sizes overflows.
+WIDEST = 2**20
+
 
 def check_known(name: str, known: Iterable[str], what: str) -> None:
     """Raises a ValueError for an unknown name; it gives the nearest and lists all."""
@@ -48,11 +51,22 @@ def rate(section: str = "", /, **values: float) -> None:
             raise ValueError(f"{name} must be in [0, 1), got {value}.")
 
 
+def at_most(most: float, section: str = "", /, **values: float) -> None:
+    """Raises a ValueError for an option above `most`, or NaN; `section` is its own."""
+    for name, value in _paths(section, values):
+        if not value <= most:
+            raise ValueError(f"{name} must be at most {most:,}, got {value:,}.")
+
+
 def dims(**values: Sequence[int]) -> None:
-    """Raises a ValueError for an option with a width below 1."""
+    """Raises a ValueError for an option with a width below 1 or above `WIDEST`."""
     for name, value in values.items():
         if any(width < 1 for width in value):
             raise ValueError(f"{name} must be widths of at least 1, got {list(value)}.")
+        if any(width > WIDEST for width in value):
+            raise ValueError(
+                f"{name} must be widths of at most {WIDEST:,}, got {list(value)}."
+            )
 
 
 def choice(known: Any, /, **values: str) -> None:

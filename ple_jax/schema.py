@@ -58,6 +58,8 @@ class Field:
     dim: int | None = None
 
     def __post_init__(self):
+        if not self.separator:
+            raise ValueError(f"separator of field {self.name!r} must not be empty.")
         for key, most in MOST.items():
             value = getattr(self, key)
             if value is not None and not 1 <= value <= most:

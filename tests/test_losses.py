@@ -36,6 +36,14 @@ def test_each_task_averages_over_its_own_sample_space():
         np.testing.assert_allclose(got[t], total / count, rtol=1e-5)
 
 
+@pytest.mark.parametrize("scale", [1e-3, 1e3])
+def test_weights_count_by_their_ratios(scale):
+    logits, labels, observed, weights = arrays()
+    wanted = losses.task_losses(logits, labels, observed, weights, TASKS)
+    got = losses.task_losses(logits, labels, observed, scale * weights, TASKS)
+    np.testing.assert_allclose(got, wanted, rtol=1e-5)
+
+
 def test_a_batch_without_a_tasks_examples_gives_zero_and_no_gradient():
     logits, labels, observed, weights = arrays()
     observed[:, 1] = False

@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from ple_jax.checks import at_least, rate
+from ple_jax.checks import WIDEST, at_least, at_most, rate
 
 OLD_NAMES = {"train": {"replicas": "seeds"}}  # section -> old name -> today's
 
@@ -39,6 +39,7 @@ class Inputs:
 
     def __post_init__(self):
         at_least(1, "inputs", embedding_dim=self.embedding_dim)
+        at_most(WIDEST, "inputs", embedding_dim=self.embedding_dim)
         rate("inputs", embedding_dropout_rate=self.embedding_dropout_rate)
         if self.update == "dense" and self.row_optimizer != "same":
             raise ValueError(

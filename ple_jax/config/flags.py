@@ -2,10 +2,12 @@
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, Literal, NamedTuple, get_args, get_origin
 
 from ple_jax import config, plugins
 from ple_jax.checks import check_known
+from ple_jax.config import sweep
 from ple_jax.config.experiment import Experiment, new_name
 from ple_jax.config.values import from_texts, from_toml
 
@@ -138,9 +140,10 @@ class Section(NamedTuple):
 
 def described(tree: Mapping[str, Any], knobs: Knobs) -> list[Section]:
     """Every knob of an experiment: what it is, what it takes, and what it has."""
-    single, _ = split_sweep(knobs)
-    tree, _ = overridden({s: v for s, v in tree.items() if s != "sweep"}, single)
-    return [_section(section, tree) for section in config.SECTIONS]
+    single, more = split_sweep(knobs)
+    base, lists = sweep.taken(tree, more)
+    base, _ = overridden(base, single)
+    return [_section(section, base, lists) for section in config.SECTIONS]
 
 
 def all_lines() -> list[Line]:
@@ -153,26 +156,37 @@ def all_lines() -> list[Line]:
     return list({line.flag: line for one in each for line in one.lines}.values())
 
 
-def _section(section: str, tree: Mapping[str, Any]) -> Section:
+def _section(
+    section: str, tree: Mapping[str, Any], lists: sweep.Lists = MappingProxyType({})
+) -> Section:
     kind, given = config.kind_of(section, tree), tree.get(section, {})
-    known = config.knobs(section, kind).items()
-    lines = [_line(section, name, knob, given) for name, knob in known]
+    lines = [
+        _line(section, name, knob, _now(f"{section}.{name}", knob, given, lists))
+        for name, knob in config.knobs(section, kind).items()
+    ]
     return Section(config.titled(section, kind), config.summary(section, kind), lines)
 
 
-def _line(
-    section: str, name: str, knob: plugins.Option, given: Mapping[str, Any]
-) -> Line:
-    has = "must be given"
-    if name in given or not knob.required:
-        value = given.get(name, knob.default)
-        has = f"now {'none' if value is None else config.toml_value(value)}"
+def _now(
+    path: str, knob: plugins.Option, given: Mapping[str, Any], lists: sweep.Lists
+) -> str:
+    """What a knob has: a value, several that are swept, or nothing yet."""
+    if path in lists:
+        return f"swept: {config.toml_value(lists[path])}"
+    name = path.partition(".")[2]
+    if knob.required and name not in given:
+        return "must be given"
+    value = given.get(name, knob.default)
+    return f"now {'none' if value is None else config.toml_value(value)}"
+
+
+def _line(section: str, name: str, knob: plugins.Option, now: str) -> Line:
     choices = _kinds(section) if name == "kind" else choices_of(knob.type)
     about = knob.help
     if name == "kind":
         about += f" Known: {', '.join(choices)}, and modules that --plugin allows."
     flag = f"--{section}.{name}".replace("_", "-")
-    return Line(flag, expected(knob.type), f"{about} ({has})", choices or None)
+    return Line(flag, expected(knob.type), f"{about} ({now})", choices or None)
 
 
 def _kinds(section: str) -> list[str]:

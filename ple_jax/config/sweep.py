@@ -1,11 +1,12 @@
 """Sweeps: lists of values for some knobs, and the trials that they ask for."""
 
 import functools
+import hashlib
 import itertools
 import math
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -15,6 +16,7 @@ from ple_jax.config.experiment import Experiment, Train
 
 SEED = "train.seed"
 MOST = 10_000  # trials of a sweep: a folder each
+LONGEST = 255  # bytes of a folder's name
 Lists = Mapping[str, tuple[Any, ...]]  # dotted path -> values
 # The experiment with other plugins: section -> kind.
 OfKinds = Callable[[Mapping[str, str]], Experiment]
@@ -160,14 +162,19 @@ def seeds_of(train: Train) -> range:
 
 
 def name_of(point: str, seed: int) -> str:
-    """A trial's name."""
-    return ",".join(filter(None, [point, f"seed={seed}"]))
+    """A trial's name, and its folder's: one that is too long ends in its checksum."""
+    name = ",".join(filter(None, [point, f"seed={seed}"]))
+    if len(name.encode()) <= LONGEST:
+        return name
+    end = f"~{digest(name)}"
+    return name.encode()[: LONGEST - len(end)].decode(errors="ignore") + end
 
 
 def point_of(chosen: Mapping[str, Any], lists: Lists) -> str:
     """A point's name: its values without the seed."""
     shown = short(lists)
-    return ",".join(f"{shown[k]}={spelled(v)}" for k, v in chosen.items() if k != SEED)
+    parts = [(k, spelled_apart(v, lists[k])) for k, v in chosen.items() if k != SEED]
+    return ",".join(f"{shown[k]}={text}" for k, text in parts)
 
 
 def with_checked(of_kinds: OfKinds, chosen: Mapping[str, Any]) -> Experiment:
@@ -197,6 +204,13 @@ def short(lists: Lists) -> dict[str, str]:
     return {p: p if often.count(n) > 1 else n for p, n in last.items()}
 
 
+def spelled_apart(value: Any, values: Iterable[Any]) -> str:
+    """A value as `spelled`, with a checksum if another of `values` is spelled alike."""
+    text = spelled(value)
+    alike = any(v != value and spelled(v) == text for v in values)
+    return f"{text}~{digest(config.toml_value(value))}" if alike else text
+
+
 def spelled(value: Any) -> str:
     """A value as part of a folder's name."""
     if isinstance(value, list | tuple):
@@ -205,7 +219,13 @@ def spelled(value: Any) -> str:
     return re.sub(r"[^\w.+-]", "_", text)
 
 
+def digest(text: str) -> str:
+    """A short checksum, to tell names apart."""
+    return hashlib.blake2b(text.encode(), digest_size=4).hexdigest()
+
+
 def is_sweep(tree: Mapping[str, Any], lists: Lists = MappingProxyType({})) -> bool:
     """Whether an experiment's dicts and these lists ask for several trials."""
-    several = tree.get("train", {}).get("seeds", 1) != 1
+    train = tree.get("train", {})
+    several = isinstance(train, Mapping) and train.get("seeds", 1) != 1
     return bool(lists or several or tree.get("sweep"))

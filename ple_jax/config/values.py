@@ -11,6 +11,7 @@ from typing import Any, Literal, get_args, get_origin
 
 from ple_jax.checks import check_known, nearest
 
+LEAST, MOST = -(2**63), 2**63 - 1  # whole numbers of TOML
 UNIONS = (typing.Union, types.UnionType)
 
 
@@ -43,6 +44,8 @@ def convert(wanted: Any, value: Any, path: str) -> Any:
         return _tuple(wanted, value, path)
     if isinstance(wanted, type) and dataclasses.is_dataclass(wanted):
         return dataclass_from(wanted, value, path)
+    if type(value) is int and not LEAST <= value <= MOST:
+        raise ValueError(f"{path}: expected a number of 64 bits, got {value}.")
     if wanted is float and type(value) is int:
         return float(value)
     if wanted is not Any and type(value) is not wanted:
@@ -107,6 +110,15 @@ def _tuple(wanted: Any, value: Any, path: str) -> tuple:
 def _types_of_items(wanted: Any, count: int) -> tuple[Any, ...]:
     items = get_args(wanted)
     return items[:1] * count if items[-1] is Ellipsis else items
+
+
+def plain(value: Any) -> Any:
+    """The value in Python's own types, as TOML has them: NumPy's and tuples are not."""
+    if isinstance(value, Mapping):
+        return {k: plain(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(v) for v in value]
+    return value.tolist() if hasattr(value, "tolist") else value
 
 
 def from_texts(wanted: Any, texts: Sequence[str], path: str) -> Any:

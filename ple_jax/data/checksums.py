@@ -42,7 +42,7 @@ def check_crc(path: pathlib.Path, crc: int, wanted: str) -> None:
     if (found := f"{crc:08x}") != wanted:
         raise ValueError(
             f"{path} is not as it was written: its CRC-32 is {found}, expected "
-            f"{wanted}. Prepare the data set again."
+            f"{wanted}. Remove the data set, and prepare it again."
         )
 
 

@@ -44,7 +44,8 @@ class _SplitFacts:
 
 def write_facts(directory: pathlib.Path, facts: Mapping[str, Any]) -> None:
     """Writes dataset.json, sealed."""
-    write_json(directory / FACTS, {**facts, SEAL: _seal(facts)})
+    plain = json.loads(json.dumps(facts))  # as it is read: all keys are strings
+    write_json(directory / FACTS, {**plain, SEAL: _seal(plain)})
 
 
 def read_facts(directory: pathlib.Path) -> dict[str, Any]:

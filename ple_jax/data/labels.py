@@ -7,9 +7,10 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 
 from ple_jax.checks import nearest
-from ple_jax.data.arrow import is_missing
+from ple_jax.data.arrow import is_missing, plain_spelling
 from ple_jax.data.rows import Rows
 from ple_jax.schema import Schema, Task
 
@@ -97,6 +98,8 @@ def read_domains(
 ) -> np.ndarray:  # (B,) int32
     """Reads each row's domain as its number among the known ones.
 
+    A number that is written in another way than in train is found by its value.
+
     Raises:
         ValueError: A row has a domain that the train split lacks, and the schema sets
             no `unseen_domain`.
@@ -106,8 +109,11 @@ def read_domains(
     codes, values = rows.text(schema.domain)
     number: dict[str | None, int] = {name: i for i, name in enumerate(known)}
     fallback = number.get(schema.unseen_domain, -1)
-    mapped = np.array([number.get(v, fallback) for v in values.to_pylist()], np.int32)
-    domain = mapped[codes]
+    spelled = plain_spelling(pa.array(known, pa.string())).to_pylist()
+    by_value = dict(zip(reversed(spelled), reversed(range(len(known))), strict=True))
+    pairs = zip(values.to_pylist(), plain_spelling(values).to_pylist(), strict=True)
+    found = [number.get(v, by_value.get(plain, fallback)) for v, plain in pairs]
+    domain = np.array(found, np.int32)[codes]
     if (domain < 0).any():
         row = (domain < 0).argmax()
         value = values[int(codes[row])].as_py()

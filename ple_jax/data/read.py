@@ -21,7 +21,9 @@ COMPRESSED = (".gz", ".bz2", ".lz4", ".zst")  # their ends are checked by Arrow
 def read(
     files: Iterable[str | pathlib.Path], schema: Schema, labels: bool = True
 ) -> Chunks:
-    """Reads the rows of all files, in order; values of text files stay strings.
+    """Reads the rows of all files, in order.
+
+    All columns of text files are strings; strings of Parquet files are dictionaries.
 
     Args:
         files: Paths, or patterns with *; .parquet and .pq are Parquet, all else is

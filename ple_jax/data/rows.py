@@ -30,8 +30,11 @@ class Rows:
 
     def __init__(self, chunk: Chunk, form: Format):
         self.origin, self.form = chunk.origin, form
-        self.table = arrow.simplify_table(chunk.table)
         self._types = chunk.table.schema
+        table = arrow.simplify_table(chunk.table)
+        # What no role can use, Arrow may not even select rows of.
+        used = [i for i, kind in enumerate(table.schema.types) if _has_use(kind)]
+        self.table = table.select(used)
         self.row_numbers = chunk.first + 1 + np.arange(chunk.table.num_rows)
 
     def __len__(self) -> int:
@@ -48,23 +51,21 @@ class Rows:
         self, name: str, fits: Callable[[pa.DataType], bool], expected: str
     ) -> pa.Array:
         """A column whose values, or those of its dictionary, have a type that fits."""
-        if self.table.column_names.count(name) != 1:
-            twice = name in self.table.column_names
-            hint = nearest(name, self.table.column_names)
-            raise ValueError(
-                f"{self.origin} has the column {name!r} more than once."
-                if twice
-                else f"{self.origin} has no column {name!r}.{hint}"
-            )
-        column = self.table.column(name).combine_chunks()
-        if isinstance(column, pa.ChunkedArray):  # as older versions give
-            column = column.combine_chunks()
-        kind = column.type
-        if not fits(kind.value_type if pa.types.is_dictionary(kind) else kind):
+        names = self._types.names
+        if name not in names:
+            hint = nearest(name, names)
+            raise ValueError(f"{self.origin} has no column {name!r}.{hint}")
+        if names.count(name) > 1:
+            raise ValueError(f"{self.origin} has the column {name!r} more than once.")
+        there = name in self.table.column_names
+        if not (there and fits(_value_type(self.table.schema.field(name).type))):
             raise ValueError(
                 f"{self.origin}, column {name!r}: expected {expected}, got the type "
                 f"{arrow.brief(str(self._types.field(name).type))}."
             )
+        column = self.table.column(name).combine_chunks()
+        if isinstance(column, pa.ChunkedArray):  # as older versions give
+            column = column.combine_chunks()
         return column
 
     def error(self, name: str, row: int | np.integer, expected: str) -> ValueError:
@@ -167,6 +168,15 @@ class Rows:
         return rows[there], codes[there], values
 
 
+def _value_type(kind: pa.DataType) -> pa.DataType:
+    """The type of a dictionary's values, or the type itself."""
+    return kind.value_type if pa.types.is_dictionary(kind) else kind
+
+
+def _has_use(kind: pa.DataType) -> bool:
+    return _is_bag(_value_type(kind)) or _is_countable(_value_type(kind))
+
+
 def _is_scalar(kind: pa.DataType) -> bool:
     clock = pa.types.is_date(kind) or pa.types.is_timestamp(kind)
     clock = clock or pa.types.is_time(kind) or pa.types.is_boolean(kind)
@@ -178,7 +188,4 @@ def _is_countable(kind: pa.DataType) -> bool:
 
 
 def _is_bag(kind: pa.DataType) -> bool:
-    if not arrow.is_list(kind):
-        return _is_scalar(kind)
-    item = kind.value_type
-    return _is_scalar(item.value_type if pa.types.is_dictionary(item) else item)
+    return _is_scalar(_value_type(kind.value_type) if arrow.is_list(kind) else kind)

@@ -27,9 +27,18 @@ class Counts:
             if "target_mean" in f.encodings
         }
 
-    def add(self, rows: Rows, folds: np.ndarray) -> None:
-        """Counts more rows of the train split, which are in these folds (B,)."""
-        addends = Addends.read(rows, self.schema, folds) if self.sums else None
+    def add(self, rows: Rows, folds: np.ndarray | None = None) -> None:
+        """Counts more rows of the train split.
+
+        Args:
+            rows: The rows.
+            folds: The fold of each (B,), which `target_mean` alone needs.
+        """
+        addends = None
+        if self.sums:
+            if folds is None:
+                raise ValueError(f"{list(self.sums)} have target means: give folds.")
+            addends = Addends.read(rows, self.schema, folds)
         for field in self.schema.fields:
             if field.kind == "numeric":
                 counts = NumberCounts.of(rows.numbers(field.name))

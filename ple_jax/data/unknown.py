@@ -55,7 +55,8 @@ class UnknownIds:
             raise ValueError(
                 f"All {tally.values:,} values of field {field!r} are unknown: they "
                 f"look like {seen}, those of train like {usual}. Write them as train "
-                "does, or score them as unknown by --allow-unknown."
+                "does, or score them as unknown by --allow-unknown (in Python: "
+                "allow_unknown=True)."
             )
 
     def lines(self, worrying: float) -> Iterator[str]:

@@ -51,20 +51,25 @@ class Run:
 
     @property
     def result(self) -> dict[str, Any] | None:
-        """The final table; None before the end.
-
-        Raises:
-            ValueError: It is not as it was written.
-        """
-        path = self.directory / RESULT
-        if not path.exists():
-            return None
-        manifest.check_result(self.directory, RESULT)
-        return read_json(path)
+        """The final table; None before the end."""
+        return read_result(self.directory)
 
     def write_result(self, result: dict[str, Any]) -> None:
         """Replaces the final table."""
         write_result(self.directory, result)
+
+
+def read_result(directory: pathlib.Path) -> dict[str, Any] | None:
+    """The final table of a directory; None before the end.
+
+    Raises:
+        ValueError: It is not as it was written.
+    """
+    path = directory / RESULT
+    if not path.exists():
+        return None
+    manifest.check_result(directory, RESULT)
+    return read_json(path)
 
 
 def write_result(directory: pathlib.Path, result: dict[str, Any]) -> None:

@@ -46,7 +46,8 @@ class Journal:
         kept = [] if marks is None else _marked(path, lines, marks)
         later = range(len(kept), len(lines))
         kept += [lines[i] for i in later if _stays(path, i, lines[i], step, marks)]
-        if kept != lines or not path.exists():
+        # What a crash cut off must not stay: the next line would be joined to it.
+        if not path.exists() or path.read_bytes() != b"".join(kept):
             with replace_file(path) as partial:
                 partial.write_bytes(b"".join(kept))
         self.marks = [_mark(line) for line in kept]

@@ -11,6 +11,7 @@ from ple_jax.data.examples import Examples
 from ple_jax.data.loader import batches_in_order
 from ple_jax.data.read import read
 from ple_jax.data.rows import Rows
+from ple_jax.data.source import Chunks
 from ple_jax.data.unknown import UnknownIds
 from ple_jax.metrics.exact import check_logits, sigmoid
 from ple_jax.runs.directory import Run
@@ -61,30 +62,58 @@ def predict_file(
         FileExistsError: `out` exists.
     """
     check_output(out, source, overwrite)
-    scorer, variables = load_scorer(run)
-    tasks, encoder = run.data.layout.tasks, run.data.encoder
-    kind = pa.schema([(task.name, pa.float32()) for task in tasks])
-    rows, unknown = 0, UnknownIds()
-    with open_output(out, kind, overwrite) as writer:
-        for examples in ahead(encode_file(source, encoder, unknown)):
-            batches = batches_in_order(examples, scorer.batch_size)
-            logits = scorer.logits(variables, batches)
-            check_logits(logits, rows + 1)
-            columns = [predictions(logits[:, i], task) for i, task in enumerate(tasks)]
-            writer.write_table(pa.table(columns, schema=kind))
-            rows += len(logits)
-        if not allow_unknown:
-            encoder.check_some_known(unknown)
-    for line in unknown.lines(run.data.schema.unknown_warning):
-        console.say(line)
+    loaded, rows = load_scorer(run), 0
+    chunks = read([source], run.data.schema, labels=False)
+    with open_output(out, score_columns(run), overwrite) as writer:
+        for table in score_chunks(run, loaded, chunks, allow_unknown):
+            writer.write_table(table)
+            rows += len(table)
     return rows
 
 
-def encode_file(
-    source: str, encoder: Encoder, unknown: UnknownIds | None = None
+def score_chunks(
+    run: Run,
+    loaded: tuple[Scorer, PyTree],
+    chunks: Chunks,
+    allow_unknown: bool = False,
+) -> Iterator[pa.Table]:
+    """Scores raw rows chunk by chunk; afterwards says what values train does not have.
+
+    Args:
+        run: Whose vocabularies encode the rows.
+        loaded: Its scorer and variables, from `load_scorer`.
+        chunks: Raw rows.
+        allow_unknown: Whether all values of a field may be unknown.
+
+    Raises:
+        ValueError: A row does not fit the schema, a score is not finite, or all values
+            of a field are unknown and `allow_unknown` is false.
+    """
+    (scorer, variables), rows, unknown = loaded, 0, UnknownIds()
+    tasks, encoder = run.data.layout.tasks, run.data.encoder
+    for examples in ahead(encoded(chunks, encoder, unknown)):
+        batches = batches_in_order(examples, scorer.batch_size)
+        logits = scorer.logits(variables, batches)
+        check_logits(logits, rows + 1)
+        columns = [predictions(logits[:, i], task) for i, task in enumerate(tasks)]
+        yield pa.table(columns, schema=score_columns(run))
+        rows += len(logits)
+    if not allow_unknown:
+        encoder.check_some_known(unknown)
+    for line in unknown.lines(run.data.schema.unknown_warning):
+        console.say(line)
+
+
+def score_columns(run: Run) -> pa.Schema:
+    """The columns of scores: one a task."""
+    return pa.schema([(task.name, pa.float32()) for task in run.data.layout.tasks])
+
+
+def encoded(
+    chunks: Chunks, encoder: Encoder, unknown: UnknownIds | None = None
 ) -> Iterator[Examples]:
-    """Encodes the rows of a file chunk by chunk, without labels; counts unknown ids."""
-    for chunk in read([source], encoder.schema, labels=False):
+    """Encodes raw rows chunk by chunk, without labels; counts unknown ids."""
+    for chunk in chunks:
         yield encoder.encode(Rows(chunk, encoder.schema.format), False, unknown)
 
 

@@ -14,6 +14,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
+from ple_jax.show import notebook
 from ple_jax.show.escape import json_printable, printable
 
 stderr = Console(stderr=True, highlight=False)
@@ -30,6 +31,10 @@ say_once = functools.cache(say)
 @contextmanager
 def bar(title: str, total: int | None = None) -> Iterator[Any]:
     """Yields `advance(n)`, which moves a bar if a person watches it."""
+    if notebook.is_open():
+        with notebook.bar(title, total) as advance:
+            yield advance
+        return
     if not stderr.is_terminal:
         yield lambda n: None
         return

@@ -1,9 +1,11 @@
 """What went wrong, in one sentence, where it is the user's or the machine's fault."""
 
 import errno
+import re
 import sys
 
 FULL = {errno.ENOSPC: "the disk is full", errno.EDQUOT: "the disk quota is used up"}
+OF_DEVICE = r"(?:RESOURCE_EXHAUSTED: |(?=Out of memory))(.*)"
 # Libraries that are slow to import: their errors can only come where they are loaded.
 OTHERS = {"pyarrow": "ArrowException", "jax.errors": "JaxRuntimeError"}
 
@@ -19,9 +21,8 @@ def sentence(error: BaseException) -> str | None:
         return text
     if _is("pyarrow", error):
         return f"{type(error).__name__}: {text}"
-    if _is("jax.errors", error) and text.startswith("RESOURCE_EXHAUSTED"):
-        first = text.partition("\n")[0].removeprefix("RESOURCE_EXHAUSTED: ")
-        return f"There is not enough memory: {first}"
+    if _is("jax.errors", error) and (full := re.search(OF_DEVICE, text)):
+        return f"There is not enough memory: {full[1]}"
     return None
 
 

@@ -26,7 +26,8 @@ def epoch_line(
         improved: Whether the epoch is a trial's best so far, for each of them.
     """
     names = {task: headline(metrics) for task, metrics in tasks.items()}
-    scores = [f"{t} {m} {_number(tasks[t][m]['mean'])}" for t, m in names.items()]
+    means = {task: _number(tasks[task][m]["mean"]) for task, m in names.items()}
+    scores = [f"{one_line(t)} {m} {means[t]}" for t, m in names.items()]
     trials, best = "", "  best" if any(improved) else ""
     if len(improved) > 1:
         trials, best = f"  {len(improved)} trials", f"  best: {sum(improved)}"

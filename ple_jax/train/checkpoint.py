@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from ple_jax.show import console
 from ple_jax.train import checksums
 from ple_jax.train.state import TrainState, state_of, training_of, variables_of
-from ple_jax.train.storage import Storage
+from ple_jax.train.storage import RECORD, SCORE, Storage
 from ple_jax.types import PyTree
 
 MARKS = "checkpoint"  # the record's part that is not the caller's
@@ -44,7 +44,7 @@ class Restored(NamedTuple):
 
 
 class Checkpoints:
-    """The newest checkpoint in a folder, and the best.
+    """The newest checkpoint in a folder and the best, or the one before if none is.
 
     Each has up to two items of arrays: `variables` (all that scoring needs) and
     `training` (the rest of the state). Its record in JSON is `progress` (the place in
@@ -98,7 +98,8 @@ class Checkpoints:
         checksum = {name: checksums.of_tree(tree) for name, tree in items.items()}
         record = progress | {MARKS: {"best": best, "score": score, "items": checksum}}
         record[MARKS]["record"] = checksums.of_json(record)
-        keep = set() if best is None else {best}
+        older = self.latest if best is None else best
+        keep = {older} if older is not None else set()
         self._storage.save(step, items, record, score, keep)
 
     def wait(self) -> None:
@@ -139,17 +140,25 @@ class Checkpoints:
 
     def _saved(self, step: int) -> Saved:
         """The record of a step, checked."""
-        record = self._storage.record(step)
-        marks = record.pop(MARKS, None)
+        saved, fault = self._read_record(step)
+        if fault:
+            raise ValueError(fault)
+        return saved
+
+    def _read_record(self, step: int) -> tuple[Saved, str]:
+        """The record of a step, and what is wrong with it, or ""."""
+        try:
+            record = self._storage.record(step)
+        except ValueError as error:
+            return Saved({}, None), str(error)
+        marks, fault = record.pop(MARKS, None), ""
         if marks is None:
-            return Saved(record, None)
+            return Saved(record, None), ""
         wanted = marks.pop("record", None)
         if wanted != checksums.of_json(record | {MARKS: marks}):
-            raise ValueError(
-                f"{self._storage.path(step)} is damaged: its record has other bytes "
-                "than were written."
-            )
-        return Saved(record, marks)
+            path = self._storage.path(step) / RECORD
+            fault = f"{path} is damaged: it has other bytes than were written."
+        return Saved(record, marks), fault
 
     def restore(self, like: TrainState, strict: bool = False) -> Restored:
         """The newest state that is whole, placed as `like` is, and its progress.
@@ -263,18 +272,15 @@ class Checkpoints:
         """
         faults, unchecked = [], []
         for step in self._storage.steps:
-            try:
-                saved = self._saved(step)
-            except ValueError as error:
-                faults.append(str(error))
-                continue
-            if saved.marks is None:
+            (_, marks), fault = self._read_record(step)
+            faults += [fault] if fault else []
+            if marks is None and not fault:
                 unchecked.append(str(self._storage.path(step)))
-            faults += self._faults(step, saved.marks)
+            faults += self._faults(step, marks)
         return faults, unchecked
 
     def _faults(self, step: int, marks: Mapping[str, Any] | None) -> Iterator[str]:
-        """What is damaged in a checkpoint with a good record."""
+        """What is damaged in a checkpoint beside its record."""
         recorded = set() if marks is None else set(marks["items"])
         for item in sorted(self._storage.items(step) | recorded):
             try:
@@ -289,5 +295,5 @@ class Checkpoints:
             yield str(error)
         else:
             if marks is not None and score != marks["score"]:
-                wanted, path = marks["score"], self._storage.path(step)
-                yield f"{path} is damaged: its score is {score}, expected {wanted}."
+                wanted, path = marks["score"], self._storage.path(step) / SCORE
+                yield f"{path} is damaged: the score is {score}, expected {wanted}."

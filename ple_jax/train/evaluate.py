@@ -1,6 +1,7 @@
 """Scores a split in order and measures the scores."""
 
 import dataclasses
+import math
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -51,7 +52,7 @@ class Scorer:
     def measured(self, logits: np.ndarray, name: str) -> dict[str, Any]:
         """Exact metrics of a split's logits (rows, T), per task and domain x task."""
         split, layout = self.data.split(name), self.data.layout
-        return exact.report(
+        found = exact.report(
             logits,
             split.labels,
             split.observed,
@@ -61,10 +62,20 @@ class Scorer:
             layout.domains,
             user=split.user,
         )
+        return finite(found)
 
     def report(self, variables: PyTree, name: str) -> dict[str, Any]:
         """Exact metrics of a split, per task and per domain x task."""
         return self.measured(self.of_split(variables, name), name)
+
+
+def finite(tree: Any) -> Any:
+    """The tree with None for every NaN and infinity, for which JSON has no word."""
+    if isinstance(tree, dict):
+        return {key: finite(value) for key, value in tree.items()}
+    if isinstance(tree, float) and not math.isfinite(tree):
+        return None
+    return tree
 
 
 LOWER_IS_BETTER = ("log_loss", "normalised_entropy", "mse", "rmse")
@@ -110,7 +121,7 @@ def chosen_metric(measured: dict[str, Any], metric: str) -> float:
         raise ValueError(
             f"train.metric = {metric!r} is undefined on validation for "
             f"{', '.join(undefined)}: it needs "
-            f"{NEEDS.get(name, 'examples of both classes')}."
+            f"{NEEDS.get(name, 'examples of both classes')}, and finite numbers."
         )
     return sum(values.values()) / len(values)
 

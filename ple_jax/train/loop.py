@@ -226,7 +226,7 @@ def record_of_epoch(
     training = streaming.compute(stream, layout.tasks, layout.domains)
     validation = group.setup.scorer.measured(logits, "validation")
     value = evaluate.chosen_metric(validation, metric)
-    return {
+    record = {
         "step": held.step,
         "epoch": held.place.epoch,
         "examples_per_second": round(speed),
@@ -236,6 +236,7 @@ def record_of_epoch(
         "train": training,
         "validation": validation,
     }
+    return evaluate.finite(record)
 
 
 def say_epoch(records: list[Record], epochs: int) -> None:

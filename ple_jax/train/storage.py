@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import os
 import pathlib
 import re
 import shutil
@@ -15,7 +16,7 @@ import orbax.checkpoint as ocp
 
 from ple_jax.types import PyTree
 
-RECORD = "progress"  # the item of JSON
+RECORD, SCORE = "progress", "metrics"  # items of JSON; Orbax names the latter
 # What Orbax logs, it also raises: the errors below say it once.
 logging.getLogger("absl").addFilter(lambda record: "orbax" not in record.pathname)
 
@@ -53,7 +54,7 @@ class Storage:
     def items(self, step: int) -> set[str]:
         """The names of a step's trees of arrays."""
         names = {p.name for p in self.path(step).glob("*/") if p.is_dir()}
-        return names - {RECORD, "metrics"}
+        return names - {RECORD, SCORE}
 
     def save(
         self,
@@ -89,11 +90,13 @@ class Storage:
 
     def record(self, step: int) -> dict[str, Any]:
         """The JSON record of a step."""
-        return self._restored(step, **{RECORD: ocp.args.JsonRestore()})[RECORD]
+        with self._named(self.path(step) / RECORD, "read"):
+            wanted = ocp.args.Composite(**{RECORD: ocp.args.JsonRestore()})
+            return self._manager.restore(step, args=wanted)[RECORD]
 
     def score(self, step: int) -> float | None:
         """The score that a step was saved with."""
-        with self._named(self.path(step), "read"):
+        with self._named(self.path(step) / SCORE, "read"):
             metrics = self._manager.metrics(step)
             return None if metrics is None else float(metrics["score"])
 
@@ -101,11 +104,9 @@ class Storage:
         """Some trees of a step, of the shapes and in the places of `likes`."""
         shapes = jax.tree.map(ocp.utils.to_shape_dtype_struct, dict(likes))
         wanted = {name: ocp.args.StandardRestore(tree) for name, tree in shapes.items()}
-        return self._restored(step, **wanted)
-
-    def _restored(self, step: int, **wanted: Any) -> Any:
         with self._named(self.path(step), "read"):
-            return self._manager.restore(step, args=ocp.args.Composite(**wanted))
+            found = self._manager.restore(step, args=ocp.args.Composite(**wanted))
+            return {name: found[name] for name in wanted}
 
     def arrays(self, step: int, item: str) -> PyTree:
         """A tree of a step as it was written: NumPy arrays, whatever the devices."""
@@ -161,9 +162,10 @@ def reason(error: Exception) -> str:
     """Why something failed: what the system says if it is that, or else one line."""
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
-    text = f"{type(error).__name__}: {error}".splitlines()[0]
-    of_system = re.search(r"\[OS error \d+: \w+ (.*?)\]", text)
-    return of_system[1] if of_system else text
+    of_system = re.search(r"os_error_code='(\d+)'", str(error))
+    if of_system:
+        return os.strerror(int(of_system[1]))
+    return f"{type(error).__name__}: {error}".splitlines()[0]
 
 
 def _drain_loops() -> None:

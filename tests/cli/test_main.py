@@ -117,6 +117,14 @@ def test_help_shows_a_strangers_values_escaped(here, capsys):
     assert r"a\u202eb\x9bc" in shown
 
 
+def test_help_shows_what_is_swept(here, capsys):
+    (here / "swept.toml").write_text("[sweep]\ntrain.epochs = [3, 5]\n")
+    more = ["--sweep.model.num-levels", "1", "2"]
+    words = " ".join(shown_by(capsys, "train", "-h", "swept.toml", *more).split())
+    assert "at most. (swept: [3, 5])" in words
+    assert "(swept: [1, 2])" in words
+
+
 def test_help_needs_no_experiment_and_no_arguments(capsys):
     assert "--model.num-levels" in shown_by(capsys, "train", "-h")
     for name in main.commands():

@@ -33,6 +33,12 @@ def test_toml_round_trip(tmp_path):
         ),
         ({"train": {"epoch": 2}}, "Did you mean 'epochs'"),
         ({"train": {"epochs": 0}}, "train.epochs must be at least 1, got 0"),
+        ({"train": {"seed": 2**63}}, "train.seed: expected a number of 64 bits, got"),
+        ({"train": {"learning_rate": 10**400}}, "learning_rate: expected a number of"),
+        (
+            {"inputs": {"embedding_dim": 2 * 10**9}},
+            "inputs.embedding_dim must be at most 1,048,576, got 2,000,000,000",
+        ),
         ({"train": {"epochs": True}}, "expected int, got True"),
         ({"train": {"schedule": "cosin"}}, "Did you mean 'cosine'"),
         ({"train": 3}, r"\[train\] must be a table"),

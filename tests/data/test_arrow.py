@@ -326,3 +326,15 @@ def test_a_long_value_is_cut_in_an_error():
     with pytest.raises(ValueError, match=r"'yyy.*\.\.\.") as error:
         Rows(Chunk(table, "raw"), Format()).numbers("x")
     assert len(str(error.value)) < 300
+
+
+def test_columns_that_nobody_uses_may_hold_anything():
+    """Arrow can't select rows of views within structures."""
+    struct = pa.StructArray.from_arrays([pa.array(["a", "b"], pa.string_view())], ["v"])
+    table = pa.table({"x": ["1", "2"], "y": struct})
+    rows = Rows(Chunk(table, "raw"), Format()).where(np.array([False, True]))
+    assert rows.numbers("x").tolist() == [2.0]
+    with pytest.raises(
+        ValueError, match=r"raw, column 'y': expected numbers, .* struct"
+    ):
+        rows.numbers("y")

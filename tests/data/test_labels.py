@@ -2,11 +2,12 @@
 
 import dataclasses
 
+import pyarrow as pa
 import pytest
 from lib.tables import SCHEMA, raw, rows_of, source, with_value
 
 from ple_jax.data.encode import Encoder
-from ple_jax.data.labels import read_labels, read_weights
+from ple_jax.data.labels import read_domains, read_labels, read_weights
 from ple_jax.data.prepare import prepare
 from ple_jax.data.schema_file import (
     schema_from_dict,
@@ -24,6 +25,16 @@ def test_a_domain_that_train_does_not_have_is_an_error_or_has_a_stand_in(data):
         schema, data.encoder.vocabularies, data.encoder.numerics, data.encoder.domains
     )
     assert encoder.encode(rows_of(rows)).domain[4] == data.layout.domains.index("s0")
+
+
+def test_a_domain_in_another_type_is_found():
+    schema = Schema(SCHEMA.fields, SCHEMA.tasks, domain="shop", unseen_domain="7")
+    known = ("12", "7", "7.0", "true")
+    for shops in ([12.0, 7.0, 9.0], ["+12", "7", "x"], ["12.0", "7.00", None]):
+        rows = rows_of(pa.table({"shop": shops}), schema)
+        assert read_domains(rows, schema, known).tolist() == [0, 1, 1]
+    rows = rows_of(pa.table({"shop": ["7.0", "True"]}), schema)
+    assert read_domains(rows, schema, known).tolist() == [2, 3]
 
 
 def test_a_number_that_float32_cannot_hold_is_named():

@@ -1,6 +1,5 @@
 """Parquet files: memory is bounded by bytes, whatever a file's rows hold."""
 
-import resource
 import subprocess
 import sys
 
@@ -139,14 +138,18 @@ def test_control_strings_that_are_decoded_take_too_much(bomb):
 
 def run_bounded(code, *arguments, gigabytes=3):
     """Runs Python in so much address space."""
-    limit = gigabytes << 30
-    return subprocess.run(
-        [sys.executable, "-c", code, *map(str, arguments)],
-        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (limit, limit)),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    limit = f'ulimit -v {gigabytes << 20}; exec "$@"'
+    command = [
+        "sh",
+        "-c",
+        limit,
+        "sh",
+        sys.executable,
+        "-c",
+        code,
+        *map(str, arguments),
+    ]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
 def test_columns_are_checked_before_rows(tmp_path):

@@ -137,3 +137,15 @@ def test_chunks_are_bounded_by_what_encoded_rows_take(tmp_path, monkeypatch):
     chunks = list(read([tmp_path / "a.csv"], SCHEMA))
     assert max(len(chunk.table) for chunk in chunks) == 20
     assert [chunk.first for chunk in chunks] == list(range(0, 397, 20))
+
+
+def test_a_stray_quote_never_swallows_rows_of_train(tmp_path):
+    write_csv(tmp_path / "stray.csv", raw().slice(0, 60))
+    lines = (tmp_path / "stray.csv").read_text().split("\n")
+    lines[7] = '"' + lines[7]  # opens at the shop of row 7, and closes at that of 12
+    lines[12] = lines[12].replace(",", '",', 1)
+    (tmp_path / "stray.csv").write_text("\n".join(lines))
+    message = r"stray\.csv cannot be read: row 7, column 'shop': expected no line break"
+    with pytest.raises(ValueError, match=message):
+        prepare(own_table(tmp_path, "stray.csv"), tmp_path / "out")
+    assert not (tmp_path / "out").exists()

@@ -77,6 +77,7 @@ def test_a_schema_file_says_all_that_a_schema_does(tmp_path):
             for key in ("bins", "max_length", "min_count", "dim")
             for value in (0, -1, 2_000_000_000)
         ),
+        ({"fields": {"shop": {"separator": ""}}}, "separator of field 'shop' must not"),
         ({"unknown_warning": 1.5}, r"unknown_warning must be in \[0, 1\], got 1.5"),
         ({"unknown_warning": "all"}, "unknown_warning: expected float"),
         ({"format": {"delimiter": ", "}}, "format.delimiter must be one ASCII .*', '"),
@@ -89,3 +90,19 @@ def test_mistakes_in_a_schema_are_explained(change, message):
     tree = {"categorical": ["shop"], "tasks": [{"name": "click"}]}
     with pytest.raises(ValueError, match=message):
         schema_from_tree(tree | change)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("categorical = [", "is not valid TOML"),
+        ("x = " + "9" * 5000, "is not valid TOML"),
+        ("x = " + "[" * 100_000, "nested too deep|is not valid TOML"),
+        (b"\xff", "is not valid TOML"),
+    ],
+)
+def test_a_file_that_is_no_toml_is_named(tmp_path, text, message):
+    path = tmp_path / "schema.toml"
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    with pytest.raises(ValueError, match=rf"schema\.toml.*({message})"):
+        read_schema(path)

@@ -9,8 +9,10 @@ import numpy as np
 import pytest
 from lib.damage import allowed, as_old, rewrite, with_facts
 from lib.prepared import arrays_of
+from lib.tables import source
 
 from ple_jax.data.facts import FACTS
+from ple_jax.data.prepare import prepare
 from ple_jax.data.store import Prepared
 from ple_jax.schema import SPLITS
 from ple_jax.show import console
@@ -171,6 +173,14 @@ def test_control_without_a_seal_flips_pass(copy, monkeypatch):
     path.unlink()
     path.write_bytes(content.replace(b'"click": 0.', b'"click": 7.'))
     Prepared.open(copy)
+
+
+def test_any_plain_identity_is_kept(tmp_path):
+    """JSON makes strings of all keys, and strings have another order than numbers."""
+    odd = source()._replace(identity={"starts": {9: 1.5, 10: (2, None)}})
+    prepare(odd, tmp_path / "prepared")
+    found = Prepared.open(tmp_path / "prepared").facts["identity"]
+    assert found == {"starts": {"9": 1.5, "10": [2, None]}}
 
 
 def without(key):

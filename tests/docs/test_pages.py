@@ -71,6 +71,22 @@ def test_the_loop_of_the_guide_runs_and_learns():
     assert space["logits"].shape == (256, 2)
 
 
+def test_the_guide_from_python_does_what_it_says(tmp_path, monkeypatch):
+    pytest.importorskip("pandas")
+    monkeypatch.chdir(tmp_path)
+    space = {}
+    for kind, _, text in blocks(DOCS / "guides/python.md"):
+        assert kind == "python"
+        exec(text, space)
+    assert list(space["scores"].columns) == ["click", "buy"]
+    assert space["scores"].index.isin(space["frame"].index).all()
+    assert 0.5 < space["test"] < 1
+    assert len(space["losses"]) == 3
+    assert space["again"].result == space["run"].result
+    assert {p.name for p in (tmp_path / "runs").iterdir()} == {"ple", "ple-2", "wide"}
+    assert space["clicked"].shape == (5000, 2)
+
+
 @pytest.mark.parametrize("kind", ["ple", "star", "mmoe"])
 def test_the_readmes_python_trains_what_it_names(kind):
     (text,) = [t for lang, _, t in blocks(ROOT / "README.md") if lang == "python"]

@@ -25,12 +25,11 @@ LONE = {
     "the result is written": ("os.rename", "result.json", 1),
 }
 GROUP = {
-    "a trial's directory is made": ("open", "experiment.toml", 2),
     "the best of a trial is kept": ("os.mkdir", r"seed=1/checkpoints/\d+\.orbax", 1),
     "between two bests": ("os.rename", r"seed=0/checkpoints/\d+$", 1),
-    "the state is saved": ("os.rename", r"run/checkpoints/\d+$", 2),
+    "the state is saved": ("os.rename", r"run/checkpoints/seed=0/\d+$", 2),
     "a trial's result is written": ("os.rename", "seed=1/result.json", 1),
-    "the state is no longer needed": ("shutil.rmtree", "run/checkpoints", 3),
+    "the state is no longer needed": ("shutil.rmtree", r"run/checkpoints/seed=0$", 1),
 }
 POINTS = {"lone": LONE, "group": GROUP}
 NAMED = [(kind, name) for kind, points in POINTS.items() for name in points]
@@ -52,7 +51,7 @@ def test_a_kill_at_a_named_point(kind, name, shared, whole, tmp_path):
     check_goes_on(shared, whole, kind, ended, run)
 
 
-@pytest.mark.drawn(3)
+@pytest.mark.drawn(6)
 def test_a_kill_at_any_change_of_a_file(seed, shared, whole, tmp_path):
     kind, run = ("lone", "lone", "group")[seed % 3], tmp_path / "run"
     changes = whole(kind).changes
@@ -65,7 +64,7 @@ def test_a_kill_at_any_change_of_a_file(seed, shared, whole, tmp_path):
     check_goes_on(shared, whole, kind, ended, run)
 
 
-@pytest.mark.drawn(2)
+@pytest.mark.drawn(3)
 def test_a_kill_at_any_time(seed, shared, whole, tmp_path):
     run, seconds = tmp_path / "run", np.random.default_rng(seed).uniform(0.1, 5)
     arguments = "train", shared.experiment, "--run-dir", run

@@ -26,8 +26,9 @@ def attempt(*arguments: object) -> Attempt:
 
 
 def is_refused(tried: Attempt) -> bool:
-    """Whether it ended in status 2 and one sentence."""
-    errors = [line for line in tried.said.splitlines() if line.startswith("error: ")]
-    return (
-        tried.status == MISTAKE and len(errors) == 1 and "Traceback" not in tried.said
-    )
+    """Whether it ended in status 2 and one sentence, or in one a damaged file."""
+    said = tried.said.splitlines()
+    errors = sum(line.startswith("error: ") for line in said)
+    damaged = any(line.startswith("damaged: ") for line in said)
+    is_said = errors == 1 or (damaged and not errors)
+    return tried.status == MISTAKE and is_said and "Traceback" not in tried.said

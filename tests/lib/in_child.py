@@ -16,9 +16,10 @@ import jax
 from ple_jax.cli import main as cli
 from ple_jax.data import prepare
 from ple_jax.parallel import runtime
+from ple_jax.runs import journal
 from ple_jax.serve import files  # noqa: F401
 from ple_jax.studies import study  # noqa: F401
-from ple_jax.train import checkpoint, loop, progress
+from ple_jax.train import loop, progress, state, storage  # noqa: F401
 
 jax.config.update("jax_disable_most_optimizations", True)
 Fault = Callable[[], None]
@@ -100,8 +101,8 @@ def write_in_place() -> None:
 
 def forget_the_optimizer() -> None:
     """Saves and restores all but the state of the optimizer."""
-    fields = checkpoint._rest
-    checkpoint._rest = lambda state: [f for f in fields(state) if f != "opt_state"]
+    fields = state._rest
+    state._rest = lambda whole: [f for f in fields(whole) if f != "opt_state"]
 
 
 def forget_the_place() -> None:
@@ -117,15 +118,14 @@ def forget_the_place() -> None:
 
 def save_without_an_item() -> None:
     """Leaves what only training needs out of every checkpoint."""
-    save = checkpoint.Checkpoints._save
+    save = storage.Storage.save
 
     def skipping(self, step, items, *rest):
-        items.pop("training", None)
-        save(self, step, items, *rest)
+        save(self, step, {k: v for k, v in items.items() if k != "training"}, *rest)
 
-    checkpoint.Checkpoints._save = skipping
+    storage.Storage.save = skipping
 
 
 def keep_no_journal() -> None:
     """Writes no line of the journal."""
-    loop.Journal.write = lambda *record: None
+    journal.Journal.write = lambda *record: None

@@ -9,8 +9,8 @@ import numpy as np
 import orbax.checkpoint as ocp
 
 ITEMS = ("variables", "training")  # trees of arrays in a checkpoint
-TEXTS = ("result.json", "experiment.toml", "progress/metadata", "metrics/metrics")
-CLOCK = ("examples_per_second", "checksum")  # in a journal: other at each run
+TEXTS = ("result.json", "experiment.toml", "metrics/metrics")
+CLOCK = "examples_per_second"  # in a journal: other at each run
 
 
 def held(directory: pathlib.Path) -> dict[str, Any]:
@@ -26,16 +26,33 @@ def held(directory: pathlib.Path) -> dict[str, Any]:
 
 
 def hidden(path: pathlib.Path) -> bool:
-    """Whether a path is within an item, where Orbax draws names."""
-    return any(parent.name in ITEMS for parent in path.parents)
+    """Whether Orbax draws its name, within an item, or writes it and never reads it."""
+    within = any(parent.name in ITEMS for parent in path.parents)
+    return within or path.name in ("_CHECKPOINT_METADATA", "commit_success.txt")
 
 
 def content(path: pathlib.Path) -> Any:
     if path.name in ITEMS and path.parent.name.isdecimal():
         return arrays(path)
     if path.name == "metrics.jsonl":
-        return list(map(record, path.read_text().splitlines()))
+        return epochs(path)
+    if path.as_posix().endswith("progress/metadata"):
+        return progress(path)
     return path.read_text() if path.as_posix().endswith(TEXTS) else None
+
+
+def epochs(journal: pathlib.Path) -> list[dict[str, Any]]:
+    """Its records of epochs, without what the clock says."""
+    records = map(json.loads, journal.read_text().splitlines())
+    return [{k: r[k] for k in r if k != CLOCK} for r in records if "epoch" in r]
+
+
+def progress(path: pathlib.Path) -> dict[str, Any]:
+    """A checkpoint's record, without checksums of what the clock says."""
+    record = json.loads(path.read_text())
+    record.pop("journals", None)
+    record.get("checkpoint", {}).pop("record", None)
+    return record
 
 
 def arrays(item: pathlib.Path) -> dict[str, np.ndarray]:
@@ -49,10 +66,6 @@ def arrays(item: pathlib.Path) -> dict[str, np.ndarray]:
     return {jax.tree_util.keystr(path): np.asarray(leaf) for path, leaf in leaves}
 
 
-def record(line: str) -> dict[str, Any]:
-    return {k: v for k, v in json.loads(line).items() if k not in CLOCK}
-
-
 def differences(one: dict[str, Any], other: dict[str, Any]) -> list[str]:
     """The paths where two directories differ, in a bit of an array or else."""
     return [
@@ -63,9 +76,8 @@ def differences(one: dict[str, Any], other: dict[str, Any]) -> list[str]:
 
 
 def alike(one: Any, other: Any) -> bool:
-    if not isinstance(one, dict) or not isinstance(other, dict):
-        return one == other
-    return one.keys() == other.keys() and all(
-        one[k].dtype == other[k].dtype and one[k].tobytes() == other[k].tobytes()
-        for k in one
-    )
+    if isinstance(one, np.ndarray) and isinstance(other, np.ndarray):
+        return one.dtype == other.dtype and one.tobytes() == other.tobytes()
+    if isinstance(one, dict) and isinstance(other, dict):
+        return one.keys() == other.keys() and all(alike(one[k], other[k]) for k in one)
+    return one == other

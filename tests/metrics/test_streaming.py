@@ -49,6 +49,24 @@ def test_streaming_agrees_with_exact(size):
                 )
 
 
+def test_one_domain_agrees_with_exact():
+    logits, labels, observed, weights, domain = many()
+    arrays, stream = (
+        (logits, labels, observed, weights, 0 * domain),
+        streaming.init(1, TASKS),
+    )
+    for z, batch in batches_of(arrays, 977):
+        stream = streaming.update(stream, z, batch, TASKS)
+    got = streaming.compute(stream, TASKS, ("all",))
+    want = metrics.report(*arrays, TASKS, ("all",))["tasks"]
+    assert got["domains"]["all"] == got["tasks"]
+    for task, values in got["tasks"].items():
+        wanted = {name: want[task][name] for name in values}
+        assert values == pytest.approx(wanted, rel=1e-4)
+        loss = "mse" if task == "time" else "log_loss"
+        assert streaming.loss_of(values) == values[loss]
+
+
 def test_streams_of_parts_add_up():
     arrays, stream = many(), streaming.init(2, TASKS)
     update = lambda s, z, b: streaming.update(s, z, b, TASKS)
@@ -95,6 +113,13 @@ def one_score(logit):
     [(-1e30, 0), (1e30, streaming.BINS - 1), (np.inf, streaming.BINS - 1), (np.nan, 0)],
 )
 def test_no_score_falls_outside_the_histogram(logit, bin_):
+    assert one_score(logit).histogram[0, 0, 0, bin_] == 1
+
+
+@pytest.mark.parametrize("logit", [-15.999, -1 / 256, 0, 0.0039, 1 / 256, 3.3, 15.99])
+def test_bins_are_a_256th_wide_and_begin_at_minus_16(logit):
+    bin_ = int(np.floor((logit + 16) * 256))
+    assert 0 < bin_ + 1 < streaming.BINS
     assert one_score(logit).histogram[0, 0, 0, bin_] == 1
 
 

@@ -274,6 +274,7 @@ def test_a_model_compiles_once(kind):
         ("mmoe", {"num_experts": 0}, "num_experts must be at least 1"),
         ("cgc", {"dropout_rate": 1.0}, r"dropout_rate must be in \[0, 1\)"),
         ("omoe", {"expert_dims": (0,)}, "widths of at least 1"),
+        ("omoe", {"expert_dims": (2 * 10**9,)}, "widths of at most 1,048,576"),
         ("omoe", {"groups": "domain"}, "Did you mean 'domains'"),
         ("mmoe", {"groups": "domains", "batch_norm": True}, "needs groups = 'tasks'"),
         ("asymmetric", {"fusion": "summ"}, "Did you mean 'sum'"),

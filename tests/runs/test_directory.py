@@ -2,6 +2,7 @@
 
 import errno
 import pathlib
+import shutil
 import subprocess
 import sys
 from unittest import mock
@@ -10,9 +11,10 @@ import pytest
 from lib.training import call, tiny
 
 from ple_jax.config.sweep import Sweep, Trial
-from ple_jax.runs import directory
+from ple_jax.runs import directory, journal, manifest
 from ple_jax.runs.directory import create_run, open_run
 from ple_jax.studies import study
+from ple_jax.train import loop
 
 # Makes a run directory, and dies at the nth event of Python's audit hooks of one kind.
 KILLED = """
@@ -230,22 +232,116 @@ def test_an_older_run_without_a_section_is_refused(change, lacks, old_run):
         open_run(old_run(change))
 
 
+# Results.
+
+
+def test_a_changed_result_is_said_wherever_it_is_read(data, tmp_path):
+    run = make("lone", tmp_path / "run", data)
+    run.write_result({"step": 7, "epochs": 3})
+    assert run.result == {"step": 7, "epochs": 3}
+    path = tmp_path / "run" / "result.json"
+    path.write_text(path.read_text().replace("7", "8"))
+    with pytest.raises(ValueError, match=r"result.json is not as it was written"):
+        _ = run.result
+    assert open_run(tmp_path / "run").experiment == tiny()  # which does not read it
+    with pytest.raises(ValueError, match=r"result.json is not as it was written"):
+        study.fit(study.Study(run.directory, None, (run,)), resume=True)
+    run.write_result({"step": 9})
+    assert run.result == {"step": 9}
+
+
+@pytest.mark.parametrize("point", ["write_json", "seal"])
+def test_a_kill_while_the_result_is_written_leaves_none_that_seems_damaged(
+    point, data, tmp_path, monkeypatch
+):
+    run = make("lone", tmp_path / "run", data)
+    run.write_result({"step": 7})
+    owner = directory if point == "write_json" else manifest
+    with monkeypatch.context() as patch:
+        patch.setattr(owner, point, mock.Mock(side_effect=KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            run.write_result({"step": 9})
+    assert run.result in ({"step": 7}, {"step": 9})
+    run.write_result({"step": 9})
+    assert run.result == {"step": 9}
+
+
 # Verification.
 
 
-@pytest.mark.parametrize("kind", ["lone", "sweep"])
-def test_verify_names_the_damaged_file(kind, data, tmp_path, capsys):
-    make(kind, tmp_path / "run", data)
-    assert call("verify", tmp_path / "run") == 0
-    for trial in ("", "trials/seed=1/") if kind == "sweep" else ("",):
-        for name in ("train/labels.npy", "test/ids.npy"):
-            path = tmp_path / "run" / trial / "data" / name
-            whole = path.read_bytes()
-            changed(path, flip_last)
-            assert call("verify", tmp_path / "run") == 2
-            assert f"Changed: {name}." in capsys.readouterr().err
-            path.write_bytes(whole)
-    assert call("verify", tmp_path / "run") == 0
-    changed(tmp_path / "run" / "experiment.toml", flip_last)
+@pytest.fixture(scope="module")
+def finished(data, tmp_path_factory):
+    """A sweep and a lone run that were trained to the end."""
+    folder = tmp_path_factory.mktemp("finished")
+    loop.fit(make("lone", folder / "lone", data))
+    sweep = make("sweep", folder / "sweep", data)
+    study.fit(sweep)
+    return folder
+
+
+LONE = [
+    "experiment.toml",
+    "data/vocabularies/0.parquet",
+    "data/train/labels.npy",
+    "data/test/ids.npy",
+    "metrics.jsonl",
+    "result.json",
+    "checkpoints/*/variables/ocdbt.process_0/d/*",
+    "checkpoints/*/training/ocdbt.process_0/d/*",
+]
+IN_SWEEP = [
+    "trials/seed=1/data/test/ids.npy",
+    "trials/seed=0/metrics.jsonl",
+    "trials/seed=1/result.json",
+    "result.json",
+    "trials/seed=0/checkpoints/*/variables/ocdbt.process_0/d/*",
+]
+FILES = [("lone", name) for name in LONE] + [("sweep", name) for name in IN_SWEEP]
+
+
+def flip_middle(content):
+    content[len(content) // 2] ^= 1
+
+
+def test_verify_names_all_that_is_damaged_and_not_only_the_first(
+    finished, tmp_path, capsys
+):
+    for kind in ("lone", "sweep"):
+        shutil.copytree(finished / kind, tmp_path / kind)
+        assert call("verify", tmp_path / kind) == 0
+        assert "damaged" not in capsys.readouterr().err
+    for kind, name in FILES:
+        largest = max((tmp_path / kind).glob(name), key=lambda p: p.stat().st_size)
+        changed(largest, flip_middle)
+    for kind in ("lone", "sweep"):
+        assert call("verify", tmp_path / kind) == 2
+        said = capsys.readouterr().err
+        lines = [line for line in said.splitlines() if line.startswith("damaged: ")]
+        for of, name in FILES:
+            words = [*name.partition("/*")[0].split("/"), *name.split("/")[2:3]]
+            words = [w for w in words if w not in ("*", "data", "vocabularies")]
+            found = [line for line in lines if all(word in line for word in words)]
+            assert of != kind or found, (name, lines)
+
+
+def test_control_of_a_verification_that_compares_nothing(
+    finished, tmp_path, capsys, monkeypatch
+):
+    shutil.copytree(finished / "lone", tmp_path / "run")
+    path = tmp_path / "run" / "metrics.jsonl"
+    changed(path, lambda c: c.__setitem__(c.index(b"0."), ord("1")))
     assert call("verify", tmp_path / "run") == 2
-    assert "experiment.toml is not as it was written" in capsys.readouterr().err
+    monkeypatch.setattr(manifest, "faults", lambda directory, wanted: [])
+    monkeypatch.setattr(journal, "_marked", lambda path, lines, marks: [])
+    assert call("verify", tmp_path / "run") == 0
+
+
+def test_verify_says_what_has_no_checksums(old_run, capsys):
+    folder = old_run(lambda text: text)
+    assert call("verify", folder) == 0
+    assert "no checksums of experiment, schema" in capsys.readouterr().err
+
+
+def test_verify_reads_run_directories_only(tmp_path, capsys):
+    assert call("verify", tmp_path) == 2
+    assert "is not a run directory" in capsys.readouterr().err

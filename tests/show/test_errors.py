@@ -32,6 +32,10 @@ def of_system(number, *names):
             jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory.\nmore"),
             "There is not enough memory: Out of memory.",
         ),
+        (
+            jax.errors.JaxRuntimeError("INTERNAL: at work: Out of memory: 3 bytes."),
+            "There is not enough memory: Out of memory: 3 bytes.",
+        ),
         (jax.errors.JaxRuntimeError("INTERNAL: a bug"), None),
         (TypeError("a bug"), None),
         (KeyError("a bug"), None),

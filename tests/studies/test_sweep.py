@@ -15,6 +15,7 @@ from ple_jax import config
 from ple_jax.config import flags, sweep
 from ple_jax.metrics.spread import spread
 from ple_jax.runs.directory import create_run, open_run
+from ple_jax.show.escape import printable
 from ple_jax.studies import study
 from ple_jax.train import loop
 
@@ -72,6 +73,43 @@ def test_names_are_folders_and_tell_sections_apart():
         "model.kind=mmoe,weighting.kind=fixed,weights=1.0+2.5,metric=auc_roc_click,"
         "seed=0"
     )
+
+
+ODD = [
+    "../../evil",
+    ".._.._evil",
+    "/etc/passwd",
+    "a\nb",
+    "[/red]",
+    "\x1b[31m",
+    "..",
+    "",
+]
+
+
+def test_names_are_no_paths_and_tell_values_apart():
+    asked = of({"inputs.frozen": [[name] for name in ODD]})
+    assert len(set(names(asked))) == len(ODD)
+    for name in names(asked):
+        assert pathlib.PurePath(name).name == name
+        assert printable(name) == name
+        assert "/" not in name
+    again = of({"inputs.frozen": [[name] for name in ODD]})
+    assert names(again) == names(asked)
+
+
+@pytest.mark.parametrize("letter", ["x", "é", "用"])
+def test_a_long_name_is_cut_and_stays_its_own(letter, tmp_path):
+    asked = of({"inputs.frozen": [[letter * 300 + end] for end in "ab"]})
+    assert len(set(names(asked))) == 2
+    for name in names(asked):
+        assert len(name.encode()) <= 255
+        (tmp_path / name).mkdir()
+
+
+def test_a_sweep_of_too_many_trials_is_refused_at_once():
+    with pytest.raises(ValueError, match=r"asks for 4,000,000,000 trials, and at most"):
+        of({"train.learning_rate": [0.1, 0.2]}, train={"seeds": 2 * 10**9})
 
 
 def test_another_kind_takes_the_options_that_fit():

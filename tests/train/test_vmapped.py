@@ -1,5 +1,7 @@
 """Trials: each is the lone run of its seed and knobs, whatever its neighbours do."""
 
+import shutil
+
 import jax
 import numpy as np
 import pytest
@@ -10,6 +12,7 @@ from ple_jax.data.loader import Loader
 from ple_jax.layers.dropout import Dropout
 from ple_jax.parallel.mesh import make_mesh
 from ple_jax.runs.directory import create_run, open_run
+from ple_jax.runs.journal import fallbacks
 from ple_jax.serve import files
 from ple_jax.train import divergence, loop, vmapped
 from ple_jax.train.checkpoint import Checkpoints
@@ -272,6 +275,28 @@ def test_stopped_trials_resume_to_the_same_bits(
     for x, y in zip(*map(jax.tree.leaves, last.values()), strict=True):
         np.testing.assert_array_equal(x, y)
     assert [*map(records, whole)] == [*map(records, again)]
+
+
+def test_trials_resume_from_an_older_checkpoint_if_the_newest_is_damaged(
+    data, tmp_path, monkeypatch, capsys
+):
+    whole, broken = (runs_of(data, tmp_path / name, SEEDS[:2]) for name in ("a", "b"))
+    wanted, folder = loop.fit_group(whole, tmp_path / "whole"), tmp_path / "broken"
+    with monkeypatch.context() as patch:
+        patch.setattr(loop, "ahead", lambda items: items)
+        StopAfter(patch, 3)
+        with pytest.raises(loop.Stopped):
+            loop.fit_group(broken, folder)
+    older, newest = sorted(int(path.name) for path in folder.iterdir())
+    shutil.rmtree(folder / f"{newest}" / "training")
+    with pytest.raises(ValueError, match=rf"step {older} is whole: resume without"):
+        loop.fit_group(broken, folder, resume=True, strict=True)
+    assert loop.fit_group(broken, folder, resume=True) == wanted
+    assert f"{newest} cannot be read" in capsys.readouterr().err
+    for one, other in zip(whole, broken, strict=True):
+        notes = fallbacks(other.metrics)
+        assert [note["step"] for note in notes] == [older]
+        assert records(one) == [r for r in records(other) if "fallback" not in r]
 
 
 def test_trials_keep_their_best_as_they_train(data, tmp_path, monkeypatch):

@@ -1,0 +1,86 @@
+"""Tables and bars in a notebook, as HTML."""
+
+import html
+import io
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+TEXT_WIDTH = 160
+REDRAW_SECONDS = 0.1
+
+
+class Tables:
+    """Some tables: text where text is shown, HTML where a notebook shows it."""
+
+    def __init__(self, each: Sequence[Table]):
+        self.each = tuple(each)
+
+    def __repr__(self) -> str:
+        text = io.StringIO()
+        console = Console(
+            file=text, width=TEXT_WIDTH, highlight=False, force_jupyter=False
+        )
+        console.print(*self.each)
+        return text.getvalue().rstrip("\n")
+
+    def _repr_html_(self) -> str:
+        return "\n".join(map(to_html, self.each))
+
+
+def to_html(table: Table) -> str:
+    """A table as HTML; no text of its cells is taken for markup."""
+    columns = [list(column.cells) for column in table.columns]
+    rows = [_row("td", cells) for cells in zip(*columns, strict=True)]
+    head = _row("th", [column.header for column in table.columns])
+    title = f"<caption>{_escaped(table.title or '')}</caption>"
+    body = f"<tbody>{''.join(rows)}</tbody>"
+    return f"<table>{title}<thead>{head}</thead>{body}</table>"
+
+
+def _row(kind: str, cells: Sequence[Any]) -> str:
+    return f"<tr>{''.join(f'<{kind}>{_escaped(c)}</{kind}>' for c in cells)}</tr>"
+
+
+def _escaped(cell: Any) -> str:
+    return html.escape(cell.plain if isinstance(cell, Text) else str(cell))
+
+
+def is_open() -> bool:
+    """Whether this process is the kernel of a notebook."""
+    ipython = sys.modules.get("IPython")
+    shell = ipython.get_ipython() if ipython else None
+    return hasattr(shell, "kernel")
+
+
+@contextmanager
+def bar(title: str, total: int | None = None) -> Iterator[Callable[[int], None]]:
+    """Yields `advance(n)`, which moves a bar in the notebook; it leaves none behind."""
+    from IPython.display import HTML, display
+
+    place = display(HTML(_bar(title, 0, total)), display_id=True)
+    done, drawn = 0, time.monotonic()
+
+    def advance(count: int) -> None:
+        nonlocal done, drawn
+        done += count
+        if time.monotonic() - drawn >= REDRAW_SECONDS:
+            drawn = time.monotonic()
+            place.update(HTML(_bar(title, done, total)))
+
+    try:
+        yield advance
+    finally:
+        place.update(HTML(""))
+
+
+def _bar(title: str, done: int, total: int | None) -> str:
+    whole = f'value="{done}" max="{total}"' if total else ""
+    share = f"{done / total:.0%}" if total else f"{done:,}"
+    return f"{html.escape(title)} <progress {whole}></progress> {share}"
