@@ -130,6 +130,9 @@ def _fit(study: Study, resume: bool, strict: bool) -> dict[str, Any]:
         if not resume or len(each) < len(group):
             folder = study.directory / CHECKPOINTS / names[0]
             each = loop.fit_group(group, folder, resume, strict)
+        else:
+            with locked(group[0].directory):  # a kill may have left its owner there
+                pass
         results |= dict(zip(names, each, strict=True))
     shutil.rmtree(study.directory / CHECKPOINTS, ignore_errors=True)  # empty by now
     if all("diverged" in result for result in results.values()):
