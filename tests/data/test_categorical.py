@@ -11,6 +11,9 @@ from lib.tables import SCHEMA, raw, rows_of, source
 from ple_jax.data.encode import Encoder
 from ple_jax.data.prepare import prepare
 from ple_jax.data.split import assigner
+from ple_jax.data.store import Prepared
+from ple_jax.data.train_counts import Counts
+from ple_jax.data.unknown import UnknownIds
 from ple_jax.schema import Field, Schema, Split, Task
 
 COUNTED = Schema(
@@ -117,8 +120,6 @@ def test_pooled_values_do_not_see_their_fold(tmp_path, monkeypatch):
 def test_what_train_lacks_is_said_to_be_unknown_though_it_is_rare(tmp_path):
     options = {"encodings": ("rare",), "min_count": 2}
     data = prepare(source(*log_of(TRAIN, NEW, **options)), tmp_path / "prepared")
-    from ple_jax.data.unknown import UnknownIds
-
     unknown = UnknownIds()
     rows = rows_of(pa.table({"item": ["never", "a", None]}), data.schema)
     data.encoder.encode(rows, labels=False, unknown=unknown)
@@ -150,6 +151,27 @@ def test_an_encoder_survives_the_disk(tmp_path):
             assigner(source())(rows_of(raw()), 0)[0] == 2
         ][:3],
     )
+
+
+def test_damage_of_means_is_named(tmp_path):
+    """They count in the fingerprint, and are read when a data set is opened."""
+    directory = tmp_path / "prepared"
+    data = prepare(source(schema=every_encoding()), directory)
+    assert "target_means/0.parquet" in data.facts["checksums"]
+    assert "target_means/0.parquet" in data.small_files()
+    path = directory / "target_means" / "0.parquet"
+    path.chmod(0o644)
+    whole = bytearray(path.read_bytes())
+    whole[len(whole) // 2] ^= 1
+    path.write_bytes(whole)
+    with pytest.raises(ValueError, match=r"target_means.0\.parquet"):
+        Prepared.open(directory).verify()
+
+
+def test_counts_that_need_folds_say_so():
+    counts = Counts(every_encoding())
+    with pytest.raises(ValueError, match=r"\['shop', 'item', 'history'\] have target"):
+        counts.add(rows_of(raw()))
 
 
 def test_columns_are_named_by_field_encoding_and_task(tmp_path):
