@@ -81,27 +81,24 @@ class Encoder:
             t: pool_rare(v, fields[t].min_count, "rare" in fields[t].encodings)
             for t, v in whole.items()
         }
-        return cls(
-            schema,
-            vocabularies,
-            {
-                name: fit_numeric(fields[name], merge_all(parts))
-                for name, parts in counts.numbers.items()
-            },
-            tuple(domains) if schema.domain else (ONE_DOMAIN,),
-            {
-                f.name: fit_categorical(
-                    f,
-                    schema,
-                    vocabularies[f.table or f.name],
-                    whole[f.table or f.name],
-                    counts.sums.get(f.name),
-                    domains,
-                )
-                for f in schema.fields
-                if has_numbers(f)
-            },
-        )
+        categoricals = {
+            field.name: fit_categorical(
+                field,
+                schema,
+                vocabularies[field.table or field.name],
+                whole[field.table or field.name],
+                counts.sums.get(field.name),
+                domains,
+            )
+            for field in schema.fields
+            if has_numbers(field)
+        }
+        numerics = {
+            name: fit_numeric(fields[name], merge_all(parts))
+            for name, parts in counts.numbers.items()
+        }
+        names = tuple(domains) if schema.domain else (ONE_DOMAIN,)
+        return cls(schema, vocabularies, numerics, names, categoricals)
 
     @property
     def layout(self) -> Layout:
