@@ -301,7 +301,7 @@ def hostile(data, stranger, monkeypatch):
         text = file.read_text()
         assert old in text
         file.write_text(text.replace(old, new))
-        manifest.write(folder, manifest.read(folder / "manifest.json"))
+        manifest.write(folder, manifest.read(folder)["files"])
         (folder / "acme_inc.py").write_text("1 / 0")
         return folder
 

@@ -18,14 +18,18 @@ import numpy as np
 from ple_jax.types import PyTree
 
 THREADS = min(4, os.cpu_count() or 1)
+SMALL = 2**24  # bytes that are read sooner than threads start
 
 
 def of_tree(tree: PyTree) -> dict[str, str]:
     """Path -> checksum of each array of a tree."""
     leaves = jax.tree.leaves_with_path(tree)
     names = [jax.tree_util.keystr(p, simple=True, separator="/") for p, _ in leaves]
+    arrays = [array for _, array in leaves]
+    if sum(array.nbytes for array in arrays) < SMALL:
+        return dict(zip(names, map(of_array, arrays), strict=True))
     with ThreadPoolExecutor(THREADS) as pool:  # zlib lets go of the interpreter
-        return dict(zip(names, pool.map(of_array, [x for _, x in leaves]), strict=True))
+        return dict(zip(names, pool.map(of_array, arrays), strict=True))
 
 
 def of_array(array: jax.Array | np.ndarray) -> str:

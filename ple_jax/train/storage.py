@@ -105,7 +105,8 @@ class Storage:
         shapes = jax.tree.map(ocp.utils.to_shape_dtype_struct, dict(likes))
         wanted = {name: ocp.args.StandardRestore(tree) for name, tree in shapes.items()}
         with self._named(self.path(step), "read"):
-            return self._manager.restore(step, args=ocp.args.Composite(**wanted))
+            found = self._manager.restore(step, args=ocp.args.Composite(**wanted))
+            return {name: found[name] for name in wanted}
 
     def arrays(self, step: int, item: str) -> PyTree:
         """A tree of a step as it was written: NumPy arrays, whatever the devices."""

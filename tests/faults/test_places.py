@@ -1,5 +1,6 @@
 """Planted links and hostile names: nothing outside of its place is written."""
 
+import contextlib
 import json
 import shutil
 
@@ -87,13 +88,13 @@ def test_a_control_that_writes_through_a_link_is_caught(
     stopped, outside, tmp_path, monkeypatch
 ):
     """The same check finds a journal that is written in place."""
-    monkeypatch.setattr("os.replace", lambda a, b: None)
+    in_place = contextlib.contextmanager(lambda path: iter([path]))
+    monkeypatch.setattr("ple_jax.runs.journal.replace_file", in_place)
     run, before = shutil.copytree(stopped, tmp_path / "run"), contents(outside)
     (run / "metrics.jsonl").unlink()
-    (run / "metrics.jsonl").symlink_to(outside / "file")
-    (run / "metrics.jsonl").write_text("")
-    with pytest.raises(AssertionError):
-        check_ends(attempt("verify", run), outside, before)
+    (run / "metrics.jsonl").symlink_to(outside / "nowhere")
+    with pytest.raises(AssertionError, match="nowhere"):
+        check_ends(attempt("train", "--resume", "--run-dir", run), outside, before)
 
 
 # Names.
