@@ -12,6 +12,8 @@ __all__ = ["TrainedRun", "fit", "open"]
 
 def __getattr__(name: str) -> Any:
     """The front door, imported when it is first used: JAX is slow to import."""
+    if name == "sklearn":
+        return importlib.import_module("ple_jax.sklearn")
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(importlib.import_module("ple_jax.front"), name)

@@ -313,7 +313,8 @@ def test_importing_the_package_imports_nothing_heavy():
         "import sys, ple_jax; 'fit' in dir(ple_jax) or sys.exit('no fit');"
         "heavy = {'jax', 'numpy', 'pyarrow', 'rich'} & set(sys.modules);"
         "assert not heavy, heavy; ple_jax.fit; assert 'jax' in sys.modules;"
-        "assert not {'pandas', 'polars', 'sklearn', 'IPython'} & set(sys.modules)"
+        "assert not {'pandas', 'polars', 'sklearn', 'IPython'} & set(sys.modules);"
+        "ple_jax.sklearn.MultiTaskClassifier"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True)
     assert done.returncode == 0, done.stderr

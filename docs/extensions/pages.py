@@ -33,6 +33,8 @@ def module_page(module: str, file: pathlib.Path) -> str:
 def _entry(name: str, node: ast.stmt, source: Sequence[str]) -> list[str]:
     if isinstance(node, ast.ClassDef):
         options = ["   :members:", "   :special-members: __call__"]
+        # scikit-learn gives its estimators these, with references to its own pages.
+        options.append("   :exclude-members: set_fit_request, set_score_request")
         return [f".. autoclass:: {name}", *options, ""]
     if isinstance(node, ast.FunctionDef):
         return [f".. autofunction:: {name}", ""]

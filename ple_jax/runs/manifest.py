@@ -3,11 +3,11 @@
 Every opening of the run checks these files whole, which takes about 2 s for each GB of
 vocabularies. Arrays are too large for that: `ple-jax verify` reads them.
 
-{
- "format": 1,
- "files": {"experiment.toml": "6d1e..."},      written once, with the directory
- "results": {"result.json": "93a0..."}         written at each end of training
-}
+    {
+     "format": 1,
+     "files": {"experiment.toml": "6d1e..."},      written once, with the directory
+     "results": {"result.json": "93a0..."}         written at each end of training
+    }
 """
 
 import hashlib

@@ -2,6 +2,7 @@
 
 import pathlib
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 from ple_jax.show import console
@@ -11,7 +12,7 @@ from ple_jax.train.storage import RECORD, SCORE, Storage
 from ple_jax.types import PyTree
 
 MARKS = "checkpoint"  # the record's part that is not the caller's
-TRIES = 5  # at reading what a training may delete
+TRIES = 4  # at reading what a training may delete
 
 
 class Saved(NamedTuple):
@@ -245,15 +246,14 @@ class Checkpoints:
         Raises:
             ValueError: They are damaged. No other is taken, as none is as good.
         """
-        for tries in range(TRIES):
+        for _ in range(TRIES):
             steps = self._storage.steps
-            try:
+            with suppress(ValueError):
                 return self._best_variables(like)
-            except ValueError:
-                self._storage.reload()
-                if self._storage.steps == steps or tries == TRIES - 1:
-                    raise
-        raise AssertionError("unreachable")
+            self._storage.reload()
+            if self._storage.steps == steps:
+                break
+        return self._best_variables(like)
 
     def _best_variables(self, like: PyTree) -> PyTree:
         if self.best is None:
