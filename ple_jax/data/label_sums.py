@@ -113,7 +113,7 @@ class Cells:
         domains = int(domain.max(initial=0)) + 1
         key = (value * domains + domain) * MOST_FOLDS + fold
         order = np.argsort(key)  # sums are exact in any order
-        key, amounts = add_up(key[order], amounts[order])
+        key, amounts = add_up(key[order], amounts.take(order, axis=0))
         pair, fold = np.divmod(key, MOST_FOLDS)
         return cls(*np.divmod(pair, domains), fold, amounts)
 
@@ -192,9 +192,11 @@ class LabelSums:
     Attributes:
         squares: The exact sums of weight * label^2 of squared tasks (T,), in 2^-32.
         labels: How many labels have a weight above 0 (T,).
+        folds: How many folds all rows are in, with those of missing values.
     """
 
     def __init__(self) -> None:
+        self.folds = 1
         self.columns: tuple[str, ...] = ()
         self.squares: np.ndarray = np.zeros(1, object)
         self.labels: np.ndarray = np.zeros(1, int)
@@ -218,8 +220,10 @@ class LabelSums:
         """
         there = ~is_missing(values)[codes]
         at = np.flatnonzero(there) if item_rows is None else item_rows[there]
-        more = addends.domain[at], addends.folds[at], addends.amounts[at]
+        amounts = addends.amounts.take(at, axis=0)
+        more = addends.domain[at], addends.folds[at], amounts
         self.columns = addends.columns
+        self.folds = max(self.folds, int(addends.folds.max(initial=0)) + 1)
         self.squares = self.squares + _total(addends.squares[at])
         self.labels = self.labels + addends.labels[at].sum(axis=0)
         self._append([_Part(codes[there], *more, values, addends.domains)])
@@ -228,6 +232,7 @@ class LabelSums:
         """Adds up the sums of both."""
         both = LabelSums()
         both.columns = self.columns or other.columns
+        both.folds = max(self.folds, other.folds)
         both.squares = self.squares + other.squares
         both.labels = self.labels + other.labels
         both._append([*self._parts, *other._parts])

@@ -102,10 +102,11 @@ class TargetMeans:
         A binary task has (logit p - logit m) / scale, a squared one (p - m) / scale. A
         value of -1, which is missing or unknown to train, has the prior: 0.
         """
-        encoded = self._of_value[value]
-        if self.domains > 1:
+        encoded = self._of_value.take(value, axis=0)
+        if self.domains > 1 and len(self.keys):
             at = self._index.find(value * self.domains + domain)
-            encoded = np.where(at[:, None] < 0, encoded, self._of_pair[at])
+            of_pair = self._of_pair.take(at, axis=0)
+            encoded = np.where(at[:, None] < 0, encoded, of_pair)
         return encoded
 
     @cached_property
@@ -121,7 +122,7 @@ class TargetMeans:
     @cached_property
     def _of_pair(self) -> np.ndarray:  # (C, T) float32
         of_value = _value_means(*self._of_values, self.priors)
-        prior = of_value[self.keys // self.domains]
+        prior = of_value.take(self.keys // self.domains, axis=0)
         means = _pair_means(self.n, self.sums, prior, self.priors)
         return _encoded(means, self.priors, self.tasks).astype(np.float32)
 
@@ -149,9 +150,7 @@ class TargetMeans:
     ) -> "TargetMeans":
         """From what `facts` gave, and keys, n and sums."""
         infinite = lambda v: np.inf if v is None else v
-        priors = [
-            {k: infinite(v) for k, v in prior.items()} for prior in facts["priors"]
-        ]
+        priors = [{k: infinite(v) for k, v in p.items()} for p in facts["priors"]]
         fitted = tuple(dataclass_from(Prior, prior, "prior") for prior in priors)
         return cls(tasks, fitted, facts["values"], facts["domains"], *arrays)
 
@@ -170,7 +169,8 @@ class FoldMeans:
     ) -> np.ndarray:
         """Encodes the values (B,) of train rows as (B, T) float32; -1 has the prior."""
         pair = value * self.domains + domain
-        return self.encoded[self.index.find(pair * self.folds + fold)]
+        at = self.index.find(pair * self.folds + fold)
+        return self.encoded.take(at, axis=0)
 
 
 def fit_target_means(
@@ -197,7 +197,7 @@ def fit_target_means(
     n, sums = read_amounts(found.columns, amounts)
     means = TargetMeans(tasks, priors, groups.size, domains, pair, n, sums)
     means = dataclasses.replace(means, priors=_scaled(means))
-    return means, _fold_means(cells, found.columns, means, ordered)
+    return means, _fold_means(cells, found, means, ordered)
 
 
 def _fit_priors(
@@ -262,21 +262,22 @@ def _scaled(means: TargetMeans) -> tuple[Prior, ...]:
 
 
 def _fold_means(
-    cells: Cells, columns: tuple[str, ...], means: TargetMeans, ordered: bool
+    cells: Cells, found: LabelSums, means: TargetMeans, ordered: bool
 ) -> FoldMeans:
     """Encodes each cell by the sums of the other folds, or of those before it."""
 
     def unseen(group: np.ndarray, amounts: np.ndarray):
         others = sums_of_others(group, amounts, ordered)
-        return read_amounts(columns, others)
+        return read_amounts(found.columns, others)
 
-    folds = int(cells.fold.max(initial=0)) + 1
+    folds = found.folds
     in_fold = cells.value * folds + cells.fold
     order = np.argsort(in_fold)
-    keys, amounts = add_up(in_fold[order], cells.amounts[order])
+    keys, amounts = add_up(in_fold[order], cells.amounts.take(order, axis=0))
     n, sums = unseen(keys // folds, amounts)
     of_value = _value_means(n, sums, means.priors)
-    mean = of_value[Index(keys, means.values * folds).find(in_fold)]
+    place = Index(keys, means.values * folds).find(in_fold)
+    mean = of_value.take(place, axis=0)
     pair = cells.value * means.domains + cells.domain
     if means.domains > 1:
         n, sums = unseen(pair, cells.amounts)

@@ -11,6 +11,7 @@ from lib.tables import rows_of, source
 
 from ple_jax.data.prepare import prepare
 from ple_jax.data.split import assigner
+from ple_jax.schema import Split
 
 
 def logit(p):
@@ -145,4 +146,21 @@ def test_a_missing_domain_without_a_stand_in_is_named(tmp_path):
     rows = log().to_pydict()
     rows["shop"][7] = ""
     with pytest.raises(ValueError, match="row 8, column 'shop': expected one of"):
+        prepare(source(pa.table(rows), MEANS), tmp_path / "prepared")
+
+
+def test_a_field_without_a_value_in_train_has_the_prior(tmp_path):
+    schema = dataclasses.replace(MEANS, split=Split("column", "split"))
+    rows = log().slice(0, 60).to_pydict()
+    parts = ["train"] * 40 + ["validation"] * 10 + ["test"] * 10
+    rows |= {"split": parts, "item": [None] * 40 + ["i1"] * 20, "tags": [""] * 60}
+    data = prepare(source(pa.table(rows), schema), tmp_path / "prepared")
+    for part in ("train", "validation", "test"):
+        assert not data.split(part).numbers.any()
+
+
+def test_a_task_without_a_label_in_train_is_named(tmp_path):
+    rows = log().to_pydict()
+    rows["buy"] = [""] * 397
+    with pytest.raises(ValueError, match="Task 'buy' cannot be learned"):
         prepare(source(pa.table(rows), MEANS), tmp_path / "prepared")
