@@ -4,7 +4,7 @@ import dataclasses
 import os
 import pathlib
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from typing import Any
@@ -169,3 +169,16 @@ def _link(source: pathlib.Path, target: pathlib.Path) -> None:
         os.link(source, target)
     except OSError:  # another file system, or one without links
         shutil.copy2(source, target)
+
+
+def damaged_files(directory: pathlib.Path) -> Iterator[str]:
+    """One sentence for each file of a data set that is not as it was written.
+
+    It needs dataset.json alone to be whole, and finds nothing where that has no
+    checksums.
+    """
+    for file, wanted in read_facts(directory).get("checksums", {}).items():
+        try:
+            check_bytes(existing_file(directory, file), wanted)
+        except (ValueError, OSError) as error:
+            yield str(error)

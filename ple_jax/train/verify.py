@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Any
 
-from ple_jax.data.store import Prepared
+from ple_jax.data.store import Prepared, damaged_files
 from ple_jax.disk import read_json
 from ple_jax.runs import journal, manifest
 from ple_jax.runs.directory import (
@@ -55,8 +55,7 @@ def verify(directory: pathlib.Path) -> Findings:
     """
     found = Findings()
     _verify_small_files(directory, found)
-    with found.noting():
-        Prepared.open(directory / DATA).verify()
+    _verify_data(directory / DATA, found)
     folder = directory / CHECKPOINTS
     _verify_checkpoints(folder, {"": directory}, found)
     for group in sorted(p for p in folder.glob("*/") if not p.name[0].isdecimal()):
@@ -79,6 +78,15 @@ def _verify_small_files(directory: pathlib.Path, found: Findings) -> None:
         found.unchecked.append("experiment, schema and vocabularies")
     with found.noting():
         recorded_tree(directory)
+
+
+def _verify_data(directory: pathlib.Path, found: Findings) -> None:
+    """The data set; if something is wrong, all of its files are read once more."""
+    try:
+        Prepared.open(directory).verify()
+    except (ValueError, OSError) as error:
+        with found.noting():
+            found.faults += [*damaged_files(directory)] or [str(error)]
 
 
 def _verify_checkpoints(
