@@ -116,6 +116,7 @@ def test_csv_gives_each_record_or_an_error(seed, table, tmp_path):
     assert not wrong, "\n".join(wrong)
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_a_control_that_skips_bad_lines_is_caught(table, tmp_path, monkeypatch):
     skipping = {"invalid_row_handler": lambda row: "skip"}
     careless = functools.partial(pyarrow.csv.ParseOptions, **skipping)
