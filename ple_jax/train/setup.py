@@ -10,6 +10,7 @@ from ple_jax.config.experiment import Experiment, Train
 from ple_jax.data.loader import Loader, Loaders
 from ple_jax.data.store import Prepared
 from ple_jax.parallel.mesh import check_batch_size, make_mesh, state_shardings
+from ple_jax.schema import SPLITS
 from ple_jax.train import step, vmapped
 from ple_jax.train.evaluate import Scorer, resolve_metric
 from ple_jax.train.feed import Feed, feed_of
@@ -48,10 +49,13 @@ class Setup:
 
         Raises:
             ValueError: The devices or the loader refuse a batch of this size, there is
-                no such metric, or training ends before the warm-up does.
+                no such metric, a split is damaged, or training ends before the warm-up
+                does.
         """
         check_batch_size(self.mesh, self.train.batch_size)
         _ = self.metric, self.loader
+        for split in SPLITS:  # damage to test would else be found when all is trained
+            self.data.split(split)
         steps = self.train.epochs * self.steps_per_epoch
         if self.train.warmup_steps >= steps:
             raise ValueError(

@@ -177,6 +177,15 @@ def flipped(path, place):
     path.write_bytes(content)
 
 
+def test_damage_to_test_is_found_before_training(copy):
+    """Test is scored at the very end: its bytes are read at the start all the same."""
+    before = copy.metrics.read_bytes()
+    flipped(copy.directory / "data" / "test" / "ids.npy", 0.9)
+    with pytest.raises(ValueError, match=r"test/ids\.npy is damaged"):
+        loop.fit(open_run(copy.directory), resume=True)
+    assert copy.metrics.read_bytes() == before
+
+
 def outcomes(run, folder, places=(0.1, 0.5, 0.9)):
     """What restoring says when one bit of the newest checkpoint is flipped.
 
