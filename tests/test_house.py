@@ -17,8 +17,8 @@ MAP = re.search(r"```text\nple_jax/\n(.*?)\n\S", DESIGN, re.DOTALL)[1]
 ROOMS = [*re.findall(r"^  (\w+)", MAP, re.MULTILINE), "__main__"]
 # Rooms that must not know each other, although the order would let them.
 APART = {
-    "layers": {"disk", "schema", "plugins", "show", "parallel"},
-    "models": {"disk", "schema", "show", "parallel"},
+    "layers": {"disk", "schema", "layout", "plugins", "show", "parallel"},
+    "models": {"disk", "schema", "layout", "show", "parallel"},
     "serve": {"studies"},
 }
 HOMES = {

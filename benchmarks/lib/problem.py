@@ -8,7 +8,8 @@ import jax
 import numpy as np
 
 from ple_jax.config.experiment import Experiment, Inputs, Plugin, Train
-from ple_jax.schema import IdColumn, Layout, NumberColumn, Task
+from ple_jax.layout import IdColumn, Layout, NumberColumn
+from ple_jax.schema import Task
 from ple_jax.train.step import Trainer, trainer_of
 from ple_jax.types import Batch
 

@@ -24,7 +24,8 @@ from ple_jax.data.target_mean import (
     fit_target_means,
 )
 from ple_jax.data.vocabulary import read_parquet
-from ple_jax.schema import Field, NumberColumn, Schema
+from ple_jax.layout import NumberColumn
+from ple_jax.schema import Field, Schema
 
 NUMBERS = ("count", "target_mean")
 

@@ -34,7 +34,8 @@ from ple_jax.data.train_counts import Counts, codes_of
 from ple_jax.data.unknown import UnknownIds
 from ple_jax.data.vocabulary import Lookup, pool_rare, read_vocabulary
 from ple_jax.disk import read_json, write_json
-from ple_jax.schema import Bag, Field, IdColumn, Layout, Schema
+from ple_jax.layout import Bag, IdColumn, Layout
+from ple_jax.schema import Field, Schema
 
 VOCABULARIES, MEANS, ENCODER = "vocabularies", "target_means", "encoder.json"
 

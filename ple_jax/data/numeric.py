@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 
 from ple_jax.data.counts import NumberCounts, signed_log
-from ple_jax.schema import Encoding, Field, IdColumn, NumberColumn
+from ple_jax.layout import IdColumn, NumberColumn
+from ple_jax.schema import Encoding, Field
 
 # Where z-scores are clipped: no value of train is this far out unless it has 1e12 rows.
 MOST_DEVIATIONS = 1e6

@@ -17,7 +17,8 @@ from ple_jax.data.examples import Examples
 from ple_jax.data.facts import FACTS, OLD, read_facts
 from ple_jax.data.places import existing_file, files_of
 from ple_jax.data.ranges import Expected, expected_arrays
-from ple_jax.schema import SPLITS, Layout, Schema
+from ple_jax.layout import Layout
+from ple_jax.schema import SPLITS, Schema
 from ple_jax.show import console
 
 

@@ -13,7 +13,7 @@ import numpy as np
 from ple_jax.checks import check_known, is_off
 from ple_jax.config.experiment import Inputs
 from ple_jax.embeddings.touched_rows import with_delta
-from ple_jax.schema import Bag, IdColumn, Layout
+from ple_jax.layout import Bag, IdColumn, Layout
 from ple_jax.types import Array, Batch
 
 MAX_ROWS = 2**31 - 1  # ids are int32 from end to end

@@ -11,9 +11,9 @@ import numpy as np
 from ple_jax.checks import check_known
 from ple_jax.data.loader import batches_in_order
 from ple_jax.data.store import Prepared
+from ple_jax.layout import Layout
 from ple_jax.metrics import exact
 from ple_jax.parallel.mesh import batch_shardings
-from ple_jax.schema import Layout
 from ple_jax.types import Batch, PyTree
 
 Batches = Iterable[tuple[Batch, int]]  # padded batches, and their real rows

@@ -18,9 +18,9 @@ from ple_jax import config
 from ple_jax.config.experiment import Experiment, Train
 from ple_jax.data.examples import Examples
 from ple_jax.data.loader import Loader, batches_in_order
+from ple_jax.layout import Bag, IdColumn, Layout
 from ple_jax.metrics import exact
 from ple_jax.parallel.mesh import make_mesh, state_shardings
-from ple_jax.schema import Bag, IdColumn, Layout
 from ple_jax.train import evaluate, step
 from ple_jax.train.feed import Feed
 from ple_jax.train.progress import Standing

@@ -21,9 +21,10 @@ from ple_jax.checks import is_off
 from ple_jax.config.experiment import Experiment, Train
 from ple_jax.embeddings.tables import Tables
 from ple_jax.embeddings.updates import RowUpdates, row_updates
+from ple_jax.layout import Layout
 from ple_jax.metrics import streaming
 from ple_jax.optim.dense import check_only, clip, learning_rate, make_optimizer
-from ple_jax.schema import Layout, Task
+from ple_jax.schema import Task
 from ple_jax.train import one_domain
 from ple_jax.train.state import TrainState, init_variables, moving_average
 from ple_jax.types import Batch, Picks, PyTree

@@ -13,7 +13,7 @@ import numpy as np
 from ple_jax import config
 from ple_jax.config.experiment import Experiment
 from ple_jax.config.sweep import SEED
-from ple_jax.schema import Layout
+from ple_jax.layout import Layout
 from ple_jax.train.state import TrainState
 from ple_jax.train.step import Step, Trainer, step_of
 from ple_jax.types import Batch, Picks, PyTree

@@ -8,8 +8,8 @@ import pytest
 from ple_jax import config, models
 from ple_jax.data.examples import Examples
 from ple_jax.data.loader import Loader, batches_in_order
+from ple_jax.layout import Layout
 from ple_jax.metrics import exact
-from ple_jax.schema import Layout
 from ple_jax.train.state import variables_of
 from ple_jax.train.step import trainer_of
 

@@ -11,7 +11,8 @@ from lib.batches import make_batch
 
 from ple_jax.config.experiment import Inputs
 from ple_jax.embeddings.tables import Tables
-from ple_jax.schema import Bag, IdColumn, Layout, NumberColumn, Task
+from ple_jax.layout import Bag, IdColumn, Layout, NumberColumn
+from ple_jax.schema import Task
 
 B = 11
 LAYOUT = Layout(

@@ -13,7 +13,8 @@ from ple_jax.embeddings import choose
 from ple_jax.embeddings.choose import auto_rows
 from ple_jax.embeddings.tables import Tables
 from ple_jax.embeddings.updates import row_updates
-from ple_jax.schema import Bag, IdColumn, Layout, Task
+from ple_jax.layout import Bag, IdColumn, Layout
+from ple_jax.schema import Task
 
 W, RATE = 3, 0.1
 LAYOUT = Layout(

@@ -16,10 +16,11 @@ from ple_jax import weightings
 from ple_jax.config.experiment import Inputs, Train
 from ple_jax.data.loader import Loader
 from ple_jax.embeddings.tables import Tables
+from ple_jax.layout import IdColumn, Layout
 from ple_jax.models.shared_bottom import SharedBottom
 from ple_jax.parallel.mesh import batch_shardings, make_mesh, state_shardings
 from ple_jax.runs.directory import open_run
-from ple_jax.schema import IdColumn, Layout, Task
+from ple_jax.schema import Task
 from ple_jax.train import loop
 from ple_jax.train.step import jitted, make_step, trainer_of
 

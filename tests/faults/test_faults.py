@@ -16,8 +16,9 @@ from ple_jax import config, models
 from ple_jax.config.experiment import Inputs
 from ple_jax.data.sampling import make_order
 from ple_jax.embeddings.tables import Tables
+from ple_jax.layout import Bag, IdColumn, Layout
 from ple_jax.metrics import exact
-from ple_jax.schema import Bag, IdColumn, Layout, Task
+from ple_jax.schema import Task
 
 every_model = pytest.mark.parametrize("kind", models.available())
 

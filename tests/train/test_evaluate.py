@@ -9,7 +9,8 @@ from lib.tables import source
 from lib.training import new_run
 
 from ple_jax.data.prepare import prepare
-from ple_jax.schema import Field, Layout, Schema, Split, Task
+from ple_jax.layout import Layout
+from ple_jax.schema import Field, Schema, Split, Task
 from ple_jax.train import loop
 from ple_jax.train.evaluate import chosen_metric, resolve_metric
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from lib.training import assert_same, new_run, tiny
 
-from ple_jax.schema import IdColumn, Layout
+from ple_jax.layout import IdColumn, Layout
 from ple_jax.serve.files import load_scorer
 from ple_jax.train import in_memory, loop
 
