@@ -199,7 +199,8 @@ class Schema:
         user: Column that groups examples for grouped AUC.
         weight: Column of example weights.
         ignored: Columns to ignore; ("*",) ignores all that the schema does not name.
-        leaking: Columns that reveal the label; using one as a field is an error.
+        leaking: Columns that reveal the label; using one as a field, or as the domain,
+            user or weight, is an error.
         unknown_warning: When rows are scored, a field warns if more than this share of
             its values, in [0, 1], does not occur in train.
 
@@ -243,12 +244,7 @@ class Schema:
     def _check_fields(self):
         by_name = {f.name: f for f in self.fields}
         for field in self.fields:
-            self._check_no_label(field.name, "a field")
-            if field.name in self.leaking:
-                raise ValueError(
-                    f"Column {field.name!r} is declared as leaking the label, so it "
-                    "cannot be a field."
-                )
+            self._check_no_leak(field.name, "a field")
             if field.name in self.ignored:
                 raise ValueError(f"Column {field.name!r} is both a field and ignored.")
             if field.table is not None:
@@ -281,9 +277,14 @@ class Schema:
 
     def _check_columns(self):
         for role in ("domain", "user", "weight"):
-            self._check_no_label(getattr(self, role), f"the {role} column")
+            self._check_no_leak(getattr(self, role), f"the {role} column")
 
-    def _check_no_label(self, column, role):
+    def _check_no_leak(self, column, role):
+        if column in self.leaking:
+            raise ValueError(
+                f"Column {column!r} is declared as leaking the label, so it cannot be "
+                f"{role}."
+            )
         for task in self.tasks:
             if task.label_column == column:
                 raise ValueError(

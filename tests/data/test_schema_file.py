@@ -64,7 +64,11 @@ def test_a_schema_file_says_all_that_a_schema_does(tmp_path):
             | {"categorical": ["shop", "item"], "fields": {"item": RARE_SHOP}},
             "shares the table of 'shop': set `rare` and `min_count` there",
         ),
-        ({"leaking": ["shop"]}, "declared as leaking"),
+        ({"leaking": ["shop"]}, "declared as leaking the label, so it cannot be a f"),
+        *(
+            ({"leaking": ["paid"], role: "paid"}, f"so it cannot be the {role} column")
+            for role in ("domain", "user", "weight")
+        ),
         ({"ignored": ["shop"]}, "both a field and ignored"),
         ({"split": {"by": "time"}}, "takes a column"),
         ({"split": {"fractions": [0.5, 0.1, 0.1]}}, "sum to 1"),
