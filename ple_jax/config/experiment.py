@@ -77,7 +77,8 @@ class Train:
             `private` for what belongs to domains; empty trains all.
         metric: The validation metric that chooses the best epoch: `METRIC`, averaged
             over tasks that have it, or `METRIC/TASK`. `auto` is `auc_roc`, or `rmse` if
-            no task is binary.
+            no task is binary. `macro:METRIC` and `macro:METRIC/TASK` are means over
+            domains, each counting once; `worst:` takes a task's worst domain.
         patience: Stops after this many epochs without a better metric; 0 never does.
         checkpoint_every: Steps between checkpoints within an epoch; 0 saves only at its
             end.

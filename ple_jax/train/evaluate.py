@@ -3,7 +3,7 @@
 import dataclasses
 import math
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -13,6 +13,7 @@ from ple_jax.data.loader import batches_in_order
 from ple_jax.data.store import Prepared
 from ple_jax.layout import Layout
 from ple_jax.metrics import exact
+from ple_jax.metrics.over_domains import LOWER_IS_BETTER, REDUCTIONS
 from ple_jax.parallel.mesh import batch_shardings
 from ple_jax.types import Batch, PyTree
 
@@ -78,7 +79,6 @@ def finite(tree: Any) -> Any:
     return tree
 
 
-LOWER_IS_BETTER = ("log_loss", "normalised_entropy", "mse", "rmse")
 METRICS = {  # of a task, by its loss; `auto` takes the first
     "binary": ("auc_roc", "auc_pr", "grouped_auc", "log_loss", "normalised_entropy"),
     "squared": ("rmse", "mse"),
@@ -90,42 +90,80 @@ NEEDS = {
 }
 
 
+class Choice(NamedTuple):
+    """The parts of `train.metric`: `REDUCTION:METRIC/TASK`.
+
+    A task's name is all that follows the first slash, so that it may be any text.
+    """
+
+    reduction: str  # over domains, "macro" or "worst"; "" measures all rows as one
+    name: str  # of the metric
+    task: str  # "" takes the mean over the tasks that have the metric
+
+    @classmethod
+    def of(cls, metric: str) -> "Choice":
+        """Reads `METRIC`, and what may stand on both sides of it."""
+        left, _, task = metric.partition("/")
+        reduction, colon, name = left.rpartition(":")
+        if colon:
+            check_known(reduction, REDUCTIONS, "mean over domains (train.metric)")
+        return cls(reduction, name, task)
+
+    def __str__(self) -> str:
+        before = f"{self.reduction}:" if self.reduction else ""
+        return before + self.name + (f"/{self.task}" if self.task else "")
+
+
 def resolve_metric(metric: str, layout: Layout) -> str:
     """The metric with `auto` replaced: by `auc_roc`, or `rmse` if no task is binary.
 
     Raises:
-        ValueError: The metric or its task is unknown, or no task has the metric; names
-            the nearest.
+        ValueError: The metric, its task, or what it does over domains is unknown, or no
+            task has the metric; names the nearest.
     """
-    name, slash, task = metric.partition("/")
+    asked = Choice.of(metric)
     losses = {t.name: t.loss for t in layout.tasks}
-    if task:
-        check_known(task, losses, "task (train.metric)")
-        losses = {task: losses[task]}
+    if asked.task:
+        hint = f"; a mean over domains is {asked.task}:{asked.name}"
+        hint = hint if asked.task in REDUCTIONS else ""
+        check_known(asked.task, losses, f"task (train.metric{hint})")
+        losses = {asked.task: losses[asked.task]}
     known = [m for loss in METRICS if loss in losses.values() for m in METRICS[loss]]
-    check_known(name, ["auto", *known], f"metric of {', '.join(losses)} (train.metric)")
-    return (known[0] if name == "auto" else name) + slash + task
+    what = f"metric of {', '.join(losses)} (train.metric)"
+    check_known(asked.name, ["auto", *known], what)
+    return str(asked._replace(name=known[0]) if asked.name == "auto" else asked)
 
 
 def chosen_metric(measured: dict[str, Any], metric: str) -> float:
     """The number that chooses a checkpoint: one task's, or the mean over all with it.
 
+        METRIC          mean_t m_t
+        macro:METRIC    mean_t mean_n m_tn    over the domains n where it is defined
+        worst:METRIC    mean_t min_n m_tn     max_n where lower is better
+
+    A domain with one class has no AUC, and stays without: labels do not change.
+
     Raises:
         ValueError: The metric is undefined, so it cannot choose.
     """
-    name, _, task = metric.partition("/")
+    reduction, name, task = asked = Choice.of(metric)
     tasks = {k: v for k, v in measured["tasks"].items() if task in ("", k)}
     values = {k: v[name] for k, v in tasks.items() if name in v}
+    if reduction:
+        each = measured["domains"].values()
+        reduce = REDUCTIONS[reduction]
+        values = {k: reduce(name, [of[k][name] for of in each]) for k in values}
     undefined = [k for k, v in values.items() if v is None] if values else [*tasks]
     if undefined:
+        where = " in some domain" if reduction else ""
         raise ValueError(
-            f"train.metric = {metric!r} is undefined on validation for "
+            f"train.metric = {str(asked)!r} is undefined on validation for "
             f"{', '.join(undefined)}: it needs "
-            f"{NEEDS.get(name, 'examples of both classes')}, and finite numbers."
+            f"{NEEDS.get(name, 'examples of both classes')}{where}, and finite numbers."
         )
     return sum(values.values()) / len(values)
 
 
 def score_of(value: float, metric: str) -> float:
     """The value as a score, of which higher is better."""
-    return -value if metric.partition("/")[0] in LOWER_IS_BETTER else value
+    return -value if Choice.of(metric).name in LOWER_IS_BETTER else value

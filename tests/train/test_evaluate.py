@@ -12,7 +12,7 @@ from ple_jax.data.prepare import prepare
 from ple_jax.layout import Layout
 from ple_jax.schema import Field, Schema, Split, Task
 from ple_jax.train import loop
-from ple_jax.train.evaluate import chosen_metric, resolve_metric
+from ple_jax.train.evaluate import chosen_metric, resolve_metric, score_of
 
 CLICK, TIME, SHARE = (
     Task("click"),
@@ -35,6 +35,10 @@ def layout(*tasks):
         ("auto/click", (TIME, CLICK), "auc_roc/click"),
         ("auc_roc", (CLICK, TIME), "auc_roc"),
         ("mse", (CLICK, TIME), "mse"),
+        ("macro:auto", (CLICK, TIME), "macro:auc_roc"),
+        ("worst:auto/time", (CLICK, TIME), "worst:rmse/time"),
+        ("worst:auc_roc/a:b/macro", (Task("a:b/macro"),), "worst:auc_roc/a:b/macro"),
+        ("auc_roc/worst", (Task("worst"),), "auc_roc/worst"),
     ],
 )
 def test_auto_takes_the_metric_that_fits_the_tasks(metric, tasks, wanted):
@@ -48,6 +52,10 @@ def test_auto_takes_the_metric_that_fits_the_tasks(metric, tasks, wanted):
         ("rmse/click", (CLICK, TIME), "'rmse' is not a known metric of click"),
         ("auc_rok", (CLICK, TIME), "Did you mean 'auc_roc'"),
         ("rmse/tme", (CLICK, TIME), "Did you mean 'time'"),
+        ("marco:auc_roc", (CLICK,), "mean over domains.* Did you mean 'macro'"),
+        (":auc_roc", (CLICK,), "Known: macro, worst"),
+        ("macro:auc_rok", (CLICK,), "Did you mean 'auc_roc'"),
+        ("auc_roc/worst", (CLICK,), "a mean over domains is worst:auc_roc"),
     ],
 )
 def test_a_metric_that_no_task_has_is_an_error(metric, tasks, message):
@@ -60,6 +68,37 @@ def test_a_mean_is_that_of_the_tasks_that_have_the_metric():
     assert chosen_metric({"tasks": tasks}, "auc_roc") == 0.625
     assert chosen_metric({"tasks": tasks}, "auc_roc/click") == 0.75
     assert chosen_metric({"tasks": tasks}, "rmse") == 3
+
+
+def of_domains(*each):
+    """A report of the tasks click and time in these domains."""
+    domains = [
+        {"click": {"auc_roc": auc, "examples": 3}, "time": {"rmse": error}}
+        for auc, error in each
+    ]
+    return {"tasks": domains[0], "domains": dict(enumerate(domains))}
+
+
+def test_over_domains_each_counts_once_and_the_undefined_do_not():
+    measured = of_domains((0.75, 3.0), (None, 5.0), (0.5, 1.0))
+    assert chosen_metric(measured, "macro:auc_roc") == 0.625
+    assert chosen_metric(measured, "worst:auc_roc/click") == 0.5
+    assert chosen_metric(measured, "macro:rmse") == 3
+    assert chosen_metric(measured, "worst:rmse/time") == 5
+    assert score_of(5, "worst:rmse/time") == -5
+    assert score_of(5, "worst:auc_roc") == 5
+
+
+def test_the_worst_domain_of_each_task_is_its_own():
+    click, buy = {"auc_roc": 0.75}, {"auc_roc": 0.5}
+    domains = {0: {"click": click, "buy": buy}, 1: {"click": buy, "buy": click}}
+    measured = {"tasks": domains[0], "domains": domains}
+    assert chosen_metric(measured, "worst:auc_roc") == 0.5
+
+
+def test_a_metric_that_no_domain_has_names_the_task():
+    with pytest.raises(ValueError, match=r"for click: .*both classes in some domain"):
+        chosen_metric(of_domains((None, 1.0)), "macro:auc_roc")
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,73 @@
+"""One number for all domains: their mean, each counting once, or the worst of them."""
+
+import statistics
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+LOWER_IS_BETTER = (
+    "log_loss",
+    "normalised_entropy",
+    "calibration_error",
+    "mse",
+    "rmse",
+)
+
+
+def macro(name: str, values: Sequence[float | None]) -> float | None:
+    """The mean of a metric over domains, each counting once; None if none has it.
+
+    A domain where the metric is undefined does not count: it has one class.
+
+    Example:
+        >>> macro("auc_roc", [0.75, None, 0.5])
+        0.625
+    """
+    known = [v for v in values if v is not None]
+    return statistics.fmean(known) if known else None
+
+
+def worst(name: str, values: Sequence[float | None]) -> float | None:
+    """The value of the worst domain that has the metric; None if none has it.
+
+    The worst calibration is the farthest from 1, as a ratio.
+
+    Example:
+        >>> worst("auc_roc", [0.75, None, 0.5])
+        0.5
+        >>> worst("calibration", [0.5, 1.25])
+        0.5
+    """
+    known = [v for v in values if v is not None]
+    return max(known, key=lambda v: badness(name, v), default=None)
+
+
+def badness(name: str, value: float) -> float:
+    """A number that is higher, the worse this value of a metric is."""
+    if name == "calibration":
+        return max(value, 1 / value if value else float("inf"))
+    return value if name in LOWER_IS_BETTER else -value
+
+
+REDUCTIONS: dict[str, Callable[[str, Sequence[float | None]], float | None]]
+REDUCTIONS = {"macro": macro, "worst": worst}
+
+
+def over_domains(domains: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Reduction -> task -> metric -> its value over domains; leaves out counts.
+
+    Args:
+        domains: Domain -> task -> metric -> value.
+    """
+    each = list(domains.values())
+    first: Mapping[str, Any] = each[0] if each else {}
+    return {
+        how: {
+            task: {
+                name: reduce(name, [domain[task][name] for domain in each])
+                for name, value in measured.items()
+                if not isinstance(value, int)
+            }
+            for task, measured in first.items()
+        }
+        for how, reduce in REDUCTIONS.items()
+    }
