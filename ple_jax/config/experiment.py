@@ -27,6 +27,9 @@ class Inputs:
             train.optimizer; `rowwise_adagrad` needs the least memory.
         frozen: Names of tables that keep their initial values.
         per_domain: Whether each domain has its own embeddings.
+        per_task: Whether each task has its own embeddings, as single-task models of
+            the papers have; for a model whose tasks can read inputs of their own
+            (`single_task`). Tables and inputs are then T times as large.
     """
 
     embedding_dim: int = 8
@@ -36,6 +39,7 @@ class Inputs:
     row_optimizer: Literal["same", "sgd", "adagrad", "rowwise_adagrad", "adam"] = "same"
     frozen: tuple[str, ...] = ()
     per_domain: bool = False
+    per_task: bool = False
 
     def __post_init__(self):
         at_least(1, "inputs", embedding_dim=self.embedding_dim)

@@ -16,8 +16,8 @@ def is_updated_by_rows(tables: Tables, name: str, train: Train) -> bool:
     """Whether a fused table is updated by rows."""
     if tables.inputs.update != "auto":
         return tables.inputs.update == "rows"
-    width, _ = tables.fused[name]
-    least = auto_rows(train.batch_size * tables.lookups(name), width)
+    ids, width = train.batch_size * tables.lookups(name), tables.row_width(name)
+    least = auto_rows(ids, width)
     return tables.offsets[name][""] >= least and is_off(train.average_decay)
 
 

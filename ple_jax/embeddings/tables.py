@@ -12,6 +12,7 @@ import numpy as np
 
 from ple_jax.checks import check_known, is_off
 from ple_jax.config.experiment import Inputs
+from ple_jax.embeddings.gather import gather_rows
 from ple_jax.embeddings.touched_rows import with_delta
 from ple_jax.layout import Bag, IdColumn, Layout
 from ple_jax.types import Array, Batch
@@ -31,6 +32,9 @@ class Tables:
     that of the tables.
 
         x = [embedded ids; mean over each bag; numbers; piecewise-linear numbers]
+
+    With `inputs.per_task` a row holds the embeddings of all tasks, one after another,
+    so that a step still gathers and updates each row once; x is then (B, T, D).
     """
 
     layout: Layout
@@ -49,6 +53,11 @@ class Tables:
     def copies(self) -> int:
         """Copies of each table, one after another: N if `inputs.per_domain`, else 1."""
         return len(self.layout.domains) if self.inputs.per_domain else 1
+
+    @property
+    def tasks_apart(self) -> int:
+        """Embeddings in a row: T if `inputs.per_task`, else 1."""
+        return len(self.layout.tasks) if self.inputs.per_task else 1
 
     def _dim(self, column: IdColumn | Bag) -> int:
         return column.dim or self.inputs.embedding_dim
@@ -95,14 +104,16 @@ class Tables:
         bags = self._columns_in(name, self.layout.bags)
         return len(ids) + sum(bag.length for _, bag in bags)
 
+    def row_width(self, name: str) -> int:
+        """Numbers in a row of a fused table: W, or T W if `inputs.per_task`."""
+        return self.fused[name][0] * self.tasks_apart
+
     def init(self, key: jax.Array) -> dict[str, jax.Array]:  # "dim_8" -> (V, 8)
         """Draws normal values with standard deviation `inputs.embedding_scale`."""
-        scale = self.inputs.embedding_scale
-        return {
-            name: scale
-            * draw_normal(self._key(key, name), self.offsets[name][""], width)
-            for name, (width, _) in self.fused.items()
-        }
+        draw = lambda name: draw_normal(
+            self._key(key, name), self.offsets[name][""], self.row_width(name)
+        )
+        return {name: self.inputs.embedding_scale * draw(name) for name in self.fused}
 
     def _key(self, key: jax.Array, name: str) -> jax.Array:
         width, frozen = self.fused[name]
@@ -174,13 +185,19 @@ class Tables:
         embedded: Mapping[str, jax.Array],  # "dim_8" -> (B, S, 8)
         batch: Batch,
         dropout_key: jax.Array | None = None,
-    ) -> jax.Array:  # (B, D)
+    ) -> jax.Array:  # (B, D), or (B, T, D) if `inputs.per_task`
         """Concatenates the embedded fields and the numbers; a key turns dropout on."""
         parts: list[Array] = []
         for name in self.fused:
             fields = self._pool(embedded[name], batch, name)
             fields = self._drop(fields, dropout_key, name)
-            parts.append(fields.reshape(fields.shape[0], -1))
+            parts.append(self._joined(fields))
+        parts += map(self._for_each_task, self._numbers(batch))
+        return jnp.concatenate(parts, axis=-1).astype(jnp.float32)
+
+    def _numbers(self, batch: Batch) -> list[Array]:  # (B, columns) each
+        """The numbers that are read as they are, and the encodings of the others."""
+        parts: list[Array] = []
         plain = np.array([c.bins == 0 for c in self.layout.numbers], bool)
         if plain.any():
             parts.append(batch.numbers if plain.all() else batch.numbers[:, plain])
@@ -189,7 +206,20 @@ class Tables:
             for i, c in enumerate(self.layout.numbers)
             if c.bins
         ]
-        return jnp.concatenate(parts, axis=1).astype(jnp.float32)
+        return parts
+
+    def _joined(self, fields: jax.Array) -> jax.Array:
+        """(B, fields, W) -> (B, fields * W), or (B, T, ...) if `inputs.per_task`."""
+        if self.inputs.per_task:
+            apart = (*fields.shape[:2], self.tasks_apart, -1)
+            fields = jnp.swapaxes(fields.reshape(apart), 1, 2)
+        return fields.reshape(*fields.shape[:-2], -1)
+
+    def _for_each_task(self, x: Array) -> Array:
+        """(B, columns) -> (B, T, columns) if `inputs.per_task`."""
+        if not self.inputs.per_task:
+            return x
+        return jnp.broadcast_to(x[:, None], (x.shape[0], self.tasks_apart, x.shape[1]))
 
     def _pool(
         self, embedded: jax.Array, batch: Batch, name: str
@@ -226,33 +256,11 @@ class Tables:
             c.bins or 1 for c in self.layout.numbers
         )
 
-
-@jax.custom_vjp
-def gather_rows(
-    table: jax.Array, rows: Array
-) -> jax.Array:  # (V, W), (B, S) -> (B, S, W)
-    """Gathers table rows that are known to be in range.
-
-    On CPU, XLA fuses a gather with the reshape that follows, and then computes the
-    place of each number instead of copying rows, which takes three times as long.
-    Concatenating two gathers prevents that. The gradient is still one scatter.
-    """
-    halves = 2 if jax.default_backend() == "cpu" and rows.shape[1] > 1 else 1
-    parts = jnp.array_split(rows, halves, axis=1)
-    read = [table.at[part].get(mode="promise_in_bounds") for part in parts]
-    return jnp.concatenate(read, axis=1)
-
-
-def _gather(table, rows):
-    return gather_rows(table, rows), (table, rows)
-
-
-def _scatter(kept, grads):
-    table, rows = kept
-    return jnp.zeros_like(table).at[rows].add(grads, mode="promise_in_bounds"), None
-
-
-gather_rows.defvjp(_gather, _scatter)
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        """The shape of one example's input: (D,), or (T, D) if `inputs.per_task`."""
+        apart = (self.tasks_apart,) if self.inputs.per_task else ()
+        return *apart, self.width
 
 
 def draw_normal(key: jax.Array, rows: int, width: int) -> jax.Array:  # (rows, width)

@@ -12,7 +12,8 @@ from ple_jax.checks import is_off
 from ple_jax.config.experiment import Train
 from ple_jax.embeddings import touched_rows
 from ple_jax.embeddings.choose import is_updated_by_rows
-from ple_jax.embeddings.tables import Tables, gather_rows
+from ple_jax.embeddings.gather import gather_rows
+from ple_jax.embeddings.tables import Tables
 from ple_jax.optim.dense import is_moved
 from ple_jax.optim.rows import RowOptimizer, frozen
 from ple_jax.optim.rules import RULES

@@ -35,7 +35,8 @@ def init_variables(
     table_key: jax.Array,
 ) -> dict[str, PyTree]:
     """Initial model parameters, batch statistics and tables."""
-    x, domain = jnp.zeros((2, tables.width), jnp.float32), jnp.zeros((2,), jnp.int32)
+    x = jnp.zeros((2, *tables.input_shape), jnp.float32)
+    domain = jnp.zeros((2,), jnp.int32)
     variables = model.init(model_key, x, domain)
     return {
         "model": variables["params"],

@@ -77,7 +77,19 @@ def step_of(experiment: Experiment, layout: Layout, steps_per_epoch: int) -> "St
     train, tables = experiment.train, Tables(layout, experiment.inputs)
     alone = model_of(1) if train.sampling.startswith("one_domain") else None
     model = model_of(len(layout.domains))
+    if tables.inputs.per_task:
+        check_reads_per_task(model, experiment.model.kind)
     return make_step(model, tables, weighting, train, steps_per_epoch, alone)
+
+
+def check_reads_per_task(model: nn.Module, kind: str) -> None:
+    """Raises a ValueError if a model's tasks cannot read inputs of their own."""
+    if not getattr(model, "reads_per_task", False):
+        raise ValueError(
+            "inputs.per_task needs a model whose tasks read inputs of their own, such "
+            f"as 'single_task' with groups 'tasks' or 'tasks_domains'; {kind!r} as "
+            "given reads one input for all."
+        )
 
 
 def make_step(
@@ -290,6 +302,6 @@ class Step:
         """The tree in the precision that the model computes in."""
         return jax.tree.map(lambda x: x.astype(self.train.compute_dtype), tree)
 
-    def _input(self, trained, batch, key=None) -> jax.Array:  # (B, D)
+    def _input(self, trained, batch, key=None) -> jax.Array:  # (B, D) or (B, T, D)
         rows = self.tables.lookup(trained["tables"], batch)
         return self.tables.assemble(rows, batch, key)

@@ -125,3 +125,27 @@ def test_each_domain_may_have_embeddings_of_its_own(p):
     got = own.assemble(own.lookup(tables, mine), mine)
     want = shared.assemble(shared.lookup(of_domain, batch), batch)
     np.testing.assert_array_equal(got, want)
+
+
+@pytest.mark.parametrize("domain", [0, 2])
+def test_each_task_may_have_embeddings_of_its_own(domain):
+    layout = dataclasses.replace(
+        LAYOUT, tasks=tuple(map(Task, "abc")), domains=("x", "y", "z")
+    )
+    inputs = Inputs(embedding_dim=2, per_domain=True)
+    shared = Tables(layout, inputs)
+    own = Tables(layout, dataclasses.replace(inputs, per_task=True))
+    batch = draw_batch().replace(domain=np.full(B, domain, np.int32))
+    tables = own.init(jax.random.key(0))
+    x = own.assemble(own.lookup(tables, batch), batch)
+    assert x.shape == (B, *own.input_shape) == (B, 3, shared.width)
+    for t in range(3):
+        of_task = {
+            name: table[:, t * width : (t + 1) * width]
+            for (name, table), (width, _) in zip(
+                tables.items(), own.fused.values(), strict=True
+            )
+        }
+        want = shared.assemble(shared.lookup(of_task, batch), batch)
+        np.testing.assert_array_equal(x[:, t], want)
+    assert abs(np.std(tables["dim_2"]) - inputs.embedding_scale) < 0.01
