@@ -32,8 +32,6 @@ from ple_jax.show.notebook import Tables
 from ple_jax.studies import study
 from ple_jax.train import evaluate, loop
 
-SPLITS = ("validation", "test")
-
 
 class Sections(TypedDict, total=False):
     """The sections of an experiment beside its data; each is a dict of knobs."""
@@ -238,10 +236,11 @@ class TrainedRun:
     def table(self) -> Tables:
         """The final tables: text where text is shown, HTML in a notebook."""
         result = self.result
+        splits = tables.held_out(result)
         if self.trials:
-            points = (tables.point_table(s, result["points"]) for s in SPLITS)
+            points = (tables.point_table(s, result["points"]) for s in splits)
             return Tables([tables.trial_table(result["trials"]), *points])
-        return Tables([tables.metric_table(s, result[s]["tasks"]) for s in SPLITS])
+        return Tables([tables.metric_table(s, result[s]["tasks"]) for s in splits])
 
     def __repr__(self) -> str:
         trials = f", {len(self.trials)} trials" if self.trials else ""

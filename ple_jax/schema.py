@@ -5,12 +5,12 @@ from collections import Counter
 from typing import Literal, get_args
 
 from ple_jax.checks import check_known
+from ple_jax.splits import Split
 
 FieldKind = Literal["categorical", "numeric", "multi_valued", "sequence"]
 OfNumbers = Literal["auto", "standard", "log", "buckets", "piecewise"]
 OfValues = Literal["auto", "id", "rare", "count", "target_mean"]
 Encoding = Literal[OfNumbers, OfValues]
-SPLITS = ("train", "validation", "test")
 # The most that a field may ask for; more would not fit into memory, or mean nothing.
 MOST = {
     "bins": 100_000,
@@ -113,43 +113,6 @@ class Task:
     def label_column(self) -> str:
         """Name of the column that holds the label."""
         return self.column or self.name
-
-
-@dataclasses.dataclass(frozen=True)
-class Split:
-    """How examples are divided into train, validation and test.
-
-    Attributes:
-        by: `random` splits at random, `time` takes the oldest rows for train and the
-            newest for test, `column` reads each row's split from a column.
-        column: The column of times, or of split names.
-        fractions: Shares of train, validation and test, for `random` and `time`.
-        seed: Seed of the random split.
-        train: Values of the split column that mean train.
-        validation: Values of the split column that mean validation.
-        test: Values of the split column that mean test.
-    """
-
-    by: Literal["random", "time", "column"] = "random"
-    column: str | None = None
-    fractions: tuple[float, float, float] = (0.8, 0.1, 0.1)
-    seed: int = 0
-    train: tuple[str, ...] = ("train",)
-    validation: tuple[str, ...] = ("validation",)
-    test: tuple[str, ...] = ("test",)
-
-    def __post_init__(self):
-        if (self.by == "random") != (self.column is None):
-            raise ValueError(
-                f"split.by = {self.by!r} takes "
-                f"{'no column' if self.by == 'random' else 'a column'}, "
-                f"got split.column = {self.column!r}."
-            )
-        if min(self.fractions) < 0 or abs(sum(self.fractions) - 1) > 1e-6:
-            raise ValueError(
-                f"split.fractions must be three shares of at least 0 that sum to 1, "
-                f"got {list(self.fractions)}."
-            )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -278,6 +241,11 @@ class Schema:
     def _check_columns(self):
         for role in ("domain", "user", "weight"):
             self._check_no_leak(getattr(self, role), f"the {role} column")
+        self._check_no_leak(self.split.group, "the column of groups (split.group)")
+        known = [task.name for task in self.tasks if task.loss == "binary"]
+        known += [self.domain] if self.domain else []
+        for name in self.split.strata:
+            check_known(name, known, "binary task or column of domains (stratify)")
 
     def _check_no_leak(self, column, role):
         if column in self.leaking:

@@ -129,7 +129,7 @@ def train_one(asked: argparse.Namespace, experiment) -> int:
     console.say(f"run directory: {chosen.directory}")
     before = fallbacks_of([chosen])
     result = loop.fit(chosen, asked.resume, asked.strict)
-    for split in ("validation", "test"):
+    for split in measured_splits(result):
         console.show(tables.metric_table(split, result[split]["tasks"]))
     return status([chosen], before)
 
@@ -154,9 +154,19 @@ def train_sweep(asked: argparse.Namespace, wanted=None) -> int:
     before = fallbacks_of(chosen.runs)
     result = study.fit(chosen, asked.resume, asked.strict)
     console.show(tables.trial_table(result["trials"]))
-    for split in ("validation", "test"):
+    for split in measured_splits(result):
         console.show(tables.point_table(split, result["points"]))
     return status(chosen.runs, before)
+
+
+def measured_splits(result: dict[str, Any]) -> list[str]:
+    """The splits of a final table; says so if test is not among them."""
+    from ple_jax.show import console, tables
+
+    splits = tables.held_out(result)
+    if "test" not in splits:
+        console.say("no test split: the schema wants none")
+    return splits
 
 
 def fallbacks_of(runs) -> list[dict[str, Any]]:

@@ -18,7 +18,7 @@ from typing import Any
 
 from ple_jax.config.values import convert, dataclass_from
 from ple_jax.disk import read_json, write_json
-from ple_jax.schema import SPLITS
+from ple_jax.splits import SPLITS
 
 VERSION, OLD = 2, 1
 FACTS, SEAL = "dataset.json", "seal"

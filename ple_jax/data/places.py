@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from ple_jax.data.encode import ENCODER, MEANS, VOCABULARIES, Encoder
 from ple_jax.data.facts import OLD, VERSION
 from ple_jax.data.ranges import expected_arrays
-from ple_jax.schema import SPLITS
+from ple_jax.splits import SPLITS
 
 
 def files_of(encoder: Encoder, version: int = VERSION) -> dict[str, str]:

@@ -184,5 +184,7 @@ def needed_columns(schema: Schema, labels: bool = True) -> list[str]:
     names += [schema.domain] if schema.domain else []
     if labels:
         names += [task.label_column for task in schema.tasks]
-        names += [n for n in (schema.user, schema.weight, schema.split.column) if n]
+        split = schema.split
+        named = (schema.user, schema.weight, split.column, split.group)
+        names += [name for name in named if name]
     return list(dict.fromkeys(names))

@@ -4,39 +4,78 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from ple_jax.checks import nearest
+from ple_jax.data.arrow import is_missing, plain_spelling
+from ple_jax.data.labels import read_labels
 from ple_jax.data.rows import Rows
 from ple_jax.data.source import Source
-from ple_jax.schema import SPLITS, Split
+from ple_jax.schema import Schema
+from ple_jax.splits import SPLITS, Split
 
 # (rows, number of the first) -> each row's split, as its number in SPLITS (B,), and its
 # fold, which matters in train alone (B,)
 Assign = Callable[[Rows, int], tuple[np.ndarray, np.ndarray]]
+Splits = Callable[[Rows, int], np.ndarray]  # the first of these alone
 
 FOLDS = 5  # of train, where rows are in no order
 BLOCKS = 16  # of train, in the order of time
 FOLD_KEY = 0x466F6C64  # sets the hash for folds apart from that for splits
+NEVER = np.uint64(2**64 - 1)  # a place that no row has, but one in 2^64
+PRIME = 0x9E6C63D0676A9A99  # odd: powers of it are a text's places
 
 
 def assigner(source: Source) -> Assign:
-    """The function that assigns rows; a split by time reads all times beforehand."""
+    """The function that assigns rows.
+
+    A split by time reads all times beforehand, and one by strata all labels or domains:
+    memory holds 8 or 16 bytes a row meanwhile.
+    """
     split, column = source.schema.split, source.schema.split.column
     if column is None:
-        splits = lambda rows, first: _random_splits(len(rows), first, split)
+        splits = _stratified(source) if split.strata else _random(split)
     elif split.by == "column":
         splits = lambda rows, first: _column_splits(rows, column, split)
     else:
         cuts = _time_cuts(source, column)
         return lambda rows, first: _time_splits(rows.times(column).values, cuts)
-    folds = lambda rows, first: _folds(len(rows), first, split.seed)
+    folds = lambda rows, first: _folds(_units(rows, first, split), split.seed)
     return lambda rows, first: (splits(rows, first), folds(rows, first))
 
 
-def _folds(count: int, first: int, seed: int) -> np.ndarray:
-    """Folds of rows by a hash of row number and seed, other than that of the split."""
-    number = np.arange(first, first + count, dtype=np.uint64)
-    return (mix(number, seed + FOLD_KEY) % FOLDS).astype(np.int64)
+def _units(rows: Rows, first: int, split: Split) -> np.ndarray:  # (B,) uint64
+    """What stays together: the hash of a row's group, or without one its number."""
+    number = np.arange(first, first + len(rows), dtype=np.uint64)
+    if split.group is None:
+        return number
+    codes, values = rows.text(split.group)
+    hashes = hash_texts(plain_spelling(values))
+    return np.where(is_missing(values)[codes], number, hashes[codes])
+
+
+def hash_texts(values: pa.Array) -> np.ndarray:  # (n,) uint64
+    """Hashes strings by their bytes b, the same in every process; null is "".
+
+    mix(sum_i (b_i + 1) PRIME^i mod 2^64)
+    """
+    text = pc.fill_null(values, "").cast(pa.large_string())
+    ends = np.frombuffer(text.buffers()[1], np.int64)[text.offset :][: len(text) + 1]
+    content = np.frombuffer(text.buffers()[2] or b"", np.uint8)[ends[0] : ends[-1]]
+    ends = ends - ends[0]
+    lengths = np.diff(ends)
+    place = np.arange(len(content)) - np.repeat(ends[:-1], lengths)
+    powers = np.full(lengths.max(initial=0) + 1, PRIME, np.uint64)
+    powers[0] = 1
+    powers = np.cumprod(powers, dtype=np.uint64)
+    sums = np.cumsum((content + np.uint64(1)) * powers[place], dtype=np.uint64)
+    sums = np.r_[np.uint64(0), sums][ends]
+    return mix(sums[1:] - sums[:-1], 0)
+
+
+def _folds(units: np.ndarray, seed: int) -> np.ndarray:
+    """Folds by a hash of units (B,) and seed, other than that of the split."""
+    return (mix(units, seed + FOLD_KEY) % FOLDS).astype(np.int64)
 
 
 def _time_splits(times: np.ndarray, cuts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -49,11 +88,70 @@ def split_names(values: np.ndarray, starts: Sequence[int]) -> pa.Array:  # (B,) 
     return pa.array(np.array(SPLITS)[np.searchsorted(starts, values, "right")])
 
 
-def _random_splits(count: int, first: int, split: Split) -> np.ndarray:
-    """Splits rows by a hash of row number and seed, taken as a number in [0, 1)."""
-    number = np.arange(first, first + count, dtype=np.uint64)
-    uniform = mix(number, split.seed).astype(np.float64) / 2.0**64
-    return np.searchsorted(np.cumsum(split.fractions[:2]), uniform, "right")
+def _random(split: Split) -> Splits:
+    """Splits by a hash of unit and seed, taken as a number in [0, 1)."""
+    starts = np.cumsum(split.fractions[:2])
+    if not split.has_test:
+        starts[1] = np.inf  # the sum may be below 1, and a number be rounded up to 1
+
+    def splits(rows: Rows, first: int) -> np.ndarray:
+        hashes = mix(_units(rows, first, split), split.seed)
+        return np.searchsorted(starts, hashes.astype(np.float64) / 2.0**64, "right")
+
+    return splits
+
+
+def _stratified(source: Source) -> Splits:
+    """Splits each stratum by its own cuts of the hash of row number and seed."""
+    schema = source.schema
+    known, cuts = _strata_cuts(source)
+
+    def splits(rows: Rows, first: int) -> np.ndarray:
+        place = mix(_units(rows, first, schema.split), schema.split.seed)
+        own = cuts[np.searchsorted(known, _strata(rows, schema))]
+        return (place[:, None] >= own).sum(axis=1)
+
+    return splits
+
+
+def _strata(rows: Rows, schema: Schema) -> np.ndarray:  # (B,) uint64
+    """A hash of each row's stratum: of its labels (or none) and its domain."""
+    labels, observed = read_labels(rows, schema)
+    numbers = np.where(observed, labels + 1, 0).astype(np.uint64)
+    tasks = [task.name for task in schema.tasks]
+    key = np.zeros(len(rows), np.uint64)
+    for name in schema.split.strata:
+        if name in tasks:
+            own = numbers[:, tasks.index(name)]
+        else:
+            codes, values = rows.text(name)
+            own = hash_texts(values)[codes]
+        key = mix(key + own, 1)
+    return key
+
+
+def _strata_cuts(source: Source) -> tuple[np.ndarray, np.ndarray]:
+    """All strata (S,), ascending, and the first places (S, 2) of validation and test.
+
+    A stratum's rows are ordered by a hash of their numbers, their places. Its n rows
+    have the shares round(n f), so that they are off by less than one row.
+    """
+    schema, first = source.schema, 0
+    parts = [np.zeros((2, 0), np.uint64)]
+    for chunk in source.chunks():
+        rows = Rows(chunk, schema.format)
+        places = mix(_units(rows, first, schema.split), schema.split.seed)
+        parts.append(np.stack([_strata(rows, schema), places]))
+        first += len(rows)
+    stratum, place = np.concatenate(parts, axis=1)
+    order = np.lexsort((place, stratum))
+    known, starts, sizes = np.unique(
+        stratum[order], return_index=True, return_counts=True
+    )
+    within = np.rint(np.outer(sizes, np.cumsum(schema.split.fractions[:2])))
+    at = starts[:, None] + within.astype(np.int64)
+    at[within >= sizes[:, None]] = len(place)
+    return known, np.r_[place[order], NEVER][at]
 
 
 def mix(x: np.ndarray, key: int) -> np.ndarray:  # uint64 -> uint64
@@ -104,4 +202,5 @@ def _time_cuts(source: Source, column: str) -> np.ndarray:  # (BLOCKS + 1,)
     blocks = np.arange(1, BLOCKS) / BLOCKS * split.fractions[0]
     shares = np.r_[blocks, np.cumsum(split.fractions[:2])]
     at = (shares * len(times)).astype(np.int64)
-    return times[np.minimum(at, len(times) - 1)]
+    cuts = times[np.minimum(at, len(times) - 1)]
+    return cuts if split.has_test else np.r_[cuts[:-1], np.inf]

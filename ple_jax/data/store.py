@@ -18,8 +18,9 @@ from ple_jax.data.facts import FACTS, OLD, read_facts
 from ple_jax.data.places import existing_file, files_of
 from ple_jax.data.ranges import Expected, expected_arrays
 from ple_jax.layout import Layout
-from ple_jax.schema import SPLITS, Schema
+from ple_jax.schema import Schema
 from ple_jax.show import console
+from ple_jax.splits import SPLITS
 
 
 @dataclasses.dataclass(frozen=True)
@@ -97,14 +98,24 @@ class Prepared:
     def _files(self) -> dict[str, str]:
         return files_of(self.encoder, self.facts["version"])
 
+    @property
+    def splits(self) -> tuple[str, ...]:
+        """Train, validation and, if the schema wants one, test."""
+        return tuple(s for s in SPLITS if self.facts["splits"][s]["rows"])
+
     def split(self, name: str) -> Examples:
         """The examples of train, validation or test; the first call reads all bytes.
 
         Raises:
-            ValueError: A file is missing, is not as it was written, or does not hold
-                what the layout says; names the file.
+            ValueError: There is no test split, or a file is missing, is not as it was
+                written, or does not hold what the layout says; names the file.
         """
         check_known(name, SPLITS, "split")
+        if name not in self.splits:
+            raise ValueError(
+                f"{self.directory} has no {name} split: its schema wants none. It has "
+                f"{' and '.join(self.splits)}."
+            )
         if name not in self._opened:
             self._opened[name] = self._open_split(name)
         return self._opened[name]

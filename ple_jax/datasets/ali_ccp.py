@@ -14,7 +14,8 @@ from typing import Any
 from ple_jax.data.files import file_identity, find_files
 from ple_jax.data.read import read
 from ple_jax.data.source import Chunks, Source
-from ple_jax.schema import SPLITS, Field, Schema, Split, Task
+from ple_jax.schema import Field, Schema, Split, Task
+from ple_jax.splits import SPLITS
 
 HOW = (
     "Download the raw files from tianchi.aliyun.com/dataset/408 (Ali-CCP) and convert "

@@ -82,11 +82,18 @@ def _filled(table: Table, rows: Iterable[Iterable[str]]) -> Table:
     return table
 
 
+def held_out(result: dict[str, Any]) -> list[str]:
+    """The splits that a final table measures: validation and, if there is one, test."""
+    points = result.get("points")
+    found = next(iter(points.values())) if points else result
+    return [split for split in ("validation", "test") if split in found]
+
+
 def trial_table(results: dict[str, dict[str, Any]]) -> Table:
     """One row a trial: its best epoch, and each task's headline on both splits."""
-    splits = ("validation", "test")
-    measured = [r for r in results.values() if "test" in r]
-    tasks = measured[0]["test"]["tasks"] if measured else {}
+    measured = [r for r in results.values() if "validation" in r]
+    splits = held_out(measured[0]) if measured else []
+    tasks = measured[0]["validation"]["tasks"] if measured else {}
     columns = [(s, t, headline(m)) for s in splits for t, m in tasks.items()]
     rows = [
         [

@@ -38,6 +38,7 @@ from ple_jax.runs.directory import (
     write_result,
 )
 from ple_jax.runs.lock import locked
+from ple_jax.splits import SPLITS
 from ple_jax.train import divergence, loop, vmapped
 from ple_jax.train.state import variables_of
 
@@ -218,7 +219,7 @@ def summary(asked: Sweep, results: Mapping[str, Any]) -> dict[str, Any]:
         result = results[trial.name]
         if "diverged" not in result:
             of_point.append(result)
-    splits = ("validation", "test")
+    splits = [s for s in SPLITS if any(s in r for r in results.values())]
     return {
         point: {s: spread_by_task([r[s]["tasks"] for r in of_point]) for s in splits}
         for point, of_point in points.items()

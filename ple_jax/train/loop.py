@@ -44,7 +44,8 @@ class Stopped(Exception):
 def fit(run: Run, resume: bool = False, strict: bool = False) -> dict[str, Any]:
     """Trains a lone run to its end; returns and writes its final table.
 
-    The best checkpoint by validation is measured on validation and, once, on test.
+    The best checkpoint by validation is measured on validation and, once, on test if
+    there is one.
 
     Args:
         run: What to train.
@@ -256,7 +257,8 @@ def finish(group: Group, held: Held) -> list[dict[str, Any]]:
     """Measures each trial's best checkpoint; returns and writes the final tables."""
     bests, logits, results = group.bests(held), {}, []
     if any(standing.best_step for standing in held.standings):
-        logits = {split: group.logits(bests, split) for split in ("validation", "test")}
+        held_out = group.setup.data.splits[1:]
+        logits = {split: group.logits(bests, split) for split in held_out}
     for i, (run, standing) in enumerate(zip(group.runs, held.standings, strict=True)):
         result: dict[str, Any] = {
             "step": standing.best_step or None,

@@ -10,7 +10,6 @@ from ple_jax.config.experiment import Experiment, Train
 from ple_jax.data.loader import Loader, Loaders
 from ple_jax.data.store import Prepared
 from ple_jax.parallel.mesh import check_batch_size, make_mesh, state_shardings
-from ple_jax.schema import SPLITS
 from ple_jax.train import step, vmapped
 from ple_jax.train.evaluate import Scorer, resolve_metric
 from ple_jax.train.feed import Feed, feed_of
@@ -54,7 +53,9 @@ class Setup:
         """
         check_batch_size(self.mesh, self.train.batch_size)
         _ = self.metric, self.loader
-        for split in SPLITS:  # damage to test would else be found when all is trained
+        for (
+            split
+        ) in self.data.splits:  # damage to test would else be found when all is trained
             self.data.split(split)
         steps = self.train.epochs * self.steps_per_epoch
         if self.train.warmup_steps >= steps:

@@ -14,8 +14,8 @@ from lib.tables import source
 from ple_jax.data.facts import FACTS
 from ple_jax.data.prepare import prepare
 from ple_jax.data.store import Prepared
-from ple_jax.schema import SPLITS
 from ple_jax.show import console
+from ple_jax.splits import SPLITS
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ple_jax.schema import SPLITS
+from ple_jax.splits import SPLITS
 
 
 def whole(source) -> pa.Table:
