@@ -1,4 +1,8 @@
-"""Counts of the train split. They merge: the counts of chunks add up to the whole."""
+"""Counts of the train split. They merge: the counts of chunks add up to the whole.
+
+They add up exactly, so that what is fitted to them is the same however rows are cut
+into files, chunks, or parts that are counted elsewhere.
+"""
 
 import dataclasses
 from functools import reduce
@@ -7,7 +11,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-MOST_DISTINCT = 100_000  # distinct numbers that are counted exactly
+MOST_DISTINCT = 100_000  # numbers that are told apart
+MOST_ROWS = 4_000_000  # of values, that wait to be added up
+MOST_TEXT = 2**31 - 1  # bytes of all values that one array of `string` holds
+ALL_BUT_SIGN = np.int64(2**63 - 1)
+LOWEST = ~np.float64(np.finfo(np.float64).max).view(np.int64)  # key of a number
 
 
 class ValueCounts:
@@ -15,88 +23,110 @@ class ValueCounts:
 
     def __init__(self) -> None:
         self._parts: list[pa.Table] = []
-        self._rows = 0
+        self._rows, self._limit = 0, MOST_ROWS
 
     def add(self, codes: np.ndarray, values: pa.Array) -> None:
         """Counts codes (B,) into an array of strings, as `Rows.text` gives them."""
         counts = np.bincount(codes, minlength=len(values))
         part = pa.table({"value": values, "count": pa.array(counts, pa.int64())})
         keep = pc.and_(pc.is_valid(part["value"]), pc.greater(part["count"], 0))
-        self._parts.append(part.filter(keep))
-        self._rows += len(values)
-        if self._rows > 4_000_000:
-            self._compact()
-
-    def _compact(self) -> None:
-        whole = pa.concat_tables(self._parts).group_by("value", use_threads=False)
-        whole = whole.aggregate([("count", "sum")]).rename_columns(["value", "count"])
-        self._parts, self._rows = [whole], len(whole)
+        # All values of a field may be longer than the offsets of `string` reach.
+        self._append([part.filter(keep).cast(_columns(pa.large_string()))])
 
     def merge(self, other: "ValueCounts") -> "ValueCounts":
         """Adds up the counts of both."""
         both = ValueCounts()
-        both._parts, both._rows = self._parts + other._parts, self._rows + other._rows
+        both._append([*self._parts, *other._parts])
         return both
 
+    def _append(self, parts: list[pa.Table]) -> None:
+        self._parts += parts
+        self._rows += sum(map(len, parts))
+        if self._rows > self._limit:
+            whole = self._add_up()
+            self._parts, self._rows = [whole], len(whole)
+            self._limit = max(self._limit, 2 * self._rows)  # else each chunk does this
+
+    def _add_up(self) -> pa.Table:
+        """value, count: each value once."""
+        whole = pa.concat_tables(
+            self._parts or [_columns(pa.large_string()).empty_table()]
+        )
+        values = whole["value"].combine_chunks().dictionary_encode()
+        distinct, counts = values.dictionary, whole["count"].to_numpy()
+        sums = np.bincount(values.indices, weights=counts, minlength=len(distinct))
+        return pa.table([distinct, sums.astype(np.int64)], ["value", "count"])
+
     def vocabulary(self, min_count: int = 1) -> pa.Table:
-        """value, count, id: most frequent first, ties by value; ids start at 1."""
-        if not self._parts:
-            self._parts = [
-                pa.table({"value": pa.array([], pa.string()), "count": [0][:0]})
-            ]
-        self._compact()
-        whole = self._parts[0]
+        """value, count, id: most frequent first, ties by value; ids start at 1.
+
+        Values are `string`, or `large_string` if they have more than 2 GiB.
+        """
+        whole = self._add_up()
         whole = whole.filter(pc.greater_equal(whole["count"], min_count))
         whole = whole.sort_by([("count", "descending"), ("value", "ascending")])
+        if (pc.sum(pc.binary_length(whole["value"])).as_py() or 0) <= MOST_TEXT:
+            whole = whole.cast(_columns(pa.string()))
         ids = pa.array(np.arange(1, len(whole) + 1), pa.int32())
         return whole.append_column("id", ids).combine_chunks()
+
+
+def _columns(text: pa.DataType) -> pa.Schema:
+    return pa.schema([("value", text), ("count", pa.int64())])
 
 
 @dataclasses.dataclass(frozen=True)
 class NumberCounts:
     """How often each number occurs, exactly up to `MOST_DISTINCT` distinct values.
 
-    Above that, neighbouring values are merged to bound memory. Zero stays apart.
+    Above that, float64 loses as many of its lowest bits as it takes to have no more.
+    Each number then counts in a cell, and the same ones however parts are merged: cells
+    of fewer bits are whole unions of those of more. Zero stays apart.
     """
 
-    values: np.ndarray  # (n,) float64, ascending
+    values: np.ndarray  # (n,) float64, ascending: the numbers, or lower ends of cells
     counts: np.ndarray  # (n,) int64
+    lost: int = 0  # lowest bits of float64 that do not count
 
     @classmethod
     def of(cls, numbers: np.ndarray) -> "NumberCounts":
         """Counts numbers (B,); NaN means missing and is not counted."""
         there = numbers[~np.isnan(numbers)]
-        return cls(*np.unique(there, return_counts=True)).compact()
+        return cls(*np.unique(there + 0.0, return_counts=True)).compact()
 
     def merge(self, other: "NumberCounts") -> "NumberCounts":
         """Adds up the counts of both."""
-        values, place = np.unique(np.r_[self.values, other.values], return_inverse=True)
-        both = np.r_[self.counts, other.counts]
-        counts = np.bincount(place, weights=both, minlength=len(values))
-        return NumberCounts(values, counts.astype(np.int64)).compact()
+        lost = max(self.lost, other.lost)
+        values = np.r_[lower_ends(self.values, lost), lower_ends(other.values, lost)]
+        counts = np.r_[self.counts, other.counts]
+        order = np.argsort(values, kind="stable")  # fast on runs that ascend
+        return NumberCounts(*_add_up(values[order], counts[order]), lost).compact()
 
     def compact(self) -> "NumberCounts":
-        """Merges neighbours until at most `MOST_DISTINCT` values remain.
-
-        Each remaining value stands for about as many rows.
-        """
+        """Drops lowest bits until about `MOST_DISTINCT` values remain, zero aside."""
         if len(self.values) <= MOST_DISTINCT:
             return self
-        share = (np.cumsum(self.counts) - 1) / self.counts.sum()
-        group = (share * (MOST_DISTINCT // 2)).astype(np.int64) * 3
-        group += np.sign(self.values).astype(np.int64) + 1  # keeps zero apart
-        starts = np.flatnonzero(np.r_[True, group[1:] != group[:-1]])
-        counts = np.add.reduceat(self.counts, starts)
-        with np.errstate(over="ignore", invalid="ignore"):
-            means = np.add.reduceat(self.values * self.counts, starts) / counts
-        finite = np.isfinite(means)  # sums of numbers near 1e308 are not
-        return NumberCounts(np.where(finite, means, self.values[starts]), counts)
+        keys = _keys(self.values)
+        apart = (keys[1:] ^ keys[:-1]).view(
+            np.uint64
+        )  # bits that tell neighbours apart
+        nearer = np.partition(apart, -MOST_DISTINCT)[-MOST_DISTINCT]
+        lost = max(self.lost, int(nearer).bit_length())
+        return NumberCounts(*_add_up(lower_ends(self.values, lost), self.counts), lost)
+
+    @property
+    def middles(self) -> np.ndarray:  # (n,) float64
+        """The middles of cells, or the numbers where these are counted exactly."""
+        if not self.lost:
+            return self.values
+        keys = _keys(self.values)
+        return np.where(keys == 0, 0.0, _floats(keys | (1 << self.lost - 1)))
 
     def moments(self, log: bool) -> tuple[float, float]:
         """Mean and standard deviation of the numbers, or of their signed logarithms."""
         if not len(self.values):
             return 0.0, 1.0
-        values = signed_log(self.values) if log else self.values
+        values = signed_log(self.middles) if log else self.middles
         with np.errstate(over="ignore", invalid="ignore"):
             mean, spread = _moments(values, self.counts)
         if not np.isfinite(spread):  # squares overflow from 1e154 on
@@ -105,13 +135,44 @@ class NumberCounts:
         return float(mean), float(spread) or 1.0
 
     def quantiles(self, bins: int, nonzero: bool) -> np.ndarray:
-        """The distinct values at the quantiles 1/bins .. (bins-1)/bins, ascending."""
+        """The distinct values at the quantiles 1/bins .. (bins-1)/bins, ascending.
+
+        Where numbers count in cells, a quantile is the lower end of one.
+        """
         keep = self.values != 0 if nonzero else slice(None)
         values, counts = self.values[keep], self.counts[keep]
         if not len(values):
             return values
         wanted = np.arange(1, bins) / bins * counts.sum()
         return np.unique(values[np.searchsorted(np.cumsum(counts), wanted)])
+
+
+def lower_ends(values: np.ndarray, lost: int) -> np.ndarray:  # (n,) float64
+    """The least number of the cell of each one (n,), without `lost` bits of float64.
+
+    Zero has a cell of its own.
+    """
+    if not lost:
+        return values
+    keys = _keys(values)
+    ends = np.maximum(keys >> lost << lost, LOWEST)
+    return _floats(np.where((keys > 0) & (ends == 0), 1, ends))
+
+
+def _keys(values: np.ndarray) -> np.ndarray:  # (n,) int64, in the order of the numbers
+    bits = values.view(np.int64)
+    return np.where(bits < 0, bits ^ ALL_BUT_SIGN, bits)
+
+
+def _floats(keys: np.ndarray) -> np.ndarray:
+    """Reverses `_keys`."""
+    return np.where(keys < 0, keys ^ ALL_BUT_SIGN, keys).view(np.float64)
+
+
+def _add_up(values: np.ndarray, counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The distinct ones of ascending values (n,), and the sums of their counts."""
+    starts = np.flatnonzero(np.r_[True, values[1:] != values[:-1]][: len(values)])
+    return values[starts], np.add.reduceat(counts, starts) if len(values) else counts
 
 
 def _moments(values: np.ndarray, counts: np.ndarray) -> tuple[float, float]:

@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 from ple_jax.data.arrow import is_missing
 from ple_jax.data.labels import read_labels, read_weights
 from ple_jax.data.rows import Rows
+from ple_jax.data.text_index import TextIndex
 from ple_jax.schema import Schema
 
 MOST_FOLDS = 32
@@ -226,6 +227,8 @@ class LabelSums:
         self.folds = max(self.folds, int(addends.folds.max(initial=0)) + 1)
         self.squares = self.squares + _total(addends.squares[at])
         self.labels = self.labels + addends.labels[at].sum(axis=0)
+        # All values may be longer than the offsets of `string` reach.
+        values = values.cast(pa.large_string())
         self._append([_Part(codes[there], *more, values, addends.domains)])
 
     def merge(self, other: "LabelSums") -> "LabelSums":
@@ -251,14 +254,12 @@ class LabelSums:
 
     def cells(self, values: pa.Array, domains: pa.Array) -> Cells:
         """The cells, whose values and domains are numbered as in these strings."""
-        number = lambda x, known: (
-            pc.fill_null(pc.index_in(x, known), -1).to_numpy().astype(np.int64)
-        )
+        known, known_domains = TextIndex(values), TextIndex(domains)
         columns = [
             (
-                number(part.values, values)[part.value],
+                known.find(part.values)[part.value],
                 # A missing one is an error, as soon as rows are encoded.
-                np.maximum(number(part.domains, domains), 0)[part.domain],
+                np.maximum(known_domains.find(part.domains), 0)[part.domain],
                 part.fold,
                 part.amounts,
             )

@@ -9,6 +9,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from ple_jax.data.arrow import is_missing, plain_spelling
+from ple_jax.data.text_index import TextIndex
 
 COLUMNS = ["value", "count", "id"]
 
@@ -30,12 +31,18 @@ class Lookup:
     """Finds the ids of values; builds what it searches once."""
 
     def __init__(self, vocabulary: pa.Table):
-        self.known = vocabulary["value"].drop_null().combine_chunks()
-        self.rare = len(vocabulary) if len(self.known) < len(vocabulary) else 0
+        known = vocabulary["value"].drop_null().combine_chunks()
+        self.rare = len(vocabulary) if len(known) < len(vocabulary) else 0
+        self._index = TextIndex(known)
+
+    @property
+    def known(self) -> pa.Array:
+        """The values that have an id of their own, most frequent first."""
+        return self._index.texts
 
     @cached_property
-    def _plain(self) -> pa.Array:
-        return plain_spelling(self.known)
+    def _plain(self) -> TextIndex:
+        return TextIndex(plain_spelling(self.known))
 
     def ids(self, values: pa.Array) -> np.ndarray:  # (values,) int32
         """The id of each distinct value; 0 if it is unknown or missing.
@@ -43,13 +50,12 @@ class Lookup:
         A number, time or truth value that is written in another way than in train is
         found by its value.
         """
-        index = pc.index_in(values, self.known, skip_nulls=True)
-        if index.null_count > values.null_count:
-            lost = pc.and_(pc.is_null(index), pc.is_valid(values))
-            again = plain_spelling(values.filter(lost))
-            found = pc.index_in(again, self._plain, skip_nulls=True)
-            index = pc.replace_with_mask(index, lost, found)
-        return pc.fill_null(index, -1).to_numpy(zero_copy_only=False) + np.int32(1)
+        place = self._index.find(values)
+        lost = (place < 0) & ~is_missing(values)
+        if lost.any():
+            again = plain_spelling(values.filter(pa.array(lost)))
+            place[lost] = self._plain.find(again)
+        return place.astype(np.int32) + np.int32(1)
 
     def pool(self, values: pa.Array, ids: np.ndarray) -> np.ndarray:  # (values,) int32
         """The ids that `ids` found, where unknown values have the rare one, if any."""
