@@ -160,7 +160,7 @@ def lower_ends(values: np.ndarray, lost: int) -> np.ndarray:  # (n,) float64
 
 
 def _keys(values: np.ndarray) -> np.ndarray:  # (n,) int64, in the order of the numbers
-    bits = values.view(np.int64)
+    bits = (values + 0.0).view(np.int64)  # -0.0 is 0.0
     return np.where(bits < 0, bits ^ ALL_BUT_SIGN, bits)
 
 
