@@ -26,7 +26,7 @@ HOMES = {
     "argparse": {"cli"},
     "shtab": {"cli/completion.py"},
     "rich": {"show"},
-    "pyarrow": {"data", "datasets", "serve"},
+    "pyarrow": {"data", "datasets", "guess", "serve"},
 }
 MOST_FLOORS = 10
 

@@ -1,0 +1,1 @@
+"""A first schema and experiment, guessed from the files themselves."""

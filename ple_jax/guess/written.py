@@ -1,0 +1,155 @@
+"""A guess as files that people edit: a schema and an experiment in TOML."""
+
+import dataclasses
+import json
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from ple_jax.guess.roles import Guess
+from ple_jax.schema import Field, Format, Split, Task
+
+PLACEHOLDER = "EDIT THIS: the column to predict"
+OF_ROLE = {"leaking": ("leaking",), "ignored": ("ignored", "weight")}
+
+
+def toml(value: Any) -> str:
+    """A plain value as TOML, on one line."""
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(map(toml, value))}]"
+    # JSON's strings are TOML's, but for one character.
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+
+
+def key(name: str) -> str:
+    """A name as a key of TOML."""
+    return name if re.fullmatch(r"[A-Za-z0-9_-]+", name) else toml(name)
+
+
+def schema_text(guess: Guess) -> str:
+    """The schema as TOML; reasons are comments, and so is what may be switched on."""
+    parts = [heading(guess), *lists(guess), roles(guess), *bags(guess)]
+    parts += [*map(task, guess.tasks), *other_tasks(guess)]
+    if not guess.tasks:
+        parts.append(table("[[tasks]]", {"name": "label", "column": PLACEHOLDER}))
+    parts += [split_table(guess), defaults("[format]", guess.sample.form, Format())]
+    return "\n\n".join(filter(None, parts)) + "\n"
+
+
+def heading(guess: Guess) -> str:
+    """Says what the file is, and what to look at."""
+    sample = guess.sample
+    first = "" if sample.is_all else "first "
+    files = ", ".join(map(toml, sample.files[:3])) + ", ..." * (len(sample.files) > 3)
+    return (
+        f"# What the columns of {files} mean:\n"
+        f"# a guess from its {first}{sample.rows:,} rows. See the tasks, the split, "
+        "and\n# what is left out. A line that starts with # and holds a value can be "
+        "switched on."
+    )
+
+
+def lists(guess: Guess) -> Iterable[str]:
+    """The columns of each list, one a line with its reason."""
+    kinds: dict[str, dict[str, str]] = {"categorical": {}, "numeric": {}}
+    for name, decision in guess.decisions.items():
+        if decision.field and decision.field.kind in kinds:
+            kinds[decision.field.kind][name] = decision.reason
+    for name, roles in OF_ROLE.items():
+        kinds[name] = {
+            n: d.reason for n, d in guess.decisions.items() if d.role in roles
+        }
+    return [listed(name, columns) for name, columns in kinds.items() if columns]
+
+
+def listed(name: str, columns: Mapping[str, str]) -> str:
+    """A list with one string and one comment a line."""
+    lines = [f"    {toml(n)},  # {comment(why)}" for n, why in columns.items()]
+    return "\n".join([f"{name} = [", *lines, "]"])
+
+
+def comment(text: str) -> str:
+    """A text that may stand behind #: on one line, without what a terminal obeys."""
+    return toml(text)[1:-1].replace('\\"', '"').replace("\\\\", "\\")
+
+
+def roles(guess: Guess) -> str:
+    """The columns of domains, users and weights, and those that may be it."""
+    lines = []
+    for role in ("domain", "user"):
+        if column := getattr(guess, role):
+            lines.append(f"{role} = {toml(column)}")
+    for role, columns in guess.perhaps.items():
+        lines += [f"# {role} = {toml(n)}  # {comment(w)}" for n, w in columns.items()]
+    return "\n".join(lines)
+
+
+def bags(guess: Guess) -> list[str]:
+    """A table for each field that holds lists."""
+    fields = [d.field for d in guess.decisions.values() if d.field]
+    return [bag(f, guess) for f in fields if f.kind in ("multi_valued", "sequence")]
+
+
+def bag(field: Field, guess: Guess) -> str:
+    """The table of a field of lists; lists of Parquet need no separator."""
+    values: dict[str, str] = {"kind": field.kind}
+    if not guess.sample.columns[field.name].is_list:
+        values["separator"] = field.separator
+    why = comment(guess.decisions[field.name].reason)
+    return table(f"[fields.{key(field.name)}]  # {why}", values)
+
+
+def task(one: Task) -> str:
+    """A task as a table."""
+    return table("[[tasks]]", changed(one, Task(one.name)) | {"name": one.name})
+
+
+def changed(one: Any, usual: Any) -> dict[str, Any]:
+    """The values of a dataclass that are not the usual ones."""
+    values, others = dataclasses.asdict(one), dataclasses.asdict(usual)
+    return {k: v for k, v in values.items() if v != others[k]}
+
+
+def table(title: str, values: Mapping[str, Any]) -> str:
+    """A table with one value a line, its name first."""
+    ordered = sorted(values.items(), key=lambda pair: pair[0] != "name")
+    return "\n".join([title, *(f"{k} = {toml(v)}" for k, v in ordered)])
+
+
+def defaults(title: str, one: Any, usual: Any) -> str:
+    """A table with the values that are not the usual ones; nothing without any."""
+    values = changed(one, usual)
+    return table(title, values) if values else ""
+
+
+def other_tasks(guess: Guess) -> list[str]:
+    """Labels that may be meant, switched off."""
+    shown = [
+        f"[[tasks]]  # {comment(one.reason)}\n" + task(one.task).partition("\n")[2]
+        for one in guess.other_tasks
+    ]
+    return [re.sub("^", "# ", text, flags=re.MULTILINE) for text in shown]
+
+
+def split_table(guess: Guess) -> str:
+    """How examples are divided."""
+    split = guess.split
+    values = {"by": split.by} | changed(split, Split())
+    if split.by != "random":
+        return table("[split]", values)
+    times = [n for n, d in guess.decisions.items() if d.reason == "a time"]
+    lines = [f'# by = "time"\n# column = {toml(name)}' for name in times]
+    return "\n".join([table("[split]", values), *lines])
+
+
+def experiment_text(schema: str, files: Iterable[str], run: str) -> str:
+    """The experiment as TOML; what it leaves out has its default.
+
+    Args:
+        schema: The path of the schema file.
+        files: The paths of the data.
+        run: The command that trains it.
+    """
+    data = {"kind": "table", "schema": schema, "files": list(files)}
+    model = table("[model]", {"kind": "ple"})
+    return f"# {comment(run)}\n{table('[data]', data)}\n\n{model}\n"
