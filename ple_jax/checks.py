@@ -9,6 +9,7 @@ arrays pass, and `is_off` never takes an array for 0.
 import difflib
 import numbers
 import typing
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -23,6 +24,14 @@ def check_known(name: str, known: Iterable[str], what: str) -> None:
         raise ValueError(
             f"{name!r} is not a known {what}.{nearest(name, known)} "
             f"Known: {', '.join(known)}."
+        )
+
+
+def check_unique(names: Iterable[str], what: str) -> None:
+    """Raises a ValueError if a name occurs twice."""
+    if twice := [name for name, count in Counter(names).items() if count > 1]:
+        raise ValueError(
+            f"Each {what} needs a name of its own, got these twice: {twice}."
         )
 
 

@@ -1,10 +1,10 @@
 """What the columns of a data set mean: frozen plain data, checked on creation."""
 
 import dataclasses
-from collections import Counter
 from typing import Literal, get_args
 
-from ple_jax.checks import check_known
+from ple_jax.checks import check_known, check_unique
+from ple_jax.derived import FILE, Derived, check_derived, check_kind, raw_columns
 from ple_jax.splits import Split
 
 FieldKind = Literal["categorical", "numeric", "multi_valued", "sequence"]
@@ -156,7 +156,8 @@ class Schema:
         tasks: The labels.
         split: How examples are divided.
         format: How text files are written.
-        domain: Column that holds each example's domain; None means one domain.
+        domain: Column that holds each example's domain, or "@file", for which each file
+            is a domain; None means one domain.
         unseen_domain: The domain to use for domains that train lacks; None makes them
             an error.
         user: Column that groups examples for grouped AUC.
@@ -166,6 +167,7 @@ class Schema:
             user or weight, is an error.
         unknown_warning: When rows are scored, a field warns if more than this share of
             its values, in [0, 1], does not occur in train.
+        derived: Columns that are computed from others, each used as any column is.
 
     Example:
         >>> Schema(
@@ -187,6 +189,7 @@ class Schema:
     ignored: tuple[str, ...] = ()
     leaking: tuple[str, ...] = ()
     unknown_warning: float = 0.1
+    derived: tuple[Derived, ...] = ()
 
     def __post_init__(self):
         check_unique([f.name for f in self.fields], "field")
@@ -203,6 +206,21 @@ class Schema:
         self._check_fields()
         self._check_tasks()
         self._check_columns()
+        self._check_derived()
+
+    def columns(self, labels: bool = True) -> list[str]:
+        """The columns that training needs, or without `labels` scoring."""
+        names = [field.name for field in self.fields]
+        names += [self.domain] if self.domain else []
+        if labels:
+            names += [task.label_column for task in self.tasks]
+            named = self.user, self.weight, self.split.column, self.split.group
+            names += [name for name in named if name]
+        return list(dict.fromkeys(names))
+
+    def raw_columns(self, labels: bool = True) -> list[str]:
+        """The columns that a file must have: to train, or without `labels` to score."""
+        return raw_columns(self.columns(labels), self.derived)
 
     def _check_fields(self):
         by_name = {f.name: f for f in self.fields}
@@ -247,23 +265,32 @@ class Schema:
         for name in self.split.strata:
             check_known(name, known, "binary task or column of domains (stratify)")
 
+    def _check_derived(self):
+        check_unique([FILE, *(c.name for c in self.derived)], "derived column")
+        check_derived(self.derived, self.columns())
+        kinds = {field.name: field.kind for field in self.fields}
+        for column in self.derived:
+            self._check_no_label(column.name, "derived")
+            for name in column.of:
+                role = f"an input of derived column {column.name!r}"
+                self._check_no_leak(name, role)
+                if name in self.ignored:
+                    raise ValueError(f"Column {name!r} is both {role} and ignored.")
+            if column.name in kinds:
+                check_kind(column, kinds[column.name])
+
     def _check_no_leak(self, column, role):
         if column in self.leaking:
             raise ValueError(
                 f"Column {column!r} is declared as leaking the label, so it cannot be "
                 f"{role}."
             )
+        self._check_no_label(column, role)
+
+    def _check_no_label(self, column, role):
         for task in self.tasks:
             if task.label_column == column:
                 raise ValueError(
                     f"Column {column!r} is the label of task {task.name!r}, so it "
                     f"cannot be {role} too."
                 )
-
-
-def check_unique(names: list[str], what: str) -> None:
-    """Raises a ValueError if a name occurs twice."""
-    if twice := [name for name, count in Counter(names).items() if count > 1]:
-        raise ValueError(
-            f"Each {what} needs a name of its own, got these twice: {twice}."
-        )

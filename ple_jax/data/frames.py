@@ -14,11 +14,11 @@ import pyarrow as pa
 from ple_jax.checks import check_known
 from ple_jax.config.values import convert
 from ple_jax.data import arrow
+from ple_jax.data.derive import input_rows, rows_of
 from ple_jax.data.encode import Encoder
 from ple_jax.data.examples import Examples
 from ple_jax.data.parquet_file import MOST_ROWS
 from ple_jax.data.read import check_columns
-from ple_jax.data.rows import Rows
 from ple_jax.data.source import Chunk, Chunks, Source
 from ple_jax.data.train_counts import Counts
 from ple_jax.schema import Encoding, Field, Schema
@@ -159,14 +159,14 @@ def fitted_encoder(schema: Schema, table: pa.Table, train: np.ndarray) -> Encode
     counts = Counts(schema)
     for chunk in chunks_of(table):
         mask = train[chunk.first : chunk.first + len(chunk.table)]
-        counts.add(Rows(chunk, schema.format).where(mask))
+        counts.add(rows_of(chunk, schema).where(mask))
     return Encoder.fit(counts)
 
 
 def encode_table(encoder: Encoder, table: pa.Table) -> Examples:
     """The rows of a table, without labels."""
     each = [
-        encoder.encode(Rows(chunk, encoder.schema.format), labels=False).arrays()
+        encoder.encode(input_rows(chunk, encoder.schema), labels=False).arrays()
         for chunk in chunks_of(table)
     ]
     return Examples.of({k: np.concatenate([a[k] for a in each]) for k in each[0]})

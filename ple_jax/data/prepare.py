@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from ple_jax.data.checksums import compute_checksums
+from ple_jax.data.derive import rows_of
 from ple_jax.data.encode import ENCODER, Encoder
 from ple_jax.data.examples import Examples
 from ple_jax.data.facts import FACTS, VERSION, write_facts
@@ -129,7 +130,7 @@ def _rows_and_splits(
     """Each chunk's rows, with the number of each row's split and fold (B,)."""
     first = 0
     for chunk in source.chunks():
-        rows = Rows(chunk, source.schema.format)
+        rows = rows_of(chunk, source.schema)
         yield rows, *assign(rows, first)
         first += len(rows)
 
@@ -175,6 +176,6 @@ def _check_weights(schema: Schema, train: Examples) -> None:
 def _some_values(source: Source, column: str, most: int = 10) -> list[str | None]:
     found: dict[str | None, None] = {}
     for chunk in source.chunks():
-        _, values = Rows(chunk, source.schema.format).text(column)
+        _, values = rows_of(chunk, source.schema, [column]).text(column)
         found |= dict.fromkeys(values.to_pylist()[:-1])
     return list(found)[:most]

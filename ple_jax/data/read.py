@@ -10,8 +10,10 @@ import pyarrow as pa
 
 from ple_jax.checks import check_known, nearest
 from ple_jax.data.csv_file import csv_tables
+from ple_jax.data.derive import check_file_names
 from ple_jax.data.parquet_file import MOST_BYTES, parquet_tables
 from ple_jax.data.source import Chunk, Chunks, Stamp
+from ple_jax.derived import FILE, uses_file
 from ple_jax.schema import Format, Schema
 from ple_jax.show import console
 
@@ -38,7 +40,9 @@ def read(
             the schema.
     """
     most = max(MOST_BYTES // row_bytes(schema), 1)
-    for path in expand_patterns(files):
+    paths = expand_patterns(files)
+    check_file_names(paths, schema)
+    for path in paths:
         checked = False
         for chunk in number_rows(read_tables(path, schema.format), path):
             if not checked:
@@ -170,6 +174,7 @@ def check_columns(
         for name in schema.ignored:
             check_known(name, ["*", *names], f"column of {path} (ignored)")
     known = {*wanted, *schema.ignored, *schema.leaking}
+    known |= {FILE} if uses_file(schema.columns(), schema.derived) else set()
     extra = [name for name in names if name not in known]
     if labels and extra and "*" not in schema.ignored:
         raise ValueError(
@@ -180,11 +185,4 @@ def check_columns(
 
 def needed_columns(schema: Schema, labels: bool = True) -> list[str]:
     """The columns that a file must have: to train, or without `labels` to be scored."""
-    names = [field.name for field in schema.fields]
-    names += [schema.domain] if schema.domain else []
-    if labels:
-        names += [task.label_column for task in schema.tasks]
-        split = schema.split
-        named = (schema.user, schema.weight, split.column, split.group)
-        names += [name for name in named if name]
-    return list(dict.fromkeys(names))
+    return schema.raw_columns(labels)

@@ -47,6 +47,17 @@ class Rows:
         some.row_numbers = self.row_numbers[mask]
         return some
 
+    def has(self, name: str) -> bool:
+        """Whether there is a column of this name."""
+        return name in self._types.names
+
+    def with_column(self, name: str, column: pa.Array) -> "Rows":
+        """Adds a column (B,)."""
+        more = copy.copy(self)
+        more.table = self.table.append_column(name, column)
+        more._types = self._types.append(more.table.schema.field(name))
+        return more
+
     def _column(
         self, name: str, fits: Callable[[pa.DataType], bool], expected: str
     ) -> pa.Array:
@@ -126,8 +137,12 @@ class Rows:
             raise self.error(name, np.isinf(numbers).argmax(), "a finite number")
         return numbers
 
-    def times(self, name: str) -> Times:
+    def times(self, name: str, missing: bool = False) -> Times:
         """Reads a column of numbers or times as numbers in the same order.
+
+        Args:
+            name: The column.
+            missing: Whether values may be missing; they are then NaN.
 
         Raises:
             ValueError: A value is missing, neither a finite number nor a time, or of
@@ -135,13 +150,24 @@ class Rows:
         """
         column = self._column(name, is_ordered, TIMES)
         codes, values = arrow.distinct(column)
+        if missing and arrow.is_text(values.type):
+            values = self._as_text(name, values, lambda i: np.argmax(codes == i))
         kind, convert = choose_reader(values)
         row_of = lambda i: np.argmax(codes == i)
         times = self._convert(name, values[:-1], convert, kind, row_of)
         times = np.r_[times, np.nan][codes]
-        if not np.isfinite(times).all():
-            raise self.error(name, np.argmin(np.isfinite(times)), kind)
+        good = np.isfinite(times) | (missing & np.isnan(times))
+        if not good.all():
+            raise self.error(name, np.argmin(good), kind)
         return Times(kind, times)
+
+    def has_list(self, name: str) -> np.ndarray:  # (B,) bool
+        """Whether each row of a column of lists, perhaps in text, has one."""
+        column = self._column(name, _is_bag, LISTS)
+        if arrow.is_list(column.type):
+            return ~arrow.is_missing(column)
+        codes, values = self.text(name)
+        return ~arrow.is_missing(values)[codes]
 
     def lists(
         self, name: str, separator: str

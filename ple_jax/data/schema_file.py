@@ -8,15 +8,17 @@ from typing import Any
 
 from ple_jax.checks import check_known
 from ple_jax.config.values import convert, dataclass_from, read_toml
+from ple_jax.derived import Derived
 from ple_jax.schema import Field, FieldKind, Schema, Task
 
 LISTS = ("categorical", "numeric")
+TABLES = ("fields", "derived")
 
 
 def read_schema(path: str | pathlib.Path) -> Schema:
     """Reads a schema from a TOML file.
 
-        categorical = ["shop", "item"]      # columns by kind
+        categorical = ["shop", "item", "hour"]  # columns by kind
         numeric = ["price"]
         domain = "shop"
         user = "user"
@@ -24,6 +26,9 @@ def read_schema(path: str | pathlib.Path) -> Schema:
         [fields.tags]                       # fields that need more than a kind
         kind = "multi_valued"
         separator = " "
+        [derived.hour]                      # columns computed from others
+        kind = "hour"
+        of = "timestamp"
         [[tasks]]
         name = "click"
         [[tasks]]
@@ -51,13 +56,14 @@ def schema_from_tree(tree: dict[str, Any]) -> Schema:
     types = typing.get_type_hints(Schema)
     for key in tree:
         check_known(key, [*LISTS, *types], "key of a schema")
-    rest = [key for key in tree if key not in (*LISTS, "fields", "tasks")]
+    rest = [key for key in tree if key not in (*LISTS, *TABLES, "tasks")]
     tasks = convert(tuple[dict, ...], tree.get("tasks", []), "tasks")
     return Schema(
         fields=tuple(_fields(tree)),
         tasks=tuple(
             dataclass_from(Task, task, f"tasks[{i}]") for i, task in enumerate(tasks)
         ),
+        derived=tuple(_derived(tree)),
         **{key: convert(types[key], tree[key], key) for key in rest},
     )
 
@@ -76,8 +82,7 @@ def _fields(tree: dict[str, Any]) -> list[Field]:
     fields = []
     for name in [*kinds, *(n for n in details if n not in kinds)]:
         more = convert(dict, details.get(name, {}), f"fields.{name}")
-        if isinstance(more.get("encodings"), str):
-            more = more | {"encodings": [more["encodings"]]}
+        more = _listed(more, "encodings")
         if name in kinds:
             more = {"kind": kinds[name]} | more
         elif "kind" not in more:
@@ -86,6 +91,20 @@ def _fields(tree: dict[str, Any]) -> list[Field]:
             )
         fields.append(dataclass_from(Field, {"name": name} | more, f"fields.{name}"))
     return fields
+
+
+def _derived(tree: dict[str, Any]) -> list[Derived]:
+    columns = convert(dict, tree.get("derived", {}), "derived")
+    return [
+        dataclass_from(Derived, {"name": name} | _listed(more, "of"), f"derived.{name}")
+        for name, table in columns.items()
+        for more in [convert(dict, table, f"derived.{name}")]
+    ]
+
+
+def _listed(table: dict[str, Any], key: str) -> dict[str, Any]:
+    """The table, with one string in the place of a list made such a list."""
+    return table | {key: [table[key]]} if isinstance(table.get(key), str) else table
 
 
 def schema_to_dict(schema: Schema) -> dict[str, Any]:

@@ -8,6 +8,7 @@ import pyarrow.compute as pc
 
 from ple_jax.checks import nearest
 from ple_jax.data.arrow import is_missing, plain_spelling
+from ple_jax.data.derive import rows_of
 from ple_jax.data.labels import read_labels
 from ple_jax.data.rows import Rows
 from ple_jax.data.source import Source
@@ -137,9 +138,10 @@ def _strata_cuts(source: Source) -> tuple[np.ndarray, np.ndarray]:
     have the shares round(n f), so that they are off by less than one row.
     """
     schema, first = source.schema, 0
+    names = [name for name in (schema.domain, schema.split.group) if name]
     parts = [np.zeros((2, 0), np.uint64)]
     for chunk in source.chunks():
-        rows = Rows(chunk, schema.format)
+        rows = rows_of(chunk, schema, names)
         places = mix(_units(rows, first, schema.split), schema.split.seed)
         parts.append(np.stack([_strata(rows, schema), places]))
         first += len(rows)
@@ -185,11 +187,11 @@ def _time_cuts(source: Source, column: str) -> np.ndarray:  # (BLOCKS + 1,)
     Raises:
         ValueError: Files hold different kinds of times, which have no common order.
     """
-    form, split = source.schema.format, source.schema.split
+    split = source.schema.split
     parts: list[np.ndarray] = []
     kinds: dict[str, str] = {}  # kind -> the first origin that has it
     for chunk in source.chunks():
-        kind, values = Rows(chunk, form).times(column)
+        kind, values = rows_of(chunk, source.schema, [column]).times(column)
         kinds.setdefault(kind, chunk.origin)
         if len(kinds) > 1:
             (kind, one), (other, another) = kinds.items()

@@ -6,11 +6,11 @@ from collections.abc import Iterator
 import numpy as np
 import pyarrow as pa
 
+from ple_jax.data.derive import input_rows
 from ple_jax.data.encode import Encoder
 from ple_jax.data.examples import Examples
 from ple_jax.data.loader import batches_in_order
 from ple_jax.data.read import read
-from ple_jax.data.rows import Rows
 from ple_jax.data.source import Chunks
 from ple_jax.data.unknown import UnknownIds
 from ple_jax.metrics.exact import check_logits, sigmoid
@@ -114,7 +114,7 @@ def encoded(
 ) -> Iterator[Examples]:
     """Encodes raw rows chunk by chunk, without labels; counts unknown ids."""
     for chunk in chunks:
-        yield encoder.encode(Rows(chunk, encoder.schema.format), False, unknown)
+        yield encoder.encode(input_rows(chunk, encoder.schema), False, unknown)
 
 
 def predictions(logits: np.ndarray, task: Task) -> np.ndarray:  # (rows,) float32
