@@ -7,6 +7,7 @@ from ple_jax.checks import check_known, check_unique
 from ple_jax.derived import FILE, Derived, check_derived, check_kind, raw_columns
 from ple_jax.splits import Split
 
+OWN = "own"  # as `unseen_domain`: adds a domain, which no value names
 FieldKind = Literal["categorical", "numeric", "multi_valued", "sequence"]
 OfNumbers = Literal["auto", "standard", "log", "buckets", "piecewise"]
 OfValues = Literal["auto", "id", "rare", "count", "target_mean"]
@@ -158,8 +159,8 @@ class Schema:
         format: How text files are written.
         domain: Column that holds each example's domain, or "@file", for which each file
             is a domain; None means one domain.
-        unseen_domain: The domain to use for domains that train lacks; None makes them
-            an error.
+        unseen_domain: The domain to use for missing ones, and for those that train
+            lacks; "own" adds one of that name for them. None makes them an error.
         user: Column that groups examples for grouped AUC.
         weight: Column of example weights.
         ignored: Columns to ignore; ("*",) ignores all that the schema does not name.
@@ -259,6 +260,8 @@ class Schema:
     def _check_columns(self):
         for role in ("domain", "user", "weight"):
             self._check_no_leak(getattr(self, role), f"the {role} column")
+        if self.unseen_domain and not self.domain:
+            raise ValueError("unseen_domain needs a `domain`: the column of domains.")
         self._check_no_leak(self.split.group, "the column of groups (split.group)")
         known = [task.name for task in self.tasks if task.loss == "binary"]
         known += [self.domain] if self.domain else []

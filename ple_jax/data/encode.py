@@ -35,7 +35,7 @@ from ple_jax.data.unknown import UnknownIds
 from ple_jax.data.vocabulary import Lookup, pool_rare, read_vocabulary
 from ple_jax.disk import read_json, write_json
 from ple_jax.layout import Bag, IdColumn, Layout
-from ple_jax.schema import Field, Schema
+from ple_jax.schema import OWN, Field, Schema
 
 VOCABULARIES, MEANS, ENCODER = "vocabularies", "target_means", "encoder.json"
 
@@ -70,13 +70,7 @@ class Encoder:
         for task, found in counts.labels.items():
             check_positives(task, found.vocabulary()["value"].to_pylist())
         fields = {f.name: f for f in schema.fields}
-        domains = counts.domains.vocabulary()["value"].to_pylist()
-        if schema.unseen_domain and schema.unseen_domain not in domains:
-            raise ValueError(
-                f"unseen_domain must be a domain of the train split, got "
-                f"{schema.unseen_domain!r}.{nearest(schema.unseen_domain, domains)} "
-                f"Known: {', '.join(domains)}."
-            )
+        domains = _domain_names(counts)
         whole = {t: c.vocabulary() for t, c in counts.values.items()}
         vocabularies = {
             t: pool_rare(v, fields[t].min_count, "rare" in fields[t].encodings)
@@ -249,6 +243,29 @@ class Encoder:
             )
         except (KeyError, TypeError, AttributeError, StopIteration) as error:
             raise ValueError(f"{path} is damaged: {error!r}.") from error
+
+
+def _domain_names(counts: Counts) -> list[str]:
+    """The domains of train, most frequent first, and the one of their own for others.
+
+    Raises:
+        ValueError: Train lacks the `unseen_domain`, or has a domain of the name "own".
+    """
+    names = counts.domains.vocabulary()["value"].to_pylist()
+    wanted, column = counts.schema.unseen_domain, counts.schema.domain
+    if wanted == OWN and OWN in names:
+        raise ValueError(
+            f"unseen_domain = {OWN!r} adds a domain of that name, but column "
+            f"{column!r} has a domain {OWN!r} in train: call that one otherwise."
+        )
+    if wanted == OWN:
+        return [*names, OWN]
+    if wanted and wanted not in names:
+        raise ValueError(
+            f"unseen_domain must be {OWN!r} or a domain of the train split, got "
+            f"{wanted!r}.{nearest(wanted, names)} Known: {', '.join(names)}."
+        )
+    return names
 
 
 def _bag(

@@ -121,7 +121,8 @@ def read_domains(
             schema.domain,
             row,
             f"one of the domains in train ({', '.join(known)};"
-            f"{nearest(str(value), known)} Set `unseen_domain` to name a stand-in)",
+            f"{nearest(str(value), known)} Set `unseen_domain` to a stand-in, or to "
+            "'own' for a domain of their own)",
         )
     return domain
 

@@ -25,7 +25,8 @@ from ple_jax.data.store import Prepared
 from ple_jax.data.train_counts import Counts
 from ple_jax.data.writer import SplitWriter, check_space
 from ple_jax.disk import cache_dir, naming, new_directory
-from ple_jax.schema import Schema
+from ple_jax.schema import OWN, Schema
+from ple_jax.show import console
 from ple_jax.splits import SPLITS
 
 Advance = Callable[[int], None]  # is called with the number of rows just done
@@ -117,6 +118,7 @@ def _write(source: Source, directory: pathlib.Path, progress: Advance) -> None:
     facts = {s: w.facts(encoder) for s, w in zip(SPLITS, writers, strict=True)}
     _check_classes(source, facts["train"])
     _check_weights(source.schema, writers[0].written)
+    _warn_of_untrained(source.schema, facts["train"])
     whole = {"version": VERSION, "identity": source.identity, "arrays": list(expected)}
     checksums = compute_checksums(directory, files_of(encoder))
     with naming(directory / FACTS):
@@ -171,6 +173,16 @@ def _check_weights(schema: Schema, train: Examples) -> None:
                 f"Task {task.name!r} cannot be learned: column {schema.weight!r} gives "
                 "all of its examples in train the weight 0."
             )
+
+
+def _warn_of_untrained(schema: Schema, train: dict[str, Any]) -> None:
+    """Says so if no row of train is in the domain for rows without one."""
+    if schema.unseen_domain == OWN and not train["domains"][OWN]:
+        console.say(
+            f"warning: no row of train lacks its {schema.domain!r}, so that domain "
+            f"{OWN!r} learns what all domains share and nothing of its own: name a "
+            "domain of train as `unseen_domain` to score unknown ones by that"
+        )
 
 
 def _some_values(source: Source, column: str, most: int = 10) -> list[str | None]:
