@@ -220,9 +220,11 @@ def unwrap(build: Callable[..., Any]) -> Callable[..., Any]:
 def _arguments(made: Callable[..., Any]) -> Iterable[tuple[str, Any, bool]]:
     """The name and default of each argument, and whether it is required."""
     if dataclasses.is_dataclass(made):
-        for field in dataclasses.fields(made):
+        fields = dataclasses.fields(made)
+        is_module = any(field.name == "parent" for field in fields)
+        for field in fields:
             # every linen module has these two
-            if field.name not in ("parent", "name"):
+            if not is_module or field.name not in ("parent", "name"):
                 make = field.default_factory
                 default = field.default if make is dataclasses.MISSING else make()
                 yield field.name, default, default is dataclasses.MISSING

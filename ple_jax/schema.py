@@ -158,12 +158,12 @@ class Schema:
         split: How examples are divided.
         format: How text files are written.
         domain: Column that holds each example's domain, or "@file", for which each file
-            is a domain; None means one domain.
+            is a domain; without one, all rows are of one domain.
         unseen_domain: The domain to use for missing ones, and for those that train
-            lacks; "own" adds one of that name for them. None makes them an error.
+            lacks; "own" adds one of that name for them. Without it they are an error.
         user: Column that groups examples for grouped AUC.
         weight: Column of example weights.
-        ignored: Columns to ignore; ("*",) ignores all that the schema does not name.
+        ignored: Columns to ignore; "*" ignores all that the schema does not name.
         leaking: Columns that reveal the label; using one as a field, or as the domain,
             user or weight, is an error.
         unknown_warning: When rows are scored, a field warns if more than this share of

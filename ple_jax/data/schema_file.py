@@ -81,30 +81,32 @@ def _fields(tree: dict[str, Any]) -> list[Field]:
             kinds[name] = kind
     fields = []
     for name in [*kinds, *(n for n in details if n not in kinds)]:
-        more = convert(dict, details.get(name, {}), f"fields.{name}")
-        more = _listed(more, "encodings")
+        more = _table("fields", name, details.get(name, {}), "encodings")
         if name in kinds:
             more = {"kind": kinds[name]} | more
         elif "kind" not in more:
             raise ValueError(
                 f"fields.{name} needs a kind, one of {typing.get_args(FieldKind)}."
             )
-        fields.append(dataclass_from(Field, {"name": name} | more, f"fields.{name}"))
+        fields.append(dataclass_from(Field, more, f"fields.{name}"))
     return fields
 
 
 def _derived(tree: dict[str, Any]) -> list[Derived]:
     columns = convert(dict, tree.get("derived", {}), "derived")
     return [
-        dataclass_from(Derived, {"name": name} | _listed(more, "of"), f"derived.{name}")
+        dataclass_from(Derived, _table("derived", name, table, "of"), f"derived.{name}")
         for name, table in columns.items()
-        for more in [convert(dict, table, f"derived.{name}")]
     ]
 
 
-def _listed(table: dict[str, Any], key: str) -> dict[str, Any]:
-    """The table, with one string in the place of a list made such a list."""
-    return table | {key: [table[key]]} if isinstance(table.get(key), str) else table
+def _table(above: str, name: str, table: Any, key: str) -> dict[str, Any]:
+    """The table [above.name] with its name; a string for the list `key` becomes one."""
+    given = convert(dict, table, f"{above}.{name}")
+    if "name" in given:
+        raise ValueError(f"{above}.{name} has its name already: give it no `name`.")
+    listed = {key: [given[key]]} if isinstance(given.get(key), str) else {}
+    return {"name": name} | given | listed
 
 
 def schema_to_dict(schema: Schema) -> dict[str, Any]:

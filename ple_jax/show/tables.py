@@ -129,14 +129,14 @@ def point_table(split: str, points: dict[str, dict[str, Any]]) -> Table:
     return grid(f"{split}, over trials", columns, rows)
 
 
-def prepared_table(prepared: Any) -> Table:
-    """Rows and base rates of each split of a prepared data set."""
+def prepared_table(prepared: Any, title: str = "") -> Table:
+    """Rows and base rates of each split of a prepared data set, or of `title`."""
     tasks = [task.name for task in prepared.layout.tasks]
     rows = [
         [name, f"{facts['rows']:,}", *(_share(facts["base_rates"][t]) for t in tasks)]
         for name, facts in prepared.facts["splits"].items()
     ]
-    return grid(f"{prepared.directory}", ["split", "rows", *tasks], rows)
+    return grid(title or f"{prepared.directory}", ["split", "rows", *tasks], rows)
 
 
 def _share(value: float | None) -> str:
