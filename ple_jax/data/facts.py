@@ -4,6 +4,8 @@ version       2; format 1, which is read too, named the files of bags after colu
 identity      what it was prepared from
 arrays        names of the arrays of a split
 splits        split -> rows, base rate of each task, rows of each domain
+origins       name, first row and number of rows of each raw file, in order; older data
+              sets have none
 fingerprint   BLAKE2b of all other files
 checksums     file -> CRC-32; the oldest data sets have none
 seal          CRC-32 of the rest of this file; in format 1 there is none
@@ -31,6 +33,7 @@ class _Facts:
     splits: dict
     fingerprint: str
     identity: dict = dataclasses.field(default_factory=dict)
+    origins: tuple[tuple[str, int, int], ...] = ()
     checksums: dict = dataclasses.field(default_factory=dict)
     seal: str = ""
 

@@ -9,9 +9,15 @@ from ple_jax.data.facts import OLD, VERSION
 from ple_jax.data.ranges import expected_arrays
 from ple_jax.splits import SPLITS
 
+INDEX = "splits.npy"  # of `data.row_index`
 
-def files_of(encoder: Encoder, version: int = VERSION) -> dict[str, str]:
+
+def files_of(
+    encoder: Encoder, version: int = VERSION, index: bool = True
+) -> dict[str, str]:
     """Name -> path in the directory, of every file but dataset.json.
+
+    Data sets of before have no index of rows.
 
     The fingerprint hashes the names: the paths that files of format 1 have, which names
     the file of a bag after its column.
@@ -19,7 +25,8 @@ def files_of(encoder: Encoder, version: int = VERSION) -> dict[str, str]:
     tables = (f"{VOCABULARIES}/{i}.parquet" for i in range(len(encoder.vocabularies)))
     fits = enumerate(encoder.categoricals.values())
     means = (f"{MEANS}/{i}.parquet" for i, fit in fits if fit.means)
-    files = {name: name for name in (ENCODER, *tables, *means)}
+    of_rows = [INDEX] if index else []
+    files = {name: name for name in (ENCODER, *tables, *means, *of_rows)}
     for split in SPLITS:
         for array, file in array_files(expected_arrays(encoder)).items():
             name = f"{split}/{array}.npy"

@@ -17,6 +17,7 @@ from ple_jax.data.facts import FACTS, VERSION, write_facts
 from ple_jax.data.places import files_of
 from ple_jax.data.ranges import expected_arrays
 from ple_jax.data.read import changed
+from ple_jax.data.row_index import IndexWriter
 from ple_jax.data.rows import Rows
 from ple_jax.data.schema_file import schema_to_dict
 from ple_jax.data.source import Chunks, Source, Stamp
@@ -110,7 +111,9 @@ def _write(source: Source, directory: pathlib.Path, progress: Advance) -> None:
         SplitWriter(directory / split, int(rows), expected)
         for split, rows in zip(SPLITS, sizes, strict=True)
     ]
+    index = IndexWriter(directory, int(sizes.sum()))
     for rows, split, fold in _rows_and_splits(source, assign):
+        index.add(rows, split)
         for number, writer in enumerate(writers):
             folds = fold if number == 0 else None
             writer.add(encoder, rows, np.flatnonzero(split == number), folds)
@@ -120,9 +123,10 @@ def _write(source: Source, directory: pathlib.Path, progress: Advance) -> None:
     _check_weights(source.schema, writers[0].written)
     _warn_of_untrained(source.schema, facts["train"])
     whole = {"version": VERSION, "identity": source.identity, "arrays": list(expected)}
+    whole |= {"splits": facts, "origins": index.origins}
     checksums = compute_checksums(directory, files_of(encoder))
     with naming(directory / FACTS):
-        write_facts(directory, {**whole, "splits": facts, **checksums})
+        write_facts(directory, {**whole, **checksums})
     make_read_only(directory)
 
 

@@ -30,6 +30,7 @@ class Prepared:
     dataset.json    what it says of itself: see `data.facts`
     encoder.json    schema, and what was fitted on train
     vocabularies/   value, count and id of every table, in Parquet
+    splits.npy      the split of each row of the raw files: see `data.row_index`
     train/ ...      ids.npy, numbers.npy, labels.npy, ...: one folder per split
     """
 
@@ -96,7 +97,8 @@ class Prepared:
 
     @cached_property
     def _files(self) -> dict[str, str]:
-        return files_of(self.encoder, self.facts["version"])
+        index = bool(self.facts.get("origins"))
+        return files_of(self.encoder, self.facts["version"], index)
 
     @property
     def splits(self) -> tuple[str, ...]:
@@ -110,15 +112,19 @@ class Prepared:
             ValueError: There is no test split, or a file is missing, is not as it was
                 written, or does not hold what the layout says; names the file.
         """
+        self.check_split(name)
+        if name not in self._opened:
+            self._opened[name] = self._open_split(name)
+        return self._opened[name]
+
+    def check_split(self, name: str) -> None:
+        """Raises a ValueError if there is no such split."""
         check_known(name, SPLITS, "split")
         if name not in self.splits:
             raise ValueError(
                 f"{self.directory} has no {name} split: its schema wants none. It has "
                 f"{' and '.join(self.splits)}."
             )
-        if name not in self._opened:
-            self._opened[name] = self._open_split(name)
-        return self._opened[name]
 
     @cached_property
     def _opened(self) -> dict[str, Examples]:

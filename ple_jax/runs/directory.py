@@ -10,6 +10,7 @@ from typing import Any
 from ple_jax import config, datasets
 from ple_jax.config import sweep
 from ple_jax.config.experiment import Experiment, Plugin
+from ple_jax.data.facts import FACTS
 from ple_jax.data.prepare import load_or_prepare
 from ple_jax.data.prepare import prepare as data_prepare
 from ple_jax.data.store import Prepared
@@ -219,6 +220,12 @@ def open_run(directory: pathlib.Path) -> Run:
         )
     experiment = config.from_dict(tree)
     return Run(directory, experiment, Prepared.open(directory / DATA))
+
+
+def open_data(directory: pathlib.Path) -> Prepared:
+    """The data set of a directory: a prepared one, or that of a run or a sweep."""
+    inside = directory / DATA
+    return Prepared.open(inside if (inside / FACTS).is_file() else directory)
 
 
 def free_directory(

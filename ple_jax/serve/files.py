@@ -61,7 +61,7 @@ def predict_file(
             values of a field are unknown and `allow_unknown` is false.
         FileExistsError: `out` exists.
     """
-    check_output(out, source, overwrite)
+    check_output(out, [source], overwrite)
     loaded, rows = load_scorer(run), 0
     chunks = read([source], run.data.schema, labels=False)
     with open_output(out, score_columns(run), overwrite) as writer:

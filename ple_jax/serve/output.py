@@ -2,7 +2,7 @@
 
 import pathlib
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TypeAlias
 
@@ -18,8 +18,8 @@ Writer: TypeAlias = "pq.ParquetWriter | pyarrow.csv.CSVWriter"
 ENDINGS = (".parquet", ".pq", ".csv")
 
 
-def check_output(out: pathlib.Path, source: str, overwrite: bool) -> None:
-    """Raises unless the scores of `source` may be written to `out`.
+def check_output(out: pathlib.Path, sources: Sequence[str], overwrite: bool) -> None:
+    """Raises unless what comes of `sources` may be written to `out`.
 
     Raises:
         ValueError: The ending says no format, the folder is missing, or `out` is an
@@ -37,9 +37,9 @@ def check_output(out: pathlib.Path, source: str, overwrite: bool) -> None:
             f"--out {out} needs the folder {out.parent}, which is missing."
             f"{nearest(out.parent.name, beside)}"
         )
-    inputs = expand_patterns([source])
+    inputs = expand_patterns(sources) if sources else []
     if out.exists() and any(out.samefile(path) for path in inputs):
-        raise ValueError(f"--out {out} is the file to score; name another file.")
+        raise ValueError(f"--out {out} is the file to read; name another file.")
     if out.is_symlink() or (out.exists() and not stat.S_ISREG(out.stat().st_mode)):
         raise ValueError(f"--out {out} is there, but no plain file; name another file.")
     if out.exists() and not overwrite:

@@ -60,7 +60,7 @@ def test_a_file_is_not_scored_over_itself_or_another(run, capsys, tmp_path):
     (rows := tmp_path / "rows.csv").write_text("item\n12\n")
     (old := tmp_path / "old.csv").write_text("old")
     assert call("predict", run, rows, "--out", rows, "--overwrite") == 2
-    assert "is the file to score" in capsys.readouterr().err
+    assert "is the file to read" in capsys.readouterr().err
     assert call("predict", run, rows, "--out", old) == 2
     assert "--overwrite" in capsys.readouterr().err
     assert (rows.read_text(), old.read_text()) == ("item\n12\n", "old")

@@ -22,7 +22,7 @@ def folder(tmp_path):
 
 def refusal(folder, name, overwrite=True):
     with pytest.raises((ValueError, OSError)) as error:
-        check_output(folder / name, str(folder / "r*.csv"), overwrite)
+        check_output(folder / name, [str(folder / "r*.csv")], overwrite)
     return str(error.value)
 
 
@@ -30,7 +30,7 @@ def refusal(folder, name, overwrite=True):
 def test_the_input_is_never_replaced(folder, name):
     (folder / "link.csv").symlink_to(folder / "rows.csv")
     os.link(folder / "rows.csv", folder / "hard.csv")
-    assert "is the file to score" in refusal(folder, name)
+    assert "is the file to read" in refusal(folder, name)
 
 
 def test_what_is_no_plain_file_is_never_replaced(folder):
@@ -45,7 +45,7 @@ def test_what_is_no_plain_file_is_never_replaced(folder):
 def test_a_file_is_replaced_only_when_asked(folder):
     (folder / "old.csv").write_text("old")
     assert "--overwrite" in refusal(folder, "old.csv", overwrite=False)
-    check_output(folder / "old.csv", str(folder / "rows.csv"), True)
+    check_output(folder / "old.csv", [str(folder / "rows.csv")], True)
 
 
 def test_a_missing_folder_or_format_is_found_at_once(folder):
