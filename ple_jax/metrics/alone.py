@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ple_jax.metrics.exact import auc_roc
+from ple_jax.metrics.curves import auc_roc
 
 
 def auc_of_means(

@@ -1,13 +1,16 @@
 """Exact metrics, computed on the host in float64. None means undefined."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from ple_jax.metrics.curves import Curve, grouped_auc
+from ple_jax.metrics.over_domains import over_domains
 from ple_jax.schema import Task
 
 Measured = dict[str, float | int | None]
+BINS = 10  # of the calibration error
 
 
 def report(
@@ -22,6 +25,7 @@ def report(
 ) -> dict[str, Any]:
     """Computes all metrics by task, and by domain and task, ready for JSON.
 
+    Of several domains, "macro" and "worst" have the mean and the worst one by task.
     Weights apply to losses, calibration and normalised entropy. Areas under curves
     count each example once.
 
@@ -29,28 +33,52 @@ def report(
         ValueError: A logit is not finite, or `domain` is None with several domains.
     """
     check_logits(logits)
+    weights = np.ones(len(logits)) if weights is None else weights
+
+    def measure_rows(task: Task, i: int, rows: np.ndarray) -> Measured:
+        users = None if user is None else user[rows]
+        return measure(task, logits[rows, i], labels[rows, i], weights[rows], users)
+
+    found = each_task(measure_rows, observed, domain, tasks, domains)
+    several = over_domains(found["domains"]) if len(domains) > 1 else {}
+    return {"examples": len(logits), **found, **several}
+
+
+def each_task(
+    measure_rows: Callable[[Task, int, np.ndarray], Any],
+    observed: np.ndarray,  # (B, T) bool
+    domain: np.ndarray | None,  # (B,) int; None if there is one domain
+    tasks: Sequence[Task],
+    domains: Sequence[str],
+) -> dict[str, Any]:
+    """Measures every task on its observed rows: "tasks" of all, "domains" of each.
+
+    Args:
+        measure_rows: Of a task, its place in the axis T, and the numbers of some rows.
+        observed: Which labels there are.
+        domain: Of each row.
+        tasks: In the order of the axis T.
+        domains: Names of the domains.
+
+    Raises:
+        ValueError: `domain` is None with several domains.
+    """
     if domain is None and len(domains) > 1:
         raise ValueError(
             f"Metrics of {len(domains)} domains need each example's domain, got None."
         )
-    weights = np.ones(len(logits)) if weights is None else weights
 
-    def measure_rows(rows: np.ndarray) -> dict[str, Measured]:
-        by_task = {}
-        for i, task in enumerate(tasks):
-            seen = np.flatnonzero(rows & observed[:, i])
-            users = None if user is None else user[seen]
-            by_task[task.name] = measure(
-                task, logits[seen, i], labels[seen, i], weights[seen], users
-            )
-        return by_task
+    def of_rows(rows: np.ndarray) -> dict[str, Any]:
+        seen = [rows[observed[rows, i]] for i in range(len(tasks))]
+        return {t.name: measure_rows(t, i, seen[i]) for i, t in enumerate(tasks)}
 
-    overall = measure_rows(np.ones(len(logits), bool))
+    overall = of_rows(np.arange(len(observed)))
     if domain is None or len(domains) == 1:
-        by_domain = {domains[0]: overall}
-    else:
-        by_domain = {name: measure_rows(domain == i) for i, name in enumerate(domains)}
-    return {"examples": len(logits), "tasks": overall, "domains": by_domain}
+        return {"tasks": overall, "domains": {domains[0]: overall}}
+    order = np.argsort(domain, kind="stable")  # so that rows of a domain stay in order
+    ends = np.searchsorted(domain[order], np.arange(1, len(domains)))
+    parts = zip(domains, np.split(order, ends), strict=True)
+    return {"tasks": overall, "domains": {name: of_rows(part) for name, part in parts}}
 
 
 def check_logits(logits: np.ndarray, first: int = 0) -> None:
@@ -82,6 +110,7 @@ def measure(
         return squared_metrics(sums, len(logits))
     curve = Curve.of(logits, labels)
     measured = {"auc_pr": curve.auc_pr()} | binary_metrics(sums, curve)
+    measured["calibration_error"] = calibration_error(logits, labels, weights)
     if user is not None:
         measured["grouped_auc"] = grouped_auc(logits, labels, user)
     return measured
@@ -101,11 +130,8 @@ class Sums(NamedTuple):
     ) -> "Sums":
         """Sums over a task's examples: logits, labels and weights (B,)."""
         z, y, w = (np.asarray(a, np.float64) for a in (logits, labels, weights))
-        if task.loss == "squared":
-            predicted, loss = z, (z - y) ** 2
-        else:
-            predicted = sigmoid(z)
-            loss = np.maximum(z, 0) - z * y + np.log1p(np.exp(-np.abs(z)))
+        predicted = z if task.loss == "squared" else sigmoid(z)
+        loss = example_losses(task, z, y)
         return cls(*(float(np.sum(w * a)) for a in (1, loss, predicted, y)))
 
     def mean_loss(self) -> float | None:
@@ -119,11 +145,15 @@ class Sums(NamedTuple):
 
         Undefined if there is one class. Reference: He et al., ADKDD 2014, section 2.
         """
+        entropy = self.entropy()
+        return None if entropy is None else self.loss / self.weight / entropy
+
+    def entropy(self) -> float | None:
+        """-(p log p + (1 - p) log(1 - p)) of the base rate p; None of one class."""
         if not 0 < self.actual < self.weight:
             return None
         p = self.actual / self.weight
-        entropy = float(-p * np.log(p) - (1 - p) * np.log1p(-p))
-        return self.loss / self.weight / entropy
+        return float(-p * np.log(p) - (1 - p) * np.log1p(-p))
 
     def calibration(self) -> float | None:
         """sum w s(z) / sum w y: 1 is ideal. Undefined without positives.
@@ -133,116 +163,39 @@ class Sums(NamedTuple):
         return self.predicted / self.actual if self.actual else None
 
 
+def example_losses(task: Task, logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Each example's loss (B,): cross-entropy in nats, or squared error."""
+    if task.loss == "squared":
+        return (logits - labels) ** 2
+    softplus = np.maximum(logits, 0) + np.log1p(np.exp(-np.abs(logits)))
+    return softplus - logits * labels
+
+
 def sigmoid(logits: np.ndarray) -> np.ndarray:
     """1 / (1 + exp(-z)) in a form that never overflows, elementwise."""
     small = np.exp(-np.abs(logits))
     return np.where(logits >= 0, 1, small) / (1 + small)
 
 
-class Curve(NamedTuple):
-    """Examples of each class at each distinct score, from the highest score down."""
-
-    positives: np.ndarray  # (distinct scores,)
-    negatives: np.ndarray  # (distinct scores,)
-
-    @classmethod
-    def of(cls, scores: np.ndarray, labels: np.ndarray) -> "Curve":
-        """The curve of scores (B,) and 0/1 labels (B,); equal scores are one point."""
-        order = np.argsort(scores)[::-1]
-        y = np.asarray(labels, np.float64)[order]
-        return cls(*_count_runs(y, _starts_run(scores[order])))
-
-    def auc_roc(self) -> float | None:
-        """The probability that a positive outscores a negative; ties count half.
-
-            AUC = sum_s p_s (n_below_s + n_s / 2) / (P N)
-
-        Undefined unless both classes occur.
-        """
-        p, n = self
-        if not (p.any() and n.any()):
-            return None
-        below = n.sum() - np.cumsum(n)
-        return float((p * (below + n / 2)).sum() / (p.sum() * n.sum()))
-
-    def auc_pr(self) -> float | None:
-        """Average precision, with one threshold per distinct score.
-
-            AP = sum_s precision_s (recall_s - recall_{s-1})
-
-        Undefined unless both classes occur.
-        """
-        p, n = self
-        if not (p.any() and n.any()):
-            return None
-        precision = np.cumsum(p) / np.cumsum(p + n)
-        return float((precision * p).sum() / p.sum())
-
-
-def auc_roc(scores: np.ndarray, labels: np.ndarray) -> float | None:
-    """Exact area under the ROC curve of scores (B,); ties count half.
-
-    Example:
-        >>> auc_roc(np.array([0.1, 0.4, 0.4, 0.9]), np.array([0, 0, 1, 1]))
-        0.875
-        >>> auc_roc(np.array([0.1, 0.4]), np.array([1, 1])) is None
-        True
-    """
-    return Curve.of(scores, labels).auc_roc()
-
-
-def auc_pr(scores: np.ndarray, labels: np.ndarray) -> float | None:
-    """Area under the precision-recall curve of scores (B,), as average precision."""
-    return Curve.of(scores, labels).auc_pr()
-
-
-def grouped_auc(
-    scores: np.ndarray,  # (B,)
+def calibration_error(
+    logits: np.ndarray,  # (B,)
     labels: np.ndarray,  # (B,)
-    group: np.ndarray,  # (B,)
+    weights: np.ndarray,  # (B,)
 ) -> float | None:
-    """The mean AUC of groups, weighted by their sizes.
+    """Expected calibration error, in probability: 0 is ideal. None without examples.
 
-        GAUC = sum_u n_u AUC_u / sum_u n_u
+        ECE = sum_k |sum_{i in k} w_i (s(z_i) - y_i)| / sum_i w_i
 
-    Groups of one class have no AUC and do not count. Reference: Sheng et al., CIKM
-    2021, equation 9.
-
-    Example:
-        >>> scores, labels = np.array([0.1, 0.9, 0.8, 0.3]), np.array([0, 1, 0, 1])
-        >>> grouped_auc(scores, labels, group=np.array([7, 7, 8, 8]))
-        0.5
+    Bin k has the scores above the k-th decile of all and up to the next, so that equal
+    scores share a bin. Few examples a bin raise it by chance. Reference: Guo et al.,
+    ICML 2017, section 2, with the bins of Nguyen and O'Connor, EMNLP 2015.
     """
-    order = np.lexsort((scores, group))
-    y, g = np.asarray(labels, np.float64)[order], group[order]
-    new_run = _starts_run(g) | _starts_run(scores[order])
-    p, n = _count_runs(y, new_run)  # a run has one group and one score, rising
-    starts = np.flatnonzero(_starts_run(g)[new_run])  # the first run of each group
-    if not len(starts):
+    if not (len(logits) and weights.any()):
         return None
-    total_p, total_n = np.add.reduceat(p, starts), np.add.reduceat(n, starts)
-    # Count negatives below over all groups, then subtract those of earlier groups.
-    wins = np.add.reduceat(p * (np.cumsum(n) - n / 2), starts)
-    wins -= total_p * (np.cumsum(total_n) - total_n)
-    both = (total_p > 0) & (total_n > 0)
-    if not both.any():
-        return None
-    auc = wins[both] / (total_p * total_n)[both]
-    return float(np.average(auc, weights=(total_p + total_n)[both]))
-
-
-def _starts_run(values: np.ndarray) -> np.ndarray:
-    """Whether each of (B,) sorted values differs from the one before it."""
-    return np.concatenate([np.ones(len(values[:1]), bool), values[1:] != values[:-1]])
-
-
-def _count_runs(labels: np.ndarray, new: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Positives and negatives of each run (runs,); a run starts where `new` (B,) is."""
-    starts = np.flatnonzero(new)
-    if not len(starts):
-        return np.zeros(0), np.zeros(0)
-    positives = np.add.reduceat(labels, starts)
-    return positives, np.diff(starts, append=len(labels)) - positives
+    z, y, w = (np.asarray(a, np.float64) for a in (logits, labels, weights))
+    inner = np.quantile(z, np.arange(1, BINS) / BINS, method="inverted_cdf")
+    gaps = np.bincount(np.searchsorted(inner, z), w * (sigmoid(z) - y))
+    return float(np.abs(gaps).sum() / w.sum())
 
 
 def binary_metrics(sums: Sums, curve: Curve) -> Measured:

@@ -10,6 +10,7 @@ import numpy as np
 
 from ple_jax import losses
 from ple_jax.metrics import exact
+from ple_jax.metrics.curves import Curve
 from ple_jax.schema import Task
 from ple_jax.types import Batch
 
@@ -116,7 +117,7 @@ def _measure(task: Task, counts: np.ndarray, sums: exact.Sums) -> exact.Measured
     negatives, positives = counts[:, ::-1].astype(np.float64)
     if task.loss == "squared":
         return exact.squared_metrics(sums, int(counts.sum(dtype=np.int64)))
-    return exact.binary_metrics(sums, exact.Curve(positives, negatives))
+    return exact.binary_metrics(sums, Curve(positives, negatives))
 
 
 def loss_of(measured: exact.Measured) -> float | None:

@@ -4,13 +4,13 @@ experiment.toml   the experiment with its sweep
 data/             the data set, once: trials link to it
 trials/NAME/      a run directory each
 checkpoints/      the state of trials that train together, while they do
-result.json       each trial's table, and each point's mean and spread
+result.json       each trial's table, and each point's: see `summary`
 """
 
 import dataclasses
 import pathlib
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -22,7 +22,6 @@ from ple_jax.config.experiment import Experiment
 from ple_jax.config.sweep import Sweep
 from ple_jax.data.loader import Loader
 from ple_jax.data.store import Prepared
-from ple_jax.metrics.spread import spread_by_task
 from ple_jax.runs.directory import (
     CHECKPOINTS,
     TRIALS,
@@ -38,7 +37,7 @@ from ple_jax.runs.directory import (
     write_result,
 )
 from ple_jax.runs.lock import locked
-from ple_jax.splits import SPLITS
+from ple_jax.studies.summary import summary
 from ple_jax.train import divergence, loop, vmapped
 from ple_jax.train.state import variables_of
 
@@ -140,7 +139,7 @@ def _fit(study: Study, resume: bool, strict: bool) -> dict[str, Any]:
         first = min(result["diverged"] for result in results.values())
         raise divergence.error(first, "all trials did, none earlier")
     ordered = {trial.name: results[trial.name] for trial in study.sweep.trials}
-    result = {"trials": ordered, "points": summary(study.sweep, ordered)}
+    result = {"trials": ordered, **summary(study.sweep, ordered)}
     write_result(study.directory, result)
     return result
 
@@ -206,21 +205,3 @@ def _traces(experiments: Sequence[Experiment], data: Prepared) -> bool:
     except (TypeError, IndexError):
         return False
     return True
-
-
-def summary(asked: Sweep, results: Mapping[str, Any]) -> dict[str, Any]:
-    """Point -> split -> task -> metric -> `spread` over its trials.
-
-    Trials that diverged are left out.
-    """
-    points: dict[str, list[dict[str, Any]]] = {}
-    for trial in asked.trials:
-        of_point = points.setdefault(trial.point, [])
-        result = results[trial.name]
-        if "diverged" not in result:
-            of_point.append(result)
-    splits = [s for s in SPLITS if any(s in r for r in results.values())]
-    return {
-        point: {s: spread_by_task([r[s]["tasks"] for r in of_point]) for s in splits}
-        for point, of_point in points.items()
-    }

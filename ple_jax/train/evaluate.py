@@ -12,7 +12,7 @@ from ple_jax.checks import check_known
 from ple_jax.data.loader import batches_in_order
 from ple_jax.data.store import Prepared
 from ple_jax.layout import Layout
-from ple_jax.metrics import exact
+from ple_jax.metrics import exact, intervals
 from ple_jax.metrics.over_domains import LOWER_IS_BETTER, REDUCTIONS
 from ple_jax.parallel.mesh import batch_shardings
 from ple_jax.types import Batch, PyTree
@@ -52,8 +52,17 @@ class Scorer:
 
     def measured(self, logits: np.ndarray, name: str) -> dict[str, Any]:
         """Exact metrics of a split's logits (rows, T), per task and domain x task."""
+        return self._of_rows(exact.report, logits, name)
+
+    def intervals(self, logits: np.ndarray, name: str) -> dict[str, Any]:
+        """How far these metrics would move on other users, or other examples."""
+        return self._of_rows(intervals.report, logits, name)
+
+    def _of_rows(
+        self, report: Callable[..., dict], logits: np.ndarray, name: str
+    ) -> dict[str, Any]:
         split, layout = self.data.split(name), self.data.layout
-        found = exact.report(
+        found = report(
             logits,
             split.labels,
             split.observed,
@@ -66,14 +75,18 @@ class Scorer:
         return finite(found)
 
     def report(self, variables: PyTree, name: str) -> dict[str, Any]:
-        """Exact metrics of a split, per task and per domain x task."""
-        return self.measured(self.of_split(variables, name), name)
+        """Exact metrics of a split and their intervals, per task and domain x task."""
+        logits = self.of_split(variables, name)
+        ends = self.intervals(logits, name)
+        return {**self.measured(logits, name), "intervals": ends}
 
 
 def finite(tree: Any) -> Any:
     """The tree with None for every NaN and infinity, for which JSON has no word."""
     if isinstance(tree, dict):
         return {key: finite(value) for key, value in tree.items()}
+    if isinstance(tree, list):
+        return [finite(value) for value in tree]
     if isinstance(tree, float) and not math.isfinite(tree):
         return None
     return tree

@@ -267,8 +267,9 @@ def finish(group: Group, held: Held) -> list[dict[str, Any]]:
         if standing.diverged is not None:
             result["diverged"] = standing.diverged
         if standing.best_step:
-            for split, of_all in logits.items():
-                result[split] = group.setup.scorer.measured(of_all[:, i], split)
+            scorer, own = group.setup.scorer, {k: of[:, i] for k, of in logits.items()}
+            result |= {k: scorer.measured(z, k) for k, z in own.items()}
+            result["intervals"] = {k: scorer.intervals(z, k) for k, z in own.items()}
         run.write_result(result)
         results.append(result)
     return results

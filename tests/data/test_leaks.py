@@ -12,7 +12,7 @@ from lib.tables import SCHEMA, rows_of, source
 from ple_jax.data.label_sums import sums_of_others
 from ple_jax.data.prepare import prepare
 from ple_jax.data.split import assigner
-from ple_jax.metrics.exact import auc_roc
+from ple_jax.metrics.curves import auc_roc
 from ple_jax.schema import Field, Schema, Split, Task
 
 

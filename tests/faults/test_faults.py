@@ -18,6 +18,7 @@ from ple_jax.data.sampling import make_order
 from ple_jax.embeddings.tables import Tables
 from ple_jax.layout import Bag, IdColumn, Layout
 from ple_jax.metrics import exact
+from ple_jax.metrics.curves import auc_roc
 from ple_jax.schema import Task
 
 every_model = pytest.mark.parametrize("kind", models.available())
@@ -79,7 +80,7 @@ def test_tasks_are_measured_apart():
     rng = np.random.default_rng(0)
     labels = (rng.random((4000, 2)) < [0.5, 0.01]).astype(np.float32)
     scores = np.tile([0.0, -5.0], (4000, 1)) + rng.normal(size=(4000, 2))
-    together = exact.auc_roc(scores.ravel(), labels.ravel())
+    together = auc_roc(scores.ravel(), labels.ravel())
     tasks = (Task("click"), Task("buy"))
     everything = np.ones_like(labels, bool)
     weights, domain = np.ones(4000, np.float32), np.zeros(4000, np.int32)

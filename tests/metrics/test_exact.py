@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from lib.scored import DOMAINS, TASKS, many
 from sklearn import metrics as sk
 
-from ple_jax.metrics import exact
+from ple_jax.metrics import curves, exact
 
 
 def auc_by_pairs(scores, labels):
@@ -39,15 +39,44 @@ scored = st.lists(
 def test_areas_equal_their_definitions(rows):
     scores, labels, _ = (np.array(c, np.float64) for c in zip(*rows, strict=True))
     if len(set(labels)) < 2:
-        assert exact.auc_roc(scores, labels) is None
-        assert exact.auc_pr(scores, labels) is None
+        assert curves.auc_roc(scores, labels) is None
+        assert curves.auc_pr(scores, labels) is None
         return
-    assert exact.auc_roc(scores, labels) == pytest.approx(auc_by_pairs(scores, labels))
-    assert exact.auc_pr(scores, labels) == pytest.approx(
+    assert curves.auc_roc(scores, labels) == pytest.approx(auc_by_pairs(scores, labels))
+    assert curves.auc_pr(scores, labels) == pytest.approx(
         average_precision(scores, labels)
     )
-    moved = exact.auc_roc(np.exp(scores) * 3, labels)
-    assert moved == pytest.approx(exact.auc_roc(scores, labels))
+    moved = curves.auc_roc(np.exp(scores) * 3, labels)
+    assert moved == pytest.approx(curves.auc_roc(scores, labels))
+
+
+def calibration_error_by_ranks(scores, labels, weights):
+    """Bins end at every tenth of the ranks, and equal scores go to the lower bin."""
+    ranked = sorted(scores)
+    ends = [ranked[-(-len(ranked) * k // 10) - 1] for k in range(1, 10)]
+    gaps = [0.0] * 10
+    for z, y, w in zip(scores, labels, weights, strict=True):
+        gaps[sum(z > end for end in ends)] += w * (1 / (1 + np.exp(-z)) - y)
+    return sum(map(abs, gaps)) / sum(weights)
+
+
+@given(scored)
+@settings(deadline=None)
+def test_the_calibration_error_is_a_loop_over_bins(rows):
+    scores, labels, weights = (np.array(c, np.float64) for c in zip(*rows, strict=True))
+    got = exact.calibration_error(scores, labels, weights)
+    if not weights.any():
+        assert got is None
+    else:
+        assert got == pytest.approx(calibration_error_by_ranks(scores, labels, weights))
+
+
+def test_a_calibrated_model_has_hardly_any_calibration_error():
+    rng = np.random.default_rng(0)
+    z = rng.normal(-2, 1, 40_000)
+    y = np.float64(rng.random(len(z)) < 1 / (1 + np.exp(-z)))
+    assert exact.calibration_error(z, y, np.ones(len(z))) < 0.006
+    assert exact.calibration_error(z + 1, y, np.ones(len(z))) > 0.1
 
 
 @given(scored)
@@ -59,7 +88,7 @@ def test_grouped_auc_equals_a_loop_over_users(rows):
         mine = users == user
         if len(set(labels[mine])) == 2:
             parts.append((mine.sum(), auc_by_pairs(scores[mine], labels[mine])))
-    got = exact.grouped_auc(scores, labels, users)
+    got = curves.grouped_auc(scores, labels, users)
     if not parts:
         assert got is None
     else:
@@ -96,6 +125,10 @@ def test_metrics_agree_with_scikit_learn():
         want = np.average(error**2, weights=weights[rows][seen])
         assert tasks["time"]["mse"] == pytest.approx(want)
         assert tasks["time"]["rmse"] == pytest.approx(want**0.5)
+    for task in ("click", "buy"):
+        each = [got["domains"][name][task]["auc_roc"] for name in DOMAINS]
+        assert got["macro"][task]["auc_roc"] == pytest.approx(sum(each) / 2)
+        assert got["worst"][task]["auc_roc"] == min(each)
 
 
 def test_what_is_undefined_is_reported_as_undefined():
@@ -123,6 +156,7 @@ def test_what_is_undefined_is_reported_as_undefined():
     assert one_class["log_loss"] == pytest.approx(np.log(2))
     nothing = report(~seen, zeros)
     assert nothing["log_loss"] is None
+    assert nothing["calibration_error"] is None
     assert nothing["examples"] == 0
 
 
@@ -172,9 +206,9 @@ def test_what_is_not_observed_is_as_if_it_were_not_there(seed):
 def test_one_score_for_all_ranks_by_chance(positives, negatives):
     labels = np.r_[np.ones(positives), np.zeros(negatives)]
     scores = np.full(len(labels), 0.3)
-    assert exact.auc_roc(scores, labels) == 0.5
+    assert curves.auc_roc(scores, labels) == 0.5
     rate = positives / len(labels)
-    assert exact.auc_pr(scores, labels) == pytest.approx(rate)
+    assert curves.auc_pr(scores, labels) == pytest.approx(rate)
     logit = np.full(len(labels), np.log(positives / negatives))
     sums = exact.Sums.of(TASKS[0], logit, labels, np.ones(len(labels)))
     assert sums.normalised_entropy() == pytest.approx(1)
@@ -187,6 +221,7 @@ def test_a_report_is_plain_and_needs_neither_weights_nor_one_domain():
     assert json.loads(json.dumps(report)) == report
     assert report["domains"]["all"] == report["tasks"]
     assert report["examples"] == 50
+    assert "macro" not in report
     ones = exact.report(
         logits, labels, observed, np.ones_like(weights), None, TASKS, ("all",)
     )

@@ -1,0 +1,275 @@
+"""How far each metric would move on another draw of users, or of examples.
+
+The rows of a split are a sample. The influence of a row on a metric is its derivative
+by the weight of that row. Influences, summed by user, give the standard error:
+
+    SE^2 = U / (U - 1) sum_u (sum_{i in u} influence_i)^2    over U users
+
+This is what a bootstrap of whole users tends to, without its draws: one sort a task,
+the same number at every call. Rows of one user may depend on each other. Where there
+are no users, each example is drawn by itself, and the error of an AUC is DeLong's.
+
+References: Efron, The Jackknife, the Bootstrap and Other Resampling Plans, 1982,
+section 6 (infinitesimal jackknife); DeLong et al., Biometrics 1988; Obuchowski,
+Biometrics 1997.
+"""
+
+import statistics
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from scipy import special
+
+from ple_jax.metrics.curves import Curve, count_runs, group_aucs, starts_run
+from ple_jax.metrics.exact import Sums, each_task, example_losses, sigmoid
+from ple_jax.metrics.spread import CONFIDENCE
+from ple_jax.schema import Task
+
+BINARY = Task("binary")
+AREAS = ("auc_roc", "auc_pr", "grouped_auc")
+Found = tuple[str, float | None, float | None]  # metric, its value and standard error
+
+
+def report(
+    logits: np.ndarray,  # (B, T)
+    labels: np.ndarray,  # (B, T)
+    observed: np.ndarray,  # (B, T) bool
+    weights: np.ndarray | None,  # (B,); None weighs all examples equally
+    domain: np.ndarray | None,  # (B,) int; None if there is one domain
+    tasks: Sequence[Task],
+    domains: Sequence[str],
+    user: np.ndarray | None = None,  # (B,) int
+) -> dict[str, Any]:
+    """Standard errors and 95 % intervals of the metrics of `exact.report`.
+
+    Returns:
+        "over" ("users" or "examples"), "number" of them, "confidence", and "tasks" and
+        "domains", where each metric has `standard_error` and `interval`, both None
+        where they are undefined.
+    """
+    weights = np.ones(len(logits)) if weights is None else weights
+
+    def measure_rows(task: Task, i: int, rows: np.ndarray) -> dict[str, Any]:
+        users = None if user is None else user[rows]
+        return measure(task, logits[rows, i], labels[rows, i], weights[rows], users)
+
+    return {
+        "over": "examples" if user is None else "users",
+        "number": len(logits) if user is None else len(np.unique(user)),
+        "confidence": CONFIDENCE,
+        **each_task(measure_rows, observed, domain, tasks, domains),
+    }
+
+
+def measure(
+    task: Task,
+    logits: np.ndarray,  # (B,)
+    labels: np.ndarray,  # (B,)
+    weights: np.ndarray,  # (B,)
+    user: np.ndarray | None = None,  # (B,)
+) -> dict[str, Any]:
+    """Standard error and interval of a task's metrics, on observed examples."""
+    z, y, w = (np.asarray(a, np.float64) for a in (logits, labels, weights))
+    sample = Sample.of(len(z), user)
+    found = [*(_of_errors if task.loss == "squared" else _of_binary)(sample, z, y, w)]
+    if user is not None and task.loss == "binary":
+        found.append(_of_grouped_auc(z, y, user))
+    return {name: _entry(name, value, error) for name, value, error in found}
+
+
+def interval(name: str, value: float | None, error: float | None) -> list[float] | None:
+    """The 95 % interval of a metric by its standard error.
+
+    It is symmetric in the logit of an area under a curve, and in the logarithm of all
+    else, so that no end leaves the metric's range.
+
+    Example:
+        >>> [round(end, 3) for end in interval("auc_roc", 0.9, 0.03)]
+        [0.823, 0.946]
+    """
+    if not value or not error:
+        return None
+    z = float(special.ndtri((1 + CONFIDENCE) / 2))
+    if name not in AREAS:
+        factor = float(np.exp(z * error / value))
+        return [value / factor, value * factor]
+    if value >= 1:
+        return None
+    half = z * error / (value * (1 - value))
+    ends = special.logit(value) + np.array([-half, half])
+    return special.expit(ends).tolist()
+
+
+def of_one_trial(
+    name: str, values: Sequence[float | None], errors: Sequence[float | None]
+) -> dict[str, Any]:
+    """Standard error and interval of one trial of several on the same examples.
+
+    The interval is around their mean, by the root mean square of their errors. That of
+    the mean itself is no wider.
+
+    Args:
+        name: The metric.
+        values: Of each trial.
+        errors: The standard error of each trial.
+    """
+    known = [
+        (value, error)
+        for value, error in zip(values, errors, strict=True)
+        if value is not None and error is not None
+    ]
+    if not known:
+        return _entry(name, None, None)
+    mean = statistics.fmean(value for value, _ in known)
+    square = statistics.fmean(error**2 for _, error in known)
+    return _entry(name, mean, square**0.5)
+
+
+def _entry(name: str, value: float | None, error: float | None) -> dict[str, Any]:
+    return {"standard_error": error, "interval": interval(name, value, error)}
+
+
+class Sample(NamedTuple):
+    """What is drawn: whole users, or examples."""
+
+    unit: np.ndarray  # (B,) the place of each row's user, below `number`
+    number: int
+
+    @classmethod
+    def of(cls, rows: int, user: np.ndarray | None) -> "Sample":
+        """Users by their ids (B,), or each of some rows by itself."""
+        if user is None:
+            return cls(np.arange(rows), rows)
+        names, unit = np.unique(user, return_inverse=True)
+        return cls(unit, len(names))
+
+    def sums(self, influence: np.ndarray) -> np.ndarray:  # (B,) -> (U,)
+        """Influences summed by user."""
+        return np.bincount(self.unit, influence, self.number)
+
+    def standard_error(self, influence: np.ndarray | None) -> float | None:
+        """sqrt(U / (U - 1) sum_u s_u^2) of sums s; None of fewer than two users."""
+        if influence is None or self.number < 2:
+            return None
+        squares = float((self.sums(influence) ** 2).sum())
+        return (self.number / (self.number - 1) * squares) ** 0.5
+
+
+def _of_errors(
+    sample: Sample, z: np.ndarray, y: np.ndarray, w: np.ndarray
+) -> Iterator[Found]:
+    """Of a task with a squared loss: d rmse = d mse / (2 rmse)."""
+    squares, total = (z - y) ** 2, w.sum()
+    mse = float((w * squares).sum() / total) if total else None
+    error = sample.standard_error(w * (squares - mse) / total) if mse else None
+    yield "mse", mse, error
+    yield "rmse", mse and mse**0.5, error / (2 * mse**0.5) if mse and error else None
+
+
+def _of_binary(
+    sample: Sample, z: np.ndarray, y: np.ndarray, w: np.ndarray
+) -> Iterator[Found]:
+    ranked = Ranked.of(z, y)
+    curve = ranked.curve
+    yield "auc_roc", curve.auc_roc(), _error_of_auc_roc(sample, ranked, y)
+    influence = _influence_on_auc_pr(ranked, y)
+    yield "auc_pr", curve.auc_pr(), sample.standard_error(influence)
+    yield from _of_losses(sample, z, y, w)
+
+
+class Ranked(NamedTuple):
+    """Examples on the curve of their scores."""
+
+    curve: Curve
+    point: np.ndarray  # (B,) the place of each example's score on the curve
+
+    @classmethod
+    def of(cls, scores: np.ndarray, labels: np.ndarray) -> "Ranked":
+        """Of scores (B,) and 0/1 labels (B,)."""
+        order = np.argsort(scores)[::-1]
+        new = starts_run(scores[order])
+        point = np.empty(len(scores), np.int64)
+        point[order] = np.cumsum(new) - 1
+        return cls(Curve(*count_runs(labels[order], new)), point)
+
+
+def _error_of_auc_roc(sample: Sample, ranked: Ranked, y: np.ndarray) -> float | None:
+    """The standard error of an AUC by its placement values.
+
+        V_i = share of negatives below positive i, ties count half
+        a_u = sum_{positive i in u} (V_i - AUC) / P,    b_u of negatives alike
+        SE^2 = f(U+) sum a_u^2 + f(U-) sum b_u^2 + 2 f(U) sum a_u b_u
+        f(U) = U / (U - 1)
+
+    U+ users have a positive, U- a negative. Reference: Obuchowski, 1997, equations 3-6;
+    of one example a user: DeLong et al., 1988, equation 5.
+    """
+    (p, n), auc = ranked.curve, ranked.curve.auc_roc()
+    if auc is None:
+        return None
+    below = n.sum() - np.cumsum(n) + n / 2
+    above = np.cumsum(p) - p / 2
+    of_positive = y * (below[ranked.point] / n.sum() - auc) / p.sum()
+    of_negative = (1 - y) * (above[ranked.point] / p.sum() - auc) / n.sum()
+    a, b = sample.sums(of_positive), sample.sums(of_negative)
+    with_p, with_n = (np.count_nonzero(sample.sums(of)) for of in (y, 1 - y))
+    if min(with_p, with_n) < 2:
+        return None
+    grown = lambda users: users / (users - 1)
+    both = grown(with_p) * (a @ a) + grown(with_n) * (b @ b)
+    return float(max(both + 2 * grown(sample.number) * (a @ b), 0) ** 0.5)
+
+
+def _influence_on_auc_pr(ranked: Ranked, y: np.ndarray) -> np.ndarray | None:  # (B,)
+    """The derivative of average precision by the weight of each example.
+
+        y_j (pi_j - AP) / P + sum_{positive i, s_i <= s_j} (y_j - pi_i) / (P K_i)
+
+    K_i examples score at least s_i, and pi_i, the precision, is the positive share.
+    """
+    (p, n), ap = ranked.curve, ranked.curve.auc_pr()
+    if ap is None:
+        return None
+    at_least = np.cumsum(p + n)
+    precision = np.cumsum(p) / at_least
+    up_to = lambda values: np.cumsum(values[::-1])[::-1][ranked.point]
+    own = y * (precision[ranked.point] - ap)
+    others = y * up_to(p / at_least) - up_to(p * precision / at_least)
+    return (own + others) / p.sum()
+
+
+def _of_losses(
+    sample: Sample, z: np.ndarray, y: np.ndarray, w: np.ndarray
+) -> Iterator[Found]:
+    """Of what is made of weighted means.
+
+    d L = w (l - L) / W,    d C = w (s(z) - C y) / sum w y
+    d NE = d L / H - L H' / H^2 w (y - p) / W,    H' = log((1 - p) / p)
+    """
+    sums, losses = Sums.of(BINARY, z, y, w), example_losses(BINARY, z, y)
+    loss, relative = sums.mean_loss(), sums.normalised_entropy()
+    calibration, entropy = sums.calibration(), sums.entropy()
+    of_loss = of_relative = of_calibration = None
+    if loss is not None:
+        of_loss = w * (losses - loss) / sums.weight
+    if loss is not None and of_loss is not None and entropy is not None:
+        p = sums.actual / sums.weight
+        of_rate = np.log((1 - p) / p) * w * (y - p) / sums.weight
+        of_relative = of_loss / entropy - loss / entropy**2 * of_rate
+    if calibration is not None:
+        of_calibration = w * (sigmoid(z) - calibration * y) / sums.actual
+    yield "log_loss", loss, sample.standard_error(of_loss)
+    yield "normalised_entropy", relative, sample.standard_error(of_relative)
+    yield "calibration", calibration, sample.standard_error(of_calibration)
+
+
+def _of_grouped_auc(scores: np.ndarray, labels: np.ndarray, user: np.ndarray) -> Found:
+    """Of a mean over users with both classes: d G = n_u (AUC_u - G) / sum n."""
+    auc, sizes = group_aucs(scores, labels, user)
+    if not len(auc):
+        return "grouped_auc", None, None
+    mean = float(np.average(auc, weights=sizes))
+    influence = sizes * (auc - mean) / sizes.sum()
+    error = Sample.of(len(auc), None).standard_error(influence)
+    return "grouped_auc", mean, error
