@@ -11,6 +11,7 @@ import numbers
 import typing
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from encodings.aliases import aliases
 from typing import Any
 
 # XLA ends the process, instead of raising an error, where a product of sizes overflows.
@@ -44,6 +45,17 @@ def nearest(name: str, known: Iterable[str]) -> str:
     """
     close = difflib.get_close_matches(str(name), [str(k) for k in known], n=1)
     return f" Did you mean {close[0]!r}?" if close else ""
+
+
+def check_encoding(name: str) -> None:
+    """Raises a ValueError for a name that is no encoding of text."""
+    try:
+        b"x".decode(name)
+    except UnicodeDecodeError:
+        return  # one byte is less than a character
+    except (LookupError, ValueError):
+        hint = nearest(name, sorted(set(aliases.values())))
+        raise ValueError(f"{name!r} is not a known encoding of text.{hint}") from None
 
 
 def at_least(least: float, section: str = "", /, **values: float) -> None:

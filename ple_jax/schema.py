@@ -3,7 +3,7 @@
 import dataclasses
 from typing import Literal, get_args
 
-from ple_jax.checks import check_known, check_unique
+from ple_jax.checks import check_encoding, check_known, check_unique
 from ple_jax.derived import FILE, Derived, check_derived, check_kind, raw_columns
 from ple_jax.splits import Split
 
@@ -128,6 +128,8 @@ class Format:
         missing: Values that mean "not known"; the empty value always does.
         line_breaks: Whether a value in quotes may hold line breaks. If not, one that
             does is an error, since a stray quote would swallow the rows up to the next.
+        encoding: The encoding, such as `latin-1` or `cp1252`. Where a file begins with
+            a byte order mark, as UTF-16 usually does, that says more.
     """
 
     delimiter: str = ","
@@ -136,8 +138,10 @@ class Format:
     strip: bool = True
     missing: tuple[str, ...] = ()
     line_breaks: bool = False
+    encoding: str = "utf-8"
 
     def __post_init__(self):
+        check_encoding(self.encoding)
         one = len(self.delimiter) == 1 and self.delimiter.isascii()
         if not one or self.delimiter in '\r\n"':
             raise ValueError(

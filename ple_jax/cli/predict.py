@@ -8,7 +8,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The run, the file, and where the scores go."""
     add = parser.add_argument
     add("run", type=pathlib.Path, help="a run directory")
-    add("file", help="CSV, CSV.gz or Parquet; it needs no labels")
+    add("file", help="CSV, plain or compressed, or Parquet; it needs no labels")
     add("--out", type=pathlib.Path, required=True, help="a new .parquet or .csv file")
     add("--overwrite", action="store_true", help="replace the file --out if it exists")
     about = "score rows although train has no value of some field"

@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 import pyarrow.csv
 
 from ple_jax.data.arrow import brief, show_value
+from ple_jax.data.file_kinds import open_text
 from ple_jax.schema import Format
 
 CSV_BLOCK = 16 << 20  # bytes of text that are read at once, and the most of one row
@@ -19,6 +20,7 @@ ON_BREAKS = (
     "Perhaps a quote opens and does not close; if values are meant to hold line "
     "breaks, set format.line_breaks = true"
 )
+ENCODINGS = 'such as format.encoding = "latin-1", "cp1252" or "utf-16-le"'
 
 
 def csv_tables(path: pathlib.Path, form: Format) -> Iterator[pa.Table]:
@@ -29,10 +31,11 @@ def csv_tables(path: pathlib.Path, form: Format) -> Iterator[pa.Table]:
 
     Raises:
         ValueError: A row has too many or too few values, or is longer than a block, or
-            a value holds a line break that the format does not allow.
+            a value holds a line break that the format does not allow, or the file is no
+            text in the encoding of the format.
     """
-    first_line = _read_first_line(path)
-    _check_columns(first_line, form)
+    first_line = _read_first_line(path, form)
+    _check_first_line(first_line, form)
     # A file may have a header although the format needs none: it may hold other
     # columns, or have them in another order.
     header = form.header or _is_header(first_line, form)
@@ -46,16 +49,40 @@ def csv_tables(path: pathlib.Path, form: Format) -> Iterator[pa.Table]:
                 done += len(batch)
     except pa.ArrowInvalid as error:
         raise ValueError(_explain(str(error), done, header)) from error
+    except UnicodeDecodeError as error:
+        raise ValueError(f"after row {done}: {_explain_bytes(error)}") from error
 
 
-def _read_first_line(path: pathlib.Path) -> bytes:
-    """The first line without its end, decompressed; never more than a block."""
-    with pa.input_stream(str(path)) as stream:
-        return io.BufferedReader(stream).readline(CSV_BLOCK).rstrip(b"\r\n")
+def _read_first_line(path: pathlib.Path, form: Format) -> bytes:
+    """The first line in UTF-8 without its end; never more than a block."""
+    try:
+        with open_text(path, form.encoding) as stream:
+            return io.BufferedReader(stream).readline(CSV_BLOCK).rstrip(b"\r\n")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"near its beginning: {_explain_bytes(error)}") from error
 
 
-def _check_columns(line: bytes, form: Format) -> None:
-    """Raises a ValueError for a first line that would take much memory to parse."""
+def _explain_bytes(error: UnicodeDecodeError) -> str:
+    """What bytes are no text in which encoding, and what to do."""
+    some = error.object[error.start : error.start + 4]
+    return (
+        f"expected text in {error.encoding.upper()}, got the bytes {some!r}. If it has "
+        f"another encoding, name it, {ENCODINGS}"
+    )
+
+
+def _check_first_line(line: bytes, form: Format) -> None:
+    """Raises a ValueError for a first line that is no text, or of very many columns."""
+    try:
+        line.decode()
+    except UnicodeDecodeError as error:
+        if error.reason != "unexpected end of data" or len(line) < CSV_BLOCK:
+            raise ValueError(f"in its first line: {_explain_bytes(error)}") from error
+    if b"\0" in line:
+        raise ValueError(
+            "its first line holds bytes of 0, so it is no text in UTF-8. If it has "
+            f"another encoding, name it, {ENCODINGS}"
+        )
     columns = line.count(form.delimiter.encode()) + 1
     if columns > MOST_COLUMNS:
         raise ValueError(
@@ -83,9 +110,9 @@ def _open_strings(
         delimiter=form.delimiter, newlines_in_values=form.line_breaks
     )
     # Open the file once just for its column names, to declare them all strings.
-    first = pyarrow.csv.open_csv(path, read_options=reading, parse_options=parsing)
-    types = {name: pa.string() for name in first.schema.names}
-    first.close()
+    stream = open_text(path, form.encoding)
+    with stream, pyarrow.csv.open_csv(stream, reading, parsing) as first:
+        types = {name: pa.string() for name in first.schema.names}
     parsing.ignore_empty_lines = len(types) > 1
     converting = pyarrow.csv.ConvertOptions(
         column_types=types,
@@ -93,7 +120,8 @@ def _open_strings(
         strings_can_be_null=False,
         check_utf8=False,  # Rows does, and knows the row
     )
-    return pyarrow.csv.open_csv(path, reading, parsing, converting)
+    whole = open_text(path, form.encoding)
+    return pyarrow.csv.open_csv(whole, reading, parsing, converting)
 
 
 def _check_line_breaks(batch: pa.RecordBatch, first: int) -> None:

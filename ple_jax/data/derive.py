@@ -13,7 +13,7 @@ from ple_jax.data.source import Chunk
 from ple_jax.derived import FILE, Derived, bucket_names, needed, uses_file
 from ple_jax.schema import Schema
 
-COMPRESSED = (".gz", ".bz2", ".lz4", ".zst", ".zip", ".brotli", ".snappy")
+COMPRESSED = (".gz", ".bz2", ".lz4", ".zst", ".xz", ".zip", ".br", ".brotli", ".snappy")
 ENDINGS = (*COMPRESSED, ".csv", ".tsv", ".txt", ".parquet", ".pq")
 Read = Callable[[Rows, Derived], "pa.Array | np.ndarray"]
 

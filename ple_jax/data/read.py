@@ -1,8 +1,7 @@
-"""Reads CSV, CSV.gz and Parquet files strictly, in chunks of bounded size."""
+"""Reads text files, compressed or not, and Parquet files, in chunks of bounded size."""
 
 import functools
 import glob
-import os
 import pathlib
 from collections.abc import Iterable, Iterator, Sequence
 
@@ -11,13 +10,12 @@ import pyarrow as pa
 from ple_jax.checks import check_known, nearest
 from ple_jax.data.csv_file import csv_tables
 from ple_jax.data.derive import check_file_names
+from ple_jax.data.file_kinds import UNREADABLE, is_parquet, lacks_end
 from ple_jax.data.parquet_file import MOST_BYTES, parquet_tables
 from ple_jax.data.source import Chunk, Chunks, Stamp
 from ple_jax.derived import FILE, uses_file
 from ple_jax.schema import Format, Schema
 from ple_jax.show import console
-
-COMPRESSED = (".gz", ".bz2", ".lz4", ".zst")  # their ends are checked by Arrow
 
 
 def read(
@@ -28,8 +26,7 @@ def read(
     All columns of text files are strings; strings of Parquet files are dictionaries.
 
     Args:
-        files: Paths, or patterns with *; .parquet and .pq are Parquet, all else is
-            text.
+        files: Paths, or patterns with *. What a file is, its bytes say.
         schema: Says how text files are written, and which columns must exist.
         labels: If true, a file must have every column that training needs, and no
             others but ignored ones. If false, it must have the inputs; other columns
@@ -116,30 +113,24 @@ def read_tables(path: pathlib.Path, form: Format) -> Iterator[pa.Table]:
     Raises:
         ValueError: The file is damaged, malformed, or not to be read; names it.
     """
-    is_parquet = path.suffix in (".parquet", ".pq")
     try:
-        yield from parquet_tables(path) if is_parquet else csv_tables(path, form)
+        if is_parquet(path):
+            yield from parquet_tables(path)
+            return
+        yield from csv_tables(path, form)
     # Arrow's own errors, and those of Python's decoders below it.
-    except (pa.ArrowException, OSError, EOFError, ValueError) as error:
+    except (pa.ArrowException, OSError, EOFError, ValueError, *UNREADABLE) as error:
         raise ValueError(f"{path} cannot be read: {_one_line(error)}") from error
-    if not is_parquet:
-        _warn_of_open_end(path)
+    if lacks_end(path):
+        say_once(
+            f"warning: the last line of {path} has no end; if the file was cut, its "
+            "last value may be too"
+        )
 
 
 def _one_line(error: Exception) -> str:
     said = " ".join(str(error).split()).rstrip(".")
     return f"{said or type(error).__name__}."
-
-
-def _warn_of_open_end(path: pathlib.Path) -> None:
-    """Says so if the last line of a plain text file has no end: it may be cut."""
-    with path.open("rb") as file:
-        file.seek(-1, os.SEEK_END)
-        if file.read(1) not in b"\r\n" and path.suffix not in COMPRESSED:
-            say_once(
-                f"warning: the last line of {path} has no end; if the file was cut, "
-                "its last value may be too"
-            )
 
 
 say_once = functools.cache(console.say)

@@ -20,6 +20,7 @@ RowOf = Callable[[int], int | np.integer]  # place of a value -> a row that has 
 
 # What a column that is used as such may hold.
 NUMBERS = "numbers, times, or text that spells numbers"
+TEXT = 'text in UTF-8 (or name its encoding: format.encoding = "latin-1")'
 TIMES = "numbers, dates, timestamps or ISO 8601 text"
 SCALARS = "text, numbers, truth values, dates or times, one a row"
 LISTS = "text, or lists of text, numbers, truth values, dates or times"
@@ -98,7 +99,7 @@ class Rows:
         return codes, self._as_text(name, values, lambda i: np.argmax(codes == i))
 
     def _as_text(self, name: str, values: pa.Array, row_of: RowOf) -> pa.Array:
-        text = self._convert(name, values, arrow.as_text, "text in UTF-8", row_of)
+        text = self._convert(name, values, arrow.as_text, TEXT, row_of)
         if self.form.strip:
             text = pc.utf8_trim_whitespace(text)
         missing = pc.is_in(text, pa.array(["", *self.form.missing]))

@@ -25,7 +25,7 @@ class TextIndex:
     def __init__(self, texts: pa.Array):
         self.texts = texts.cast(pa.large_string())
         pieces = range(0, len(texts), PIECE)
-        hashes = [hash_text(self.texts.slice(first, PIECE)) for first in pieces]
+        hashes = [hashes_of(self.texts.slice(first, PIECE)) for first in pieces]
         whole = np.concatenate([np.zeros(0, np.uint64), *hashes])
         order = np.argsort(whole, kind="stable").astype(np.int32)
         # The last one is what a search beyond all others meets.
@@ -35,7 +35,7 @@ class TextIndex:
     def find(self, wanted: pa.Array) -> np.ndarray:  # (n,) int64
         """The first place of each string; -1 for null, and where it is not there."""
         wanted = wanted.cast(pa.large_string())
-        hashes = hash_text(wanted)
+        hashes = hashes_of(wanted)
         by_hash = np.argsort(hashes)  # near ones are near in memory
         at = np.empty(len(hashes), np.int64)
         at[by_hash] = np.searchsorted(self._hashes, hashes[by_hash])
@@ -51,7 +51,7 @@ class TextIndex:
         return place
 
 
-def hash_text(texts: pa.Array) -> np.ndarray:  # (n,) uint64
+def hashes_of(texts: pa.Array) -> np.ndarray:  # (n,) uint64
     """Hashes large strings (n,) by their UTF-8, eight bytes at a time.
 
         h <- mix(h XOR w, i)

@@ -1,4 +1,4 @@
-"""The user's own CSV, CSV.gz or Parquet files, described by a schema."""
+"""The user's own text or Parquet files, described by a schema."""
 
 from typing import Any
 
@@ -13,7 +13,7 @@ def build(schema: str, files: tuple[str, ...]) -> Source:
 
     Args:
         schema: A TOML file that describes the columns.
-        files: Paths of CSV, CSV.gz or Parquet files, or patterns with *.
+        files: Paths of files, or patterns with *: CSV, plain or compressed, or Parquet.
     """
     meaning, paths = read_schema(schema), expand_patterns(files)
     return Source(
@@ -26,6 +26,6 @@ def build(schema: str, files: tuple[str, ...]) -> Source:
 def describe() -> dict[str, Any]:
     """What `ple-jax datasets` shows about it."""
     return {
-        "summary": "your own CSV, CSV.gz or Parquet files, with a TOML schema",
+        "summary": "your own CSV or Parquet files, with a TOML schema",
         "source": "data.schema and data.files",
     }

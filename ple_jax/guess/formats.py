@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 import pyarrow as pa
 
+from ple_jax.data.file_kinds import UNREADABLE, is_parquet, open_text
 from ple_jax.schema import Format
 
 HEAD = 1 << 18  # bytes
@@ -21,30 +22,22 @@ SURE_MARKS = set(["n/a", "null", "nan", "?", "\\n"])  # mean it between words to
 Row = Sequence[str]
 
 
-def is_parquet(path: pathlib.Path) -> bool:
-    """Whether a file begins as Parquet files do."""
-    with path.open("rb") as file:
-        return file.read(4) == b"PAR1"
-
-
 def format_of(path: pathlib.Path) -> Format:
     """How a file is written; that of a Parquet file is the default.
 
     Raises:
         ValueError: The file cannot be read.
     """
-    if is_parquet(path):
-        return Format()
-    return format_of_text(head_of(path))
+    try:
+        return Format() if is_parquet(path) else format_of_text(head_of(path))
+    except (pa.ArrowException, OSError, EOFError, ValueError, *UNREADABLE) as error:
+        raise ValueError(f"{path} cannot be read: {error}.") from error
 
 
 def head_of(path: pathlib.Path) -> str:
     """The whole lines at the beginning of a text file, decompressed."""
-    try:
-        with pa.input_stream(str(path)) as stream:
-            raw = stream.read(HEAD)
-    except (pa.ArrowException, OSError) as error:
-        raise ValueError(f"{path} cannot be read: {error}.") from error
+    with open_text(path, "utf-8") as stream:
+        raw = stream.read(HEAD)
     text = raw.decode("utf-8", "replace").removeprefix("\ufeff")
     return text if len(raw) < HEAD else text.rpartition("\n")[0]
 

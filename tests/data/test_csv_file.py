@@ -62,7 +62,7 @@ def test_control_without_the_check_a_stray_quote_swallows_rows(tables, monkeypat
         ("a,b\n1,2\n\n3\n", {}, "row 2: expected 2 columns, got 1: 3"),
         ("1,2\n3\n", {"header": False, "columns": ("a", "b")}, "row 2: expected 2"),
         (b"a,b\n1,2\n\xff\n", {}, "row 2: expected 2 columns, got 1: "),
-        (b"a,\xff\n1,2\n", {}, "can't decode byte 0xff"),
+        (b"a,\xff\n1,2\n", {}, "in its first line: expected text in UTF-8"),
         ("", {}, "Empty CSV file"),
         ("," * 100_000, {}, "at most 100,000 columns, got 100,001"),
     ],

@@ -10,7 +10,7 @@ from lib.tables import raw, source
 from ple_jax.data import text_index
 from ple_jax.data.prepare import prepare
 from ple_jax.data.split import mix
-from ple_jax.data.text_index import LONG, TextIndex, hash_text
+from ple_jax.data.text_index import LONG, TextIndex, hashes_of
 
 TEXTS = st.lists(st.text(max_size=20) | st.sampled_from(["a" * 8, "a" * 9, "\0"]))
 
@@ -22,7 +22,7 @@ def found_by_dict(texts, wanted):
     return [-1 if text is None else places.get(text, -1) for text in wanted]
 
 
-@pytest.mark.parametrize("hashing", [hash_text, lambda texts: hash_text(texts) % 3])
+@pytest.mark.parametrize("hashing", [hashes_of, lambda texts: hashes_of(texts) % 3])
 def test_strings_are_found_as_by_a_dictionary(hashing):
     """Also where three hashes have to do for all."""
 
@@ -30,7 +30,7 @@ def test_strings_are_found_as_by_a_dictionary(hashing):
     @settings(deadline=None, max_examples=60)
     def check(texts, others, cut):
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(text_index, "hash_text", hashing)
+            patch.setattr(text_index, "hashes_of", hashing)
             wanted = [*texts, None, *others][cut:]
             index = TextIndex(pa.array(texts, pa.string()))
             found = index.find(pa.array([*texts, None, *others], pa.string())[cut:])
@@ -51,7 +51,7 @@ def hash_by_hand(text):
 
 def test_hashes_are_those_of_the_formula():
     texts = ["", "a", "b", "ab", "x" * 8, "x" * 7 + "é", "user-000000017", "y" * 41]
-    found = hash_text(pa.array(["skipped", *texts], pa.large_string())[1:])
+    found = hashes_of(pa.array(["skipped", *texts], pa.large_string())[1:])
     assert found.tolist() == list(map(hash_by_hand, texts))
     assert found[1] == 976388007174397696  # pinned: it must never change
 
@@ -61,7 +61,7 @@ def test_long_texts_differ_wherever_they_differ():
     texts = [base, base + "z", "y" + base[1:], base[:LONG] + "y" + base[LONG + 1 :]]
     index = TextIndex(pa.array([*texts, "z"]))
     assert index.find(pa.array([*texts, "z", base[1:]])).tolist() == [0, 1, 2, 3, 4, -1]
-    assert len(set(hash_text(pa.array(texts, pa.large_string())).tolist())) == 4
+    assert len(set(hashes_of(pa.array(texts, pa.large_string())).tolist())) == 4
 
 
 def test_a_data_set_builds_one_index_for_each_table(tmp_path, monkeypatch):
