@@ -6,10 +6,12 @@ import inspect
 import json
 import pathlib
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 from ple_jax import checks, plugins
 from ple_jax.config.experiment import (
+    OLD_VALUES,
     Experiment,
     Inputs,
     Plugin,
@@ -202,6 +204,23 @@ def left_out(tree: Mapping[str, Any]) -> tuple[list[str], list[str]]:
         if name not in ("kind", *tree[section]) and knob.default is not None
     ]
     return missing, others
+
+
+def with_old_values(tree: Mapping[str, Any]) -> dict[str, Any]:
+    """A recorded experiment, whose runs go on as they were recorded.
+
+    Knobs that are younger than the record, and whose defaults do otherwise than was
+    done before there were any, are given the values of then.
+    """
+    new = dict(tree)
+    for section, values in OLD_VALUES.items():
+        if not isinstance(tree.get(section), Mapping):
+            continue
+        with suppress(ValueError):  # a plugin that is not there, or not allowed yet
+            known = knobs(section, kind_of(section, tree))
+            then = {name: old for name, old in values.items() if name in known}
+            new[section] = then | tree[section]
+    return new
 
 
 def differences(old: Experiment, new: Experiment) -> list[str]:

@@ -7,6 +7,8 @@ from typing import Any, Literal
 from ple_jax.checks import WIDEST, at_least, at_most, rate
 
 OLD_NAMES = {"train": {"replicas": "seeds"}}  # section -> old name -> today's
+# Section -> knob -> what runs do that were recorded before there was the knob.
+OLD_VALUES = {"model": {"norm_window": 0.0}}
 
 
 @dataclasses.dataclass(frozen=True)

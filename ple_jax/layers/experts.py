@@ -13,6 +13,7 @@ import numpy as np
 from ple_jax.layers.batch_last import BATCH_FIRST, Axis, Dense
 from ple_jax.layers.dropout import Dropout
 from ple_jax.layers.mixture import mixture
+from ple_jax.layers.norms import batch_normalise
 from ple_jax.types import Array
 
 
@@ -100,18 +101,26 @@ class HiddenLayers(nn.Module, kw_only=True):
     Attributes:
         dropout_rate: Probability of dropping each hidden unit while training.
         batch_norm: Whether to batch-normalise before each ReLU.
+        norm_window: As in `norms.BatchNorm`.
         axis: Where examples lie in hidden layers.
     """
 
     dropout_rate: float = 0.0
     batch_norm: bool = False
+    norm_window: float = 0.1
     axis: Axis = BATCH_FIRST
 
     @property
     def options(self) -> dict[str, Any]:
         """These fields, to hand on."""
-        rate, norm = self.dropout_rate, self.batch_norm
-        return {"dropout_rate": rate, "batch_norm": norm, "axis": self.axis}
+        names = ("dropout_rate", "batch_norm", "norm_window", "axis")
+        return {name: getattr(self, name) for name in names}
+
+    def activate(self, x: jax.Array, train: bool) -> jax.Array:
+        """Normalises, rectifies and drops units of (B, H), or (H, B)."""
+        if self.batch_norm:
+            x = batch_normalise(x, self.norm_window, self.axis, train)
+        return Dropout(self.dropout_rate, deterministic=not train)(nn.relu(x))
 
 
 class MLP(HiddenLayers):
@@ -132,17 +141,8 @@ class MLP(HiddenLayers):
         """The last layer's output."""
         for i, dim in enumerate(self.dims):
             x = Dense(dim, axis=self.axis, name=f"Dense_{i}")(x)
-            x = activate(x, **self.options, train=self.train)
+            x = self.activate(x, self.train)
         return x
-
-
-def activate(
-    x: jax.Array, *, dropout_rate: float, batch_norm: bool, axis: Axis, train: bool
-) -> jax.Array:  # (B, H), or (H, B), as given
-    """Normalises, rectifies and drops units; a part of the module that calls it."""
-    if batch_norm:
-        x = nn.BatchNorm(use_running_average=not train, axis=axis.features)(x)
-    return Dropout(dropout_rate, deterministic=not train)(nn.relu(x))
 
 
 def stack(

@@ -9,7 +9,7 @@ import numpy as np
 
 from ple_jax import checks
 from ple_jax.layers.batch_last import BATCH_LAST
-from ple_jax.layers.experts import HiddenLayers, activate, stack
+from ple_jax.layers.experts import HiddenLayers, stack
 from ple_jax.models.common import WithExperts
 from ple_jax.types import Array
 
@@ -131,7 +131,7 @@ class Activation(HiddenLayers):
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:  # (H, B), or (B, H), as given
         """Normalises, rectifies and drops units."""
-        return activate(x, **self.options, train=self.train)
+        return self.activate(x, self.train)
 
 
 build = Asymmetric

@@ -14,7 +14,8 @@ from ple_jax import checks
 from ple_jax.layers.batch_last import BATCH_LAST, Axis
 from ple_jax.layers.experts import MLP, Level, Routing, Towers, stack
 from ple_jax.layers.groups import Grouping, Groups, Head
-from ple_jax.layers.per_domain import PerDomain
+from ple_jax.layers.norms import PartitionedNorm
+from ple_jax.layers.per_domain import PRIVATE, PerDomain
 from ple_jax.types import Array
 
 
@@ -41,25 +42,107 @@ class Model(nn.Module):
             self.sow("penalties", name, value)
 
 
+class WithDomainInput(Model):
+    """A model that can normalise its input by domain, and add an auxiliary network.
+
+        x' = PartitionedNorm(x)
+        a  = MLP([embedding_p, x']),   added to the logits
+
+    Attributes:
+        partitioned_norm: Whether to normalise the input by domain.
+        momentum: Momentum of the normalisation's moving averages, in [0, 1).
+        norm_epsilon: Added to the variance by the normalisation.
+        norm_window: How far back the moving averages reach, as a share of the batches
+            so far, until their momentum is `momentum`; 0 is no such limit.
+        auxiliary_dims: Widths of the hidden layers of the auxiliary network; empty to
+            leave it out.
+        domain_dim: Width of the domain's embedding, which the auxiliary network reads.
+
+    Reference: Sheng et al., CIKM 2021, sections 3.2.1 and 3.2.3.
+    """
+
+    partitioned_norm: bool = False
+    momentum: float = 0.99
+    norm_epsilon: float = 1e-3
+    norm_window: float = 0.1
+    auxiliary_dims: tuple[int, ...] = ()
+    domain_dim: int = 8
+
+    def __post_init__(self):
+        checks.dims(auxiliary_dims=self.auxiliary_dims)
+        checks.at_least(1, domain_dim=self.domain_dim)
+        checks.at_least(1e-10, norm_epsilon=self.norm_epsilon)
+        checks.rate(momentum=self.momentum, norm_window=self.norm_window)
+        super().__post_init__()
+
+    def normalise(self, x: Array, domain: Array, train: bool) -> Array:  # (B, D)
+        """Runs the module `norm`, if there is to be one."""
+        if not self.partitioned_norm:
+            return x
+        norm = PartitionedNorm(
+            self.num_domains,
+            self.momentum,
+            self.norm_epsilon,
+            self.norm_window,
+            name="norm",
+        )
+        return norm(x, domain, train)
+
+    def add_auxiliary(
+        self,
+        logits: jax.Array,  # (B, T)
+        x: Array,  # (B, D), normalised
+        domain: Array,  # (B,)
+        train: bool,
+    ) -> jax.Array:  # (B, T)
+        """Adds the logits of the auxiliary network, if there is to be one."""
+        if not self.auxiliary_dims:
+            return logits
+        shape = (self.num_domains, self.domain_dim)
+        start = nn.initializers.normal(0.05)
+        table = DomainEmbedding(start, shape, name="domain")()
+        x = jnp.concatenate([jnp.asarray(table)[domain], x], axis=1)
+        options: dict[str, Any] = {"dropout_rate": self.dropout_rate, "train": train}
+        hidden = MLP(self.auxiliary_dims, **options, name="auxiliary")(x)
+        return logits + nn.Dense(self.num_tasks, name="auxiliary_head")(hidden)
+
+
+class DomainEmbedding(nn.Module):
+    """A private vector for each domain: the parameter (N, dim)."""
+
+    start: nn.initializers.Initializer
+    shape: tuple[int, int]
+
+    @nn.compact
+    def __call__(self) -> jax.Array:
+        """All domains' vectors."""
+        return self.param(PRIVATE, self.start, self.shape)
+
+
 class WithTowers(Model):
     """A model whose tasks have towers.
 
     Attributes:
         tower_dims: Widths of the hidden layers of each task's tower.
         batch_norm: Whether to batch-normalise before each ReLU; the papers do not.
+        norm_window: How far back the moving statistics of normalisations reach, as a
+            share of the batches so far, up to a momentum of 0.99; 0 is no such limit.
     """
 
     tower_dims: tuple[int, ...] = (32,)
     batch_norm: bool = False
+    norm_window: float = 0.1
 
     def __post_init__(self):
         checks.dims(tower_dims=self.tower_dims)
+        checks.rate(norm_window=self.norm_window)
         super().__post_init__()
 
     @property
     def regularisation(self) -> dict[str, Any]:
         """The options of every module with hidden layers."""
-        return {"dropout_rate": self.dropout_rate, "batch_norm": self.batch_norm}
+        names = ("dropout_rate", "batch_norm", "norm_window")
+        return {name: getattr(self, name) for name in names}
 
     def make_mlps(
         self, size: int, dims: tuple[int, ...], train: bool, **fields: Any

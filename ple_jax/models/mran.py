@@ -6,6 +6,7 @@ import jax.numpy as jnp
 
 from ple_jax import checks
 from ple_jax.layers.batch_last import BATCH_FIRST
+from ple_jax.layers.norms import batch_normalise
 from ple_jax.models.common import WithTowers
 from ple_jax.types import Array
 
@@ -70,7 +71,9 @@ class MRAN(WithTowers):
         )
         x = x + attention(x)
         if self.batch_norm:
-            x = nn.BatchNorm(use_running_average=not train, name=f"{name}_norm")(x)
+            x = batch_normalise(
+                x, self.norm_window, BATCH_FIRST, train, name=f"{name}_norm"
+            )
         return x
 
     def _align(self, features: jax.Array) -> jax.Array:  # (B, F, H) -> (B, T, H)

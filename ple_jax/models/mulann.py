@@ -6,11 +6,11 @@ import jax.numpy as jnp
 
 from ple_jax import checks
 from ple_jax.layers.experts import MLP
-from ple_jax.models.common import WithExperts
+from ple_jax.models.common import WithDomainInput, WithExperts
 from ple_jax.types import Array
 
 
-class MulANN(WithExperts):
+class MulANN(WithDomainInput, WithExperts):
     """A shared bottom whose features hide the domain from a discriminator.
 
         h   = f(x)
@@ -18,7 +18,8 @@ class MulANN(WithExperts):
         penalty = weight * mean cross-entropy of softmax(discriminator(reverse(h)))
 
     reverse is the identity with gradient -1: the discriminator learns to tell the
-    domain from h, and f learns to prevent it.
+    domain from h, and f learns to prevent it. With `partitioned_norm` and
+    `auxiliary_dims` as of STAR, what differs from STAR is how domains share alone.
 
     Attributes:
         expert_dims: Widths of the layers of the bottom.
@@ -27,7 +28,8 @@ class MulANN(WithExperts):
 
     Reference: Sebag et al., ICLR 2019; Sheng et al., CIKM 2021, section 4.1.
     Differs from the paper: the loss on semi-supervised examples of unknown domains is
-        left out, since click logs have none.
+        left out, since click logs have none. It has no auxiliary network unless asked
+        for, which the STAR paper's table 2 gives all models.
     """
 
     discriminator_dims: tuple[int, ...] = (32,)
@@ -42,14 +44,16 @@ class MulANN(WithExperts):
     def __call__(self, x: Array, domain: Array, train: bool = False) -> jax.Array:
         """One logit per task; sows the penalty."""
         options = self.regularisation | {"train": train}
+        x = self.normalise(x, domain, train)
         h = MLP(self.expert_dims, **options, name="bottom")(x)
         if self.num_domains > 1:
             hidden = MLP(self.discriminator_dims, name="discriminator")(reverse(h))
             guess = nn.Dense(self.num_domains, name="discriminator_head")(hidden)
             guess = nn.log_softmax(guess.astype(jnp.float32))
             chance = jnp.take_along_axis(guess, domain[:, None], axis=1)
-            self.sow_penalty("domain", -self.discriminator_weight * chance.mean())
-        return self.apply_towers(h, train)
+            self.sow_penalty("told_apart", -self.discriminator_weight * chance.mean())
+        logits = self.apply_towers(h, train)
+        return self.add_auxiliary(logits, x, domain, train)
 
 
 def reverse(x: Array) -> Array:

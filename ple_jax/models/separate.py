@@ -6,22 +6,25 @@ import jax
 from ple_jax import checks
 from ple_jax.layers.experts import MLP, Towers
 from ple_jax.layers.per_domain import PerDomain
-from ple_jax.models.common import Model
+from ple_jax.models.common import WithDomainInput
 from ple_jax.types import Array
 
 
-class Separate(Model):
+class Separate(WithDomainInput):
     """Domains that share nothing but the embeddings.
 
         z_t = tower_{p,t}(f_p(x)),   p the example's domain
 
-    `inputs.per_domain` separates the embeddings too.
+    `inputs.per_domain` separates the embeddings too. With `partitioned_norm` and
+    `auxiliary_dims` as of STAR, what differs from STAR is the star network alone.
 
     Attributes:
         expert_dims: Widths of the layers of each domain's bottom.
         tower_dims: Widths of the hidden layers of each task's tower.
 
     Reference: Sheng et al., CIKM 2021, section 4.1, "Shared Bottom".
+    Differs from the paper: it has no auxiliary network unless asked for, which the
+        paper's table 2 gives all models.
     """
 
     expert_dims: tuple[int, ...] = (64,)
@@ -41,8 +44,10 @@ class Separate(Model):
             dropout_rate=self.dropout_rate,
             parent=None,
         )
+        x = self.normalise(x, domain, train)
         domains = PerDomain(network, self.num_domains, name="domains")
-        return domains(domain, x, train=train)
+        logits = domains(domain, x, train=train)
+        return self.add_auxiliary(logits, x, domain, train)
 
 
 class Network(nn.Module):

@@ -6,14 +6,13 @@ import jax.numpy as jnp
 
 from ple_jax import checks
 from ple_jax.layers.experts import MLP
-from ple_jax.layers.norms import PartitionedNorm
 from ple_jax.layers.per_domain import PRIVATE
 from ple_jax.layers.star import StarNetwork
-from ple_jax.models.common import Model
+from ple_jax.models.common import WithDomainInput
 from ple_jax.types import Array, PyTree, path_names
 
 
-class STAR(Model):
+class STAR(WithDomainInput):
     """A shared network times each domain's private one, plus an auxiliary network.
 
         x' = PartitionedNorm(x)
@@ -24,11 +23,6 @@ class STAR(Model):
     Attributes:
         num_tasks: T, the width of the last layer.
         dims: Widths of the hidden layers of the star network.
-        auxiliary_dims: Widths of the hidden layers of the auxiliary network; empty to
-            leave it out.
-        domain_dim: Width of the domain's embedding, which the auxiliary network reads.
-        partitioned_norm: Whether to normalise the input by domain.
-        momentum: Momentum of the normalisation's moving averages, in [0, 1).
 
     Reference: Sheng et al., CIKM 2021, section 3.
     Differs from the paper: it has one task, and does not give the auxiliary network's
@@ -37,50 +31,19 @@ class STAR(Model):
 
     dims: tuple[int, ...] = (128, 64, 32)
     auxiliary_dims: tuple[int, ...] = (32,)
-    domain_dim: int = 8
     partitioned_norm: bool = True
-    momentum: float = 0.99
 
     def __post_init__(self):
-        checks.dims(dims=self.dims, auxiliary_dims=self.auxiliary_dims)
-        checks.at_least(1, domain_dim=self.domain_dim)
-        checks.rate(momentum=self.momentum)
+        checks.dims(dims=self.dims)
         super().__post_init__()
 
     @nn.compact
     def __call__(self, x: Array, domain: Array, train: bool = False) -> jax.Array:
         """One logit per task, from the example's own domain's network."""
-        n = self.num_domains
-        if self.partitioned_norm:
-            norm = PartitionedNorm(n, momentum=self.momentum, name="norm")
-            x = norm(x, domain, train)
+        x = self.normalise(x, domain, train)
         dims, rate = (*self.dims, self.num_tasks), self.dropout_rate
-        star = StarNetwork(n, dims, dropout_rate=rate, name="star")
-        logits = star(x, domain, train)
-        if self.auxiliary_dims:
-            logits += self._auxiliary(x, domain, train)
-        return logits
-
-    def _auxiliary(self, x, domain, train) -> jax.Array:  # (B, T)
-        shape = (self.num_domains, self.domain_dim)
-        start = nn.initializers.normal(0.05)
-        table = DomainEmbedding(start, shape, name="domain")()
-        x = jnp.concatenate([jnp.asarray(table)[domain], x], axis=1)
-        options = {"dropout_rate": self.dropout_rate, "train": train}
-        hidden = MLP(self.auxiliary_dims, **options, name="auxiliary")(x)
-        return nn.Dense(self.num_tasks, name="auxiliary_head")(hidden)
-
-
-class DomainEmbedding(nn.Module):
-    """A private vector for each domain: the parameter (N, dim)."""
-
-    start: nn.initializers.Initializer
-    shape: tuple[int, int]
-
-    @nn.compact
-    def __call__(self) -> jax.Array:
-        """All domains' vectors."""
-        return self.param(PRIVATE, self.start, self.shape)
+        star = StarNetwork(self.num_domains, dims, dropout_rate=rate, name="star")
+        return self.add_auxiliary(star(x, domain, train), x, domain, train)
 
 
 class Plain(nn.Module):
@@ -157,7 +120,7 @@ def _normalisation(model, variables, kernel):
     if not model.partitioned_norm:
         return jnp.ones(kernel.shape[:2]), jnp.zeros(kernel.shape[:2])
     norm, kept = variables["params"]["norm"], variables["batch_stats"]["norm"][PRIVATE]
-    own, epsilon = norm[PRIVATE], PartitionedNorm.epsilon
+    own, epsilon = norm[PRIVATE], model.norm_epsilon
     slope = norm["scale"][None] * own["scale"] * jax.lax.rsqrt(kept["var"] + epsilon)
     return slope, norm["bias"][None] + own["bias"] - slope * kept["mean"]
 

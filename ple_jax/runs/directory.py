@@ -184,14 +184,15 @@ def recorded_tree(directory: pathlib.Path) -> dict[str, Any]:
     """The nested dicts that a run directory records, found whole.
 
     The checksums say that nothing is missing. Directories of before have none; there
-    knobs may be missing because they are younger, but sections and kinds may not.
+    knobs may be missing because they are younger, but sections and kinds may not. What
+    a younger knob changes by default is left as it was: see `config.with_old_values`.
 
     Raises:
         ValueError: It is no run directory, or is damaged.
     """
     path = experiment_file(directory)
     has_checksums = manifest.check(directory)
-    tree = config.load(path)
+    tree = config.with_old_values(config.load(path))
     if not has_checksums:
         missing, younger = config.left_out(tree)
         if missing:

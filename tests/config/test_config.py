@@ -85,3 +85,14 @@ def test_an_option_that_another_kind_takes_otherwise_is_dropped():
     tree, dropped = config.with_kinds(tree, {"data": "hotel"})
     assert tree["data"] == {"kind": "hotel"}
     assert dropped == ["data.features"]
+
+
+def test_recorded_runs_keep_what_was_done_before_a_knob_was_there():
+    star = {"model": {"kind": "star", "momentum": 0.9}}
+    then = config.from_dict(config.with_old_values(star))
+    assert then.model.options["norm_window"] == 0
+    assert config.from_dict(star).model.options["norm_window"] == 0.1
+    own = {"model": {"kind": "star", "norm_window": 0.5}}
+    assert config.with_old_values(own) == own
+    other = {"model": {"kind": "not.allowed"}, "train": {"epochs": 3}}
+    assert config.with_old_values(other) == other

@@ -223,28 +223,34 @@ def mran(p, x, _):
 # Domains.
 
 
-def star_from(p, x, n, mean, var):
-    """An example's logits, its domain's mean and variance given."""
-    if "norm" in p:
-        shared, own = p["norm"], at(p["norm"]["private"], n)
-        x = (x - mean) / np.sqrt(var + 1e-3) * shared["scale"] * own["scale"]
-        x = x + shared["bias"] + own["bias"]
+def normalised(p, x, n, moments=None, epsilon=1e-3):
+    """An example, normalised by its domain's moments: by default the moving ones."""
+    if "norm" not in p:
+        return x
+    kept = at(p["batch_stats"]["norm"]["private"], n)
+    mean, var = moments or (kept["mean"], kept["var"])
+    shared, own = p["norm"], at(p["norm"]["private"], n)
+    x = (x - mean) / np.sqrt(var + epsilon) * shared["scale"] * own["scale"]
+    return x + shared["bias"] + own["bias"]
+
+
+def auxiliary(p, x, n):
+    """What the auxiliary network adds to an example's logits."""
+    if "auxiliary" not in p:
+        return 0
+    given = np.concatenate([p["domain"]["private"][n], x])
+    return dense(p["auxiliary_head"], mlp(p["auxiliary"], given))
+
+
+def star(p, x, n, moments=None, **options):
+    x = normalised(p, x, n, moments, **options)
     h, layers = x, len(p["star"]["shared"])
     for i in range(layers):
         shared = p["star"]["shared"][f"layer_{i}"]
         own = at(p["star"]["private"][f"layer_{i}"], n)
         h = (shared["kernel"] * own["factor"]).T @ h + shared["bias"] + own["term"]
         h = np.maximum(h, 0) if i < layers - 1 else h
-    if "auxiliary" in p:
-        given = np.concatenate([p["domain"]["private"][n], x])
-        h = h + dense(p["auxiliary_head"], mlp(p["auxiliary"], given))
-    return h
-
-
-def star(p, x, n):
-    kept = p["batch_stats"]["norm"]["private"] if "norm" in p else None
-    mean, var = (kept["mean"][n], kept["var"][n]) if kept else (None, None)
-    return star_from(p, x, n, mean, var)
+    return h + auxiliary(p, x, n)
 
 
 def star_training(p, batch, domains):
@@ -255,7 +261,7 @@ def star_training(p, batch, domains):
         mean, var = of_domain.mean(axis=0), of_domain.var(axis=0)
         if len(of_domain) == 1:
             mean, var = kept["mean"][n], kept["var"][n]
-        out.append(star_from(p, x, n, mean, var))
+        out.append(star(p, x, n, (mean, var)))
     return out
 
 
@@ -269,8 +275,15 @@ def mulann_penalty(p, batch, domains, weight):
 
 
 def separate(p, x, n):
-    own = at(p["domains"]["private"], n)
-    return [towers_of(own["towers"], t, mlp(own["bottom"], x))[0] for t in range(T)]
+    own, x = at(p["domains"]["private"], n), normalised(p, x, n)
+    h = mlp(own["bottom"], x)
+    logits = [towers_of(own["towers"], t, h)[0] for t in range(T)]
+    return np.array(logits) + auxiliary(p, x, n)
+
+
+def mulann(p, x, n):
+    x = normalised(p, x, n)
+    return np.array(shared_bottom(p, x, n)) + auxiliary(p, x, n)
 
 
 def bound(oracle, **options):
@@ -281,6 +294,7 @@ def bound(oracle, **options):
 UNEQUAL = {"experts_per_task": (2, 3, 1), "shared_experts": 2}
 READS = ((0,), (0, 1, 2), (2, 1))
 NO_HEAD_START = {"auxiliary_dims": (), "partitioned_norm": False}
+BESIDE_STAR = {"auxiliary_dims": (2,), "partitioned_norm": True}
 # A model's name, and what is special: the oracle and the model's options.
 ORACLES = {
     "single_task": (single_task, {}),
@@ -326,6 +340,9 @@ ORACLES = {
     "mran": (mran, {}),
     "star": (star, {}),
     "star alone": (star, NO_HEAD_START),
-    "mulann": (shared_bottom, {}),
+    "star of another epsilon": (bound(star, epsilon=0.1), {"norm_epsilon": 0.1}),
+    "mulann": (mulann, {}),
+    "mulann beside star": (mulann, BESIDE_STAR),
     "separate": (separate, {}),
+    "separate beside star": (separate, BESIDE_STAR),
 }

@@ -23,9 +23,10 @@ SMALL = {
 
 
 def having(kind, options):
-    """Those of the options that this kind of model has."""
+    """Those of the options that this kind of model has, and does not leave empty."""
     known = models.describe(kind)["options"]
-    return {name: value for name, value in options.items() if name in known}
+    default = lambda name: known.get(name, {"default": ()})["default"]
+    return {name: value for name, value in options.items() if default(name) != ()}
 
 
 def mixed(size, domains=N):

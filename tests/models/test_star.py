@@ -141,15 +141,16 @@ def test_a_mixed_batch_gives_what_single_domain_batches_give():
             np.testing.assert_allclose(moved[name][p], leaf[p], rtol=1e-5, atol=1e-6)
 
 
-def test_moving_averages_follow_their_formula_and_absent_domains_stay():
-    module, variables, x = norm(momentum=0.6)
+@pytest.mark.parametrize(("window", "late"), [(0.2, 5), (0.0, 1)])
+def test_moving_averages_follow_their_formula_and_absent_domains_stay(window, late):
+    module, variables, x = norm(momentum=0.25, window=window)
     before = variables["batch_stats"]["private"]
     want = {"mean": np.zeros((N, D)), "var": np.ones((N, D))}
-    for turn in range(3):
+    for turn in range(4):
         batch = x + turn
         _, moved = module.apply(variables, batch, DOMAIN, True, mutable=["batch_stats"])
         variables = variables | moved
-        keep = min(0.6, turn / (turn + 1))
+        keep = min(0.25, turn / (turn + late))
         for p in range(N - 1):
             mine = batch[p == DOMAIN]
             want["mean"][p] = keep * want["mean"][p] + (1 - keep) * mine.mean(0)
