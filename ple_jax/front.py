@@ -1,4 +1,4 @@
-"""The front door: from rows in memory to a run that predicts.
+"""The front door: from rows in memory, or in files, to a run that predicts.
 
 run = ple_jax.fit(frame, schema="schema.toml", model="ple", seeds=3)
 run.table()
@@ -9,22 +9,25 @@ import dataclasses
 import os
 import pathlib
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from typing import Any, TypedDict, Unpack
 
 from ple_jax import config
+from ple_jax.checks import check_known
 from ple_jax.config import sweep
 from ple_jax.config.values import plain
 from ple_jax.data.frames import same_kind, source_of, table_of
 from ple_jax.data.prepare import prepare
 from ple_jax.data.schema_file import read_schema, schema_from_tree
 from ple_jax.data.store import Prepared
+from ple_jax.datasets import table
 from ple_jax.parallel import runtime
 from ple_jax.runs import directory as runs
 from ple_jax.runs.journal import read_records
 from ple_jax.schema import Schema
+from ple_jax.serve.columns import Beside
 from ple_jax.serve.files import load_scorer
 from ple_jax.serve.frames import predict_table
 from ple_jax.show import console, tables
@@ -51,17 +54,19 @@ def fit(
     run_dir: str | os.PathLike | None = None,
     **sections: Unpack[Sections],
 ) -> "TrainedRun":
-    """Trains a model on rows in memory, and keeps the run in a directory.
+    """Trains a model on rows in memory or in files, and keeps the run in a directory.
 
         fit(frame, "schema.toml", model="mmoe", train={"epochs": 5})
+        fit("log-*.parquet", "schema.toml")
         fit(frame, schema, model={"kind": "ple", "expert_dims": [64]}, seeds=3)
 
     The run is to the bit that of `ple-jax train` on the same rows in a file.
 
     Args:
         data: A pandas or polars frame, an Arrow table, any object with the Arrow
-            PyCapsule interface, or a dict of columns. Or a data set that is prepared
-            already, such as `data` of another run: it needs no schema.
+            PyCapsule interface, or a dict of columns. Or the path of a file of CSV,
+            CSV.gz or Parquet, a pattern with *, or a list of these. Or a data set that
+            is prepared already, such as `data` of another run: it needs no schema.
         schema: What the columns mean: the path of a TOML file, its content as a dict,
             or a `Schema`.
         seeds: Trials to train, with one seed after another; sets `train.seeds`.
@@ -202,13 +207,25 @@ class TrainedRun:
     def _scorer(self) -> tuple[evaluate.Scorer, Any]:
         return load_scorer(self.run)
 
-    def predict(self, data: Any, allow_unknown: bool = False) -> Any:
+    def predict(
+        self,
+        data: Any,
+        allow_unknown: bool = False,
+        *,
+        keep: Sequence[str] = (),
+        domain: bool = False,
+        joint: bool = False,
+    ) -> Any:
         """Scores rows in memory, in their order; they need no labels.
 
         Args:
             data: Rows with the columns of the inputs, in any form that `fit` takes;
                 other columns do not matter.
             allow_unknown: Score rows although train has no value of some field.
+            keep: Columns of the data to copy in front of the scores, such as keys.
+            domain: Adds the column `domain`: the one that each row was scored in.
+            joint: Adds the joint probability of each task that is given another, such
+                as `buy_and_click`.
 
         Returns:
             One float32 column a task: its probability, or the number itself for a
@@ -220,7 +237,8 @@ class TrainedRun:
                 unknown and `allow_unknown` is false.
         """
         table = table_of(data)
-        scored = predict_table(self.run, self._scorer, table, allow_unknown)
+        beside = Beside(keep, domain, joint=joint)
+        scored = predict_table(self.run, self._scorer, table, allow_unknown, beside)
         return same_kind(scored, data)
 
     def evaluate(self, split: str = "test") -> dict[str, Any]:
@@ -249,6 +267,9 @@ class TrainedRun:
 
 def _tree(sections: Mapping[str, Any], seeds: int | None) -> dict[str, Any]:
     """The nested dicts of an experiment, in plain values."""
+    for name in sections:
+        known = "schema", "seeds", "run_dir", *Sections.__annotations__
+        check_known(name, known, "argument of fit")
     tree = {name: plain(section) for name, section in sections.items()}
     for section in config.PLUGINS:
         if isinstance(tree.get(section), str):
@@ -269,12 +290,26 @@ def _prepared(data: Any, schema: Any, folder: pathlib.Path) -> Iterator[Prepared
             raise ValueError("A prepared data set has its schema: name no other.")
         yield data
         return
-    source = source_of(table_of(data), _schema(schema))
+    paths = _paths(data)
+    if paths is None:
+        source = source_of(table_of(data), _schema(schema))
+    else:
+        source = table.source_of(paths, _schema(schema))
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".partial-", dir=folder) as scratch:
         with console.bar("preparing") as advance:
             made = prepare(source, pathlib.Path(scratch) / runs.DATA, advance)
         yield made
+
+
+def _paths(data: Any) -> list[str] | None:
+    """The paths of files, if it is such; None for rows in memory."""
+    if isinstance(data, str | os.PathLike):
+        return [os.fspath(data)]
+    several = isinstance(data, list | tuple) and len(data) > 0
+    if several and all(isinstance(each, str | os.PathLike) for each in data):
+        return [os.fspath(each) for each in data]
+    return None
 
 
 def _schema(given: Any) -> Schema:

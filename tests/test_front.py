@@ -148,6 +148,13 @@ def test_every_form_of_rows_prepares_the_same_data(run, form, tmp_path):
     assert again.data.fingerprint == run.data.fingerprint
 
 
+def test_files_are_data_too(by_file, run, tmp_path):
+    files = [by_file / "rows.csv"]
+    again = ple_jax.fit(files, SCHEMA, model=MODEL, run_dir=tmp_path / "run", **KNOBS)
+    wanted = open_run(by_file / "run").data.fingerprint
+    assert again.data.fingerprint == wanted == run.data.fingerprint
+
+
 def test_rows_are_not_copied_where_they_need_not_be():
     price = np.arange(7.0)
     rows = table_of({"price": price, "shop": ["a"] * 7})
@@ -201,6 +208,9 @@ def test_unknown_ids_follow_the_rules_of_files(run, capsys):
     ("knobs", "message"),
     [
         ({"trian": {}}, "Did you mean 'train'"),
+        ({"modl": "ple"}, r"argument of fit. .*'model'.* seeds, run_dir, model, weigh"),
+        ({"data": "rowz.csv"}, "There is no file 'rowz.csv'"),
+        ({"data": ["a.csv", 3]}, "got list"),
         ({"train": {"epoch": 3}}, "Did you mean 'epochs'"),
         ({"model": "pel"}, "Did you mean 'ple'"),
         ({"train": 3}, r"\[train\] must be a table"),

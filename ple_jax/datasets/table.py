@@ -1,11 +1,14 @@
 """The user's own text or Parquet files, described by a schema."""
 
+import pathlib
+from collections.abc import Iterable
 from typing import Any
 
 from ple_jax.data.files import file_identity
 from ple_jax.data.read import expand_patterns, read
 from ple_jax.data.schema_file import read_schema
 from ple_jax.data.source import Source
+from ple_jax.schema import Schema
 
 
 def build(schema: str, files: tuple[str, ...]) -> Source:
@@ -15,10 +18,15 @@ def build(schema: str, files: tuple[str, ...]) -> Source:
         schema: A TOML file that describes the columns.
         files: Paths of files, or patterns with *: CSV, plain or compressed, or Parquet.
     """
-    meaning, paths = read_schema(schema), expand_patterns(files)
+    return source_of(files, read_schema(schema))
+
+
+def source_of(files: Iterable[str | pathlib.Path], schema: Schema) -> Source:
+    """The rows of files, described by a schema that is read already."""
+    paths = expand_patterns(files)
     return Source(
-        schema=meaning,
-        chunks=lambda: read(paths, meaning),
+        schema=schema,
+        chunks=lambda: read(paths, schema),
         identity={"kind": "table", "files": [file_identity(path) for path in paths]},
     )
 

@@ -2,6 +2,8 @@
 
 import pathlib
 from collections.abc import Iterator
+from itertools import chain
+from typing import TypeAlias
 
 import numpy as np
 import pyarrow as pa
@@ -11,11 +13,12 @@ from ple_jax.data.encode import Encoder
 from ple_jax.data.examples import Examples
 from ple_jax.data.loader import batches_in_order
 from ple_jax.data.read import read
-from ple_jax.data.source import Chunks
+from ple_jax.data.source import Chunk, Chunks
 from ple_jax.data.unknown import UnknownIds
 from ple_jax.metrics.exact import check_logits, sigmoid
 from ple_jax.runs.directory import Run
 from ple_jax.schema import Task
+from ple_jax.serve.columns import NONE, Beside, Columns
 from ple_jax.serve.output import check_output, open_output
 from ple_jax.show import console
 from ple_jax.train.checkpoint import Checkpoints
@@ -25,8 +28,10 @@ from ple_jax.train.setup import Setup, shapes
 from ple_jax.train.state import variables_of
 from ple_jax.types import PyTree
 
+Loaded: TypeAlias = tuple[Scorer, PyTree]  # and the variables that it scores with
 
-def load_scorer(run: Run) -> tuple[Scorer, PyTree]:
+
+def load_scorer(run: Run) -> Loaded:
     """Builds a run's scorer, and restores the variables of its best checkpoint.
 
     Raises:
@@ -46,12 +51,23 @@ def predict_file(
     out: pathlib.Path,
     overwrite: bool = False,
     allow_unknown: bool = False,
+    beside: Beside = NONE,
+    loaded: Loaded | None = None,
 ) -> int:
     """Scores the rows of `source` and writes one column per task, as `out` ends.
 
     `source` needs no labels. The file `out` appears when it is complete; an existing
     one is replaced only if `overwrite` is true. Says on stderr what share of the values
     of a field train does not have.
+
+    Args:
+        run: Whose schema reads the rows.
+        source: A file, or a pattern with *.
+        out: The file to write.
+        overwrite: Whether it may replace another.
+        allow_unknown: Whether all values of a field may be unknown.
+        beside: Other columns to write.
+        loaded: What scores; by default the run's best checkpoint.
 
     Returns:
         The number of rows.
@@ -62,27 +78,28 @@ def predict_file(
         FileExistsError: `out` exists.
     """
     check_output(out, [source], overwrite)
-    loaded, rows = load_scorer(run), 0
     chunks = read([source], run.data.schema, labels=False)
-    with open_output(out, score_columns(run), overwrite) as writer:
-        for table in score_chunks(run, loaded, chunks, allow_unknown):
+    first, rows = next(chunks), 0
+    columns = Columns(run, beside, first.table.schema, first.origin)
+    scored = score_chunks(
+        loaded or load_scorer(run), chain([first], chunks), columns, allow_unknown
+    )
+    with open_output(out, columns.schema, overwrite) as writer:
+        for table in scored:
             writer.write_table(table)
             rows += len(table)
     return rows
 
 
 def score_chunks(
-    run: Run,
-    loaded: tuple[Scorer, PyTree],
-    chunks: Chunks,
-    allow_unknown: bool = False,
+    loaded: Loaded, chunks: Chunks, columns: Columns, allow_unknown: bool = False
 ) -> Iterator[pa.Table]:
     """Scores raw rows chunk by chunk; afterwards says what values train does not have.
 
     Args:
-        run: Whose vocabularies encode the rows.
-        loaded: Its scorer and variables, from `load_scorer`.
+        loaded: The scorer and its variables, such as from `load_scorer`.
         chunks: Raw rows.
+        columns: The columns to make, and the run whose vocabularies encode the rows.
         allow_unknown: Whether all values of a field may be unknown.
 
     Raises:
@@ -90,31 +107,33 @@ def score_chunks(
             of a field are unknown and `allow_unknown` is false.
     """
     (scorer, variables), rows, unknown = loaded, 0, UnknownIds()
-    tasks, encoder = run.data.layout.tasks, run.data.encoder
-    for examples in ahead(encoded(chunks, encoder, unknown)):
+    encoder = columns.run.data.encoder
+    for chunk, examples in ahead(encoded(chunks, encoder, unknown)):
         batches = batches_in_order(examples, scorer.batch_size)
         logits = scorer.logits(variables, batches)
         check_logits(logits, rows + 1)
-        columns = [predictions(logits[:, i], task) for i, task in enumerate(tasks)]
-        yield pa.table(columns, schema=score_columns(run))
+        pairs = zip(logits.T, columns.tasks, strict=True)
+        scores = [predictions(of_task, task) for of_task, task in pairs]
+        yield columns.table(chunk, examples.domain, scores)
         rows += len(logits)
-    if not allow_unknown:
-        encoder.check_some_known(unknown)
+    check_unknown(columns.run, unknown, allow_unknown)
+
+
+def check_unknown(run: Run, unknown: UnknownIds, allowed: bool) -> None:
+    """Says what values train does not have; raises if that is all of a field's."""
+    if not allowed:
+        run.data.encoder.check_some_known(unknown)
     for line in unknown.lines(run.data.schema.unknown_warning):
         console.say(line)
 
 
-def score_columns(run: Run) -> pa.Schema:
-    """The columns of scores: one a task."""
-    return pa.schema([(task.name, pa.float32()) for task in run.data.layout.tasks])
-
-
 def encoded(
     chunks: Chunks, encoder: Encoder, unknown: UnknownIds | None = None
-) -> Iterator[Examples]:
+) -> Iterator[tuple[Chunk, Examples]]:
     """Encodes raw rows chunk by chunk, without labels; counts unknown ids."""
     for chunk in chunks:
-        yield encoder.encode(input_rows(chunk, encoder.schema), False, unknown)
+        rows = input_rows(chunk, encoder.schema)
+        yield chunk, encoder.encode(rows, False, unknown)
 
 
 def predictions(logits: np.ndarray, task: Task) -> np.ndarray:  # (rows,) float32

@@ -7,26 +7,27 @@ import pyarrow as pa
 from ple_jax.data.frames import ORIGIN, chunks_of
 from ple_jax.data.read import check_columns
 from ple_jax.runs.directory import Run
-from ple_jax.serve.files import score_chunks, score_columns
-from ple_jax.train.evaluate import Scorer
-from ple_jax.types import PyTree
+from ple_jax.serve.columns import NONE, Beside, Columns
+from ple_jax.serve.files import Loaded, score_chunks
 
 
 def predict_table(
     run: Run,
-    loaded: tuple[Scorer, PyTree],
+    loaded: Loaded,
     table: pa.Table,
     allow_unknown: bool = False,
+    beside: Beside = NONE,
 ) -> pa.Table:
     """Scores the rows of a table: one float32 column a task, in their order.
 
-    The table needs no labels, and may have other columns. Says on stderr what share of
-    the values of a field train does not have.
+    The table needs no labels, and may have other columns; `beside` says what else the
+    result has. Says on stderr what share of the values of a field train does not have.
 
     Raises:
         ValueError: A row does not fit the schema, or all values of a field are unknown
             and `allow_unknown` is false.
     """
     check_columns(table.column_names, run.data.schema, False, pathlib.Path(ORIGIN))
-    scored = score_chunks(run, loaded, chunks_of(table), allow_unknown)
-    return pa.concat_tables([score_columns(run).empty_table(), *scored])
+    columns = Columns(run, beside, table.schema, ORIGIN)
+    scored = score_chunks(loaded, chunks_of(table), columns, allow_unknown)
+    return pa.concat_tables([columns.schema.empty_table(), *scored])
