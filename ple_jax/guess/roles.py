@@ -19,7 +19,8 @@ from ple_jax.guess.labels import (
 )
 from ple_jax.guess.leaks import telling
 from ple_jax.guess.times import best_time, moments, times_of, why_not_split
-from ple_jax.schema import Split, Task
+from ple_jax.schema import Task
+from ple_jax.splits import Split
 
 NONE = "none"  # asks for no column of a role
 OF_SPLITS = (

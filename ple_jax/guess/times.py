@@ -8,7 +8,7 @@ import pyarrow as pa
 from ple_jax.data.times import choose_reader
 from ple_jax.guess import names
 from ple_jax.guess.columns import Column
-from ple_jax.schema import Split
+from ple_jax.splits import Split
 
 # Seconds, milliseconds and so on since 1970, from 1990 to 2100; and dates as digits.
 EPOCHS = [(631e6 * unit, 4.1e9 * unit) for unit in (1, 1e3, 1e6, 1e9)]

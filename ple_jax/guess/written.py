@@ -7,7 +7,8 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from ple_jax.guess.roles import Guess
-from ple_jax.schema import Field, Format, Split, Task
+from ple_jax.schema import Field, Format, Task
+from ple_jax.splits import Split
 
 PLACEHOLDER = "EDIT THIS: the column to predict"
 OF_ROLE = {"leaking": ("leaking",), "ignored": ("ignored", "weight")}

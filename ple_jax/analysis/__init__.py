@@ -1,0 +1,1 @@
+"""What data and models have to say before anybody trains in earnest."""

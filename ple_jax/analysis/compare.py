@@ -1,0 +1,142 @@
+"""Trains models side by side on one data set: what each one scores on validation."""
+
+import dataclasses
+import pathlib
+import shutil
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ple_jax import config
+from ple_jax.analysis import trees
+from ple_jax.analysis.plan import SEEDS, Cost, Plan
+from ple_jax.config import sweep
+from ple_jax.data.store import Prepared
+from ple_jax.metrics.spread import spread
+from ple_jax.runs.journal import read_records
+from ple_jax.show import console
+from ple_jax.studies import study
+from ple_jax.train.evaluate import LOWER_IS_BETTER
+
+ALONE = "single_task"
+KINDS = (ALONE, "shared_bottom", "mmoe", "ple")
+OF_DOMAINS = ("star",)  # where there are several
+HEADLINES = {"binary": "auc_roc", "squared": "rmse"}
+PILOT_EPOCHS = 2  # the first one compiles
+
+Tree = Mapping[str, Any]
+
+
+@dataclasses.dataclass(frozen=True)
+class Compared:
+    """What a model scores.
+
+    Attributes:
+        kind: The model, or `trees`.
+        scores: Task -> headline on validation for each seed.
+        epochs: The best epoch of each seed; () for trees.
+        seconds: What it took.
+        test: Task -> headline on test for each seed; {} without test.
+    """
+
+    kind: str
+    scores: dict[str, list[float | None]]
+    epochs: tuple[int, ...]
+    seconds: float
+    test: dict[str, list[float | None]]
+
+
+def kinds_for(data: Prepared) -> tuple[str, ...]:
+    """The models to compare on a data set."""
+    return KINDS + (OF_DOMAINS if len(data.layout.domains) > 1 else ())
+
+
+def tree_of(tree: Tree, kind: str, seeds: int, epochs: int | None) -> dict[str, Any]:
+    """The experiment with another model and these seeds.
+
+    A model that trains tasks alone has embeddings for each of them, too.
+    """
+    new, _ = config.with_kinds(tree, {"model": kind})
+    train = {**new.get("train", {}), "seeds": seeds}
+    if epochs is not None:
+        train["epochs"] = epochs
+    inputs = dict(new.get("inputs", {}))
+    if kind == ALONE:
+        inputs["per_task"] = True
+    return {**new, "train": train, "inputs": inputs}
+
+
+def trained(
+    folder: pathlib.Path, data: Prepared, tree: Tree, kind: str, plan: Plan
+) -> Compared:
+    """Trains the seeds of a model as one study in a folder, and reads its scores."""
+    watch = console.Stopwatch()
+    whole = tree_of(tree, kind, plan.seeds, plan.epochs)
+    made = study.create(folder, sweep.of(_of_kinds(whole), {}), data)
+    results = study.fit(made)["trials"].values()
+    done = [result for result in results if "validation" in result]
+    return Compared(
+        kind,
+        headlines([result["validation"] for result in done], data),
+        tuple(_best_epoch(run) for run in made.runs),
+        watch.seconds,
+        headlines([result["test"] for result in done if "test" in result], data),
+    )
+
+
+def _of_kinds(tree: Tree) -> sweep.OfKinds:
+    return lambda kinds: config.from_dict(config.with_kinds(tree, kinds)[0])
+
+
+def _best_epoch(run: Any) -> int:
+    records = [r for r in read_records(run.metrics) if r.get("improved")]
+    return records[-1]["epoch"] + 1 if records else 0
+
+
+def headlines(
+    measured: Sequence[Mapping[str, Any]], data: Prepared
+) -> dict[str, list[float | None]]:
+    """Task -> its headline in each of several reports."""
+    return {
+        t.name: [each["tasks"][t.name][HEADLINES[t.loss]] for each in measured]
+        for t in data.layout.tasks
+        if measured
+    }
+
+
+def pilot(folder: pathlib.Path, data: Prepared, tree: Tree, kind: str) -> Cost:
+    """Trains a model for two epochs, and says what it cost; leaves nothing behind."""
+    plan, rows = Plan(SEEDS, PILOT_EPOCHS), data.facts["splits"]["train"]["rows"]
+    watch = console.Stopwatch()
+    whole = tree_of(tree, kind, plan.seeds, plan.epochs)
+    made = study.create(folder, sweep.of(_of_kinds(whole), {}), data)
+    study.fit(made)
+    last = read_records(made.runs[0].metrics)[-1]
+    epoch = rows / max(last["examples_per_second"], 1)
+    shutil.rmtree(folder)
+    return Cost(max(watch.seconds - PILOT_EPOCHS * epoch, 0.0), epoch)
+
+
+def boosted(data: Prepared) -> Compared:
+    """The scores of trees, which have no seeds."""
+    watch = console.Stopwatch()
+    scores = {task: [score] for task, score in trees.fit(data).items()}
+    return Compared(trees.KIND, scores, (), watch.seconds, {})
+
+
+def gains(
+    better: Compared, other: Compared, data: Prepared
+) -> dict[str, dict[str, Any]]:
+    """Task -> the spread over seeds of how much better one model is than another.
+
+    Seeds are paired, unless one of both has a single one.
+    """
+    found = {}
+    for task in data.layout.tasks:
+        sign = -1 if HEADLINES[task.loss] in LOWER_IS_BETTER else 1
+        a, b = better.scores.get(task.name, []), other.scores.get(task.name, [])
+        if len(a) != len(b):
+            a, b = (a * len(b), b) if len(a) == 1 else (a, b * len(a))
+        pairs = zip(a, b, strict=len(a) == len(b))
+        known = [(x, y) for x, y in pairs if x is not None and y is not None]
+        found[task.name] = spread([sign * (x - y) for x, y in known])
+    return found

@@ -1,0 +1,88 @@
+"""Gradient-boosted trees on the prepared columns, for comparison."""
+
+import importlib.util
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ple_jax.data.examples import Examples
+from ple_jax.data.store import Prepared
+from ple_jax.layout import Layout
+from ple_jax.metrics.exact import auc_roc
+
+KIND = "trees"
+OPTIONS = {"max_iter": 200, "early_stopping": False, "random_state": 0}
+MOST_CATEGORIES = 255  # of a column, which trees can split by sets of values
+MOST_ITEMS = 32  # of a list, each a column of its own
+
+
+def is_installed() -> bool:
+    """Whether scikit-learn is there, as the extra `sklearn` brings it."""
+    return importlib.util.find_spec("sklearn") is not None
+
+
+def fit(data: Prepared) -> dict[str, float | None]:
+    """Trains trees for each task; task -> its AUC or RMSE on validation.
+
+    They see the arrays that the models see: ids (those of small tables as categories),
+    numbers, and the most frequent items of lists. The number of trees is the best on
+    validation, as the best epoch is for a model. One thread does it: several wait for
+    each other far longer wherever another process has a core.
+    """
+    import sklearn.ensemble  # noqa: F401  (a limit is on what is loaded by then)
+    import threadpoolctl
+
+    train, validation = data.split("train"), data.split("validation")
+    inputs = [columns(split, data.layout) for split in (train, validation)]
+    is_small = [column.rows <= MOST_CATEGORIES for column in data.layout.ids]
+    options = {"categorical_features": np.flatnonzero(is_small), **OPTIONS}
+    scores = {}
+    with threadpoolctl.threadpool_limits(1, user_api="openmp"):
+        for i, task in enumerate(data.layout.tasks):
+            seen = Rows.of(inputs[0], train, i), Rows.of(inputs[1], validation, i)
+            scores[task.name] = _score(task.loss, *seen, options)
+    return scores
+
+
+class Rows(NamedTuple):
+    """The examples of one task: inputs (B, columns), labels (B,) and weights (B,)."""
+
+    x: np.ndarray
+    y: np.ndarray
+    weights: np.ndarray
+
+    @classmethod
+    def of(cls, x: np.ndarray, split: Examples, task: int) -> "Rows":
+        """Those of a split that are observed."""
+        rows = split.observed[:, task]
+        return cls(x[rows], split.labels[rows, task], split.weights[rows])
+
+
+def columns(split: Examples, layout: Layout) -> np.ndarray:  # (B, columns) float32
+    """All inputs of some examples as one matrix."""
+    parts = [split.ids, split.numbers]
+    for bag in layout.bags:
+        items = np.arange(1, min(MOST_ITEMS, bag.rows))
+        parts.append((split.bags[bag.name][:, :, None] == items).any(axis=1))
+    return np.concatenate([np.asarray(part, np.float32) for part in parts], axis=1)
+
+
+def _score(
+    loss: str, train: Rows, other: Rows, options: Mapping[str, Any]
+) -> float | None:
+    """The best score on other rows over the number of trees: AUC, or RMSE."""
+    from sklearn import ensemble
+
+    if not len(other.y) or (loss == "binary" and len(np.unique(train.y)) < 2):
+        return None
+    if loss == "binary":
+        trees = ensemble.HistGradientBoostingClassifier(**options)
+        trees.fit(train.x, train.y, sample_weight=train.weights)
+        scores = (p[:, 1] for p in trees.staged_predict_proba(other.x))
+        areas = (auc_roc(score, other.y) for score in scores)
+        return max((area for area in areas if area is not None), default=None)
+    trees = ensemble.HistGradientBoostingRegressor(**options)
+    trees.fit(train.x, train.y, sample_weight=train.weights)
+    errors = (p - other.y for p in trees.staged_predict(other.x))
+    return min(float(np.average(e**2, weights=other.weights)) for e in errors) ** 0.5
