@@ -57,7 +57,8 @@ def imported(path: pathlib.Path):
 @functools.cache
 def ours(module: str) -> frozenset[str]:
     """The modules of this package that a module imports."""
-    names = [n.removeprefix("ple_jax.") for n in imported(FILES[module])]
+    ours = (n for n in imported(FILES[module]) if n.startswith("ple_jax"))
+    names = [n.removeprefix("ple_jax.") for n in ours]
     found = {n if n in FILES else n.rpartition(".")[0] for n in names}
     return frozenset((found & set(FILES)) - {module, "__init__"})
 

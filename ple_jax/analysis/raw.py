@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
+from ple_jax.data.derive import rows_of
 from ple_jax.data.labels import read_labels
 from ple_jax.data.rows import Rows
 from ple_jax.data.source import Chunk, Chunks, Source
@@ -94,9 +95,9 @@ def _drawer(chunks: Callable[[], Chunks], bound: np.uint64) -> Callable[[], Chun
 def raw_of(source: Source) -> Raw:
     """Reads all rows of a source into memory."""
     schema, assign = source.schema, assigner(source)
-    chunks = list(source.chunks())
-    whole = together([chunk.table for chunk in chunks])
-    rows = Rows(Chunk(whole, chunks[0].origin), schema.format)
+    parts = [rows_of(chunk, schema) for chunk in source.chunks()]
+    whole = together([part.table for part in parts])
+    rows = Rows(Chunk(whole, parts[0].origin), schema.format)
     split, _ = assign(rows, 0)
     labels, observed = read_labels(rows, schema)
     there = [field for field in schema.fields if field.name in whole.column_names]

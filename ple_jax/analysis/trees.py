@@ -9,7 +9,7 @@ import numpy as np
 from ple_jax.data.examples import Examples
 from ple_jax.data.store import Prepared
 from ple_jax.layout import Layout
-from ple_jax.metrics.exact import auc_roc
+from ple_jax.metrics.curves import auc_roc
 
 KIND = "trees"
 OPTIONS = {"max_iter": 200, "early_stopping": False, "random_state": 0}

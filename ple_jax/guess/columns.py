@@ -5,6 +5,7 @@ import itertools
 import pathlib
 from collections.abc import Iterable, Sequence
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -19,6 +20,11 @@ from ple_jax.schema import Format
 
 MOST_ROWS = 300_000
 MOST_BYTES = 256 << 20
+# What the first lines do not show: what an error of reading then says, and helps.
+BEYOND: dict[str, dict[str, Any]] = {
+    "format.line_breaks": {"line_breaks": True},
+    "format.encoding": {"encoding": "latin-1"},
+}
 MANY = 1000  # values that are looked at, where all would take long
 
 
@@ -120,13 +126,15 @@ def sample_of(files: Sequence[str], most: int = MOST_ROWS) -> Sample:
     """
     paths = expand_patterns(files)
     form = format_of(paths[0])
+    each = lambda: [beginning(path, form, most // len(paths)) for path in paths]
     try:
-        parts = [beginning(path, form, most // len(paths)) for path in paths]
+        parts = each()
     except ValueError as error:
-        if form.line_breaks or "format.line_breaks" not in str(error):
+        changes = [new for said, new in BEYOND.items() if said in str(error)]
+        if not changes:
             raise
-        form = dataclasses.replace(form, line_breaks=True)
-        parts = [beginning(path, form, most // len(paths)) for path in paths]
+        form = dataclasses.replace(form, **changes[0])
+        parts = each()
     table = joined(paths, [table for table, _ in parts])
     read = Rows(Chunk(table, str(paths[0])), form)
     columns = {n: column_of(read, n, table.schema) for n in table.column_names}

@@ -1,6 +1,7 @@
 """How a text file is written: what stands between columns, and whether it has names."""
 
 import csv
+import dataclasses
 import io
 import pathlib
 from collections import Counter
@@ -26,20 +27,31 @@ def format_of(path: pathlib.Path) -> Format:
     """How a file is written; that of a Parquet file is the default.
 
     Raises:
-        ValueError: The file cannot be read.
+        ValueError: The file is no table, or cannot be read.
     """
     try:
-        return Format() if is_parquet(path) else format_of_text(head_of(path))
+        if is_parquet(path):
+            return Format()
+        with open_text(path, "utf-8") as stream:
+            raw = stream.read(HEAD)
     except (pa.ArrowException, OSError, EOFError, ValueError, *UNREADABLE) as error:
         raise ValueError(f"{path} cannot be read: {error}.") from error
+    if len(raw) == HEAD:
+        raw = raw.rpartition(b"\n")[0] or raw
+    encoding = encoding_of(raw)
+    text = raw.decode(encoding, "replace").removeprefix("\ufeff")
+    return dataclasses.replace(format_of_text(text), encoding=encoding)
 
 
-def head_of(path: pathlib.Path) -> str:
-    """The whole lines at the beginning of a text file, decompressed."""
-    with open_text(path, "utf-8") as stream:
-        raw = stream.read(HEAD)
-    text = raw.decode("utf-8", "replace").removeprefix("\ufeff")
-    return text if len(raw) < HEAD else text.rpartition("\n")[0]
+def encoding_of(raw: bytes) -> str:
+    """The encoding of some lines: UTF-8 if they can be, else that of Windows."""
+    for encoding in ("utf-8", "cp1252"):
+        try:
+            raw.decode(encoding)
+        except UnicodeDecodeError:
+            continue
+        return encoding
+    return "latin-1"
 
 
 def format_of_text(text: str) -> Format:
@@ -47,6 +59,8 @@ def format_of_text(text: str) -> Format:
     tables = {d: rows_of(text, d) for d in DELIMITERS}
     delimiter = max(tables, key=lambda d: _fit(tables[d]))
     rows = tables[delimiter]
+    if not rows:
+        return Format()
     breaks = any("\n" in cell or "\r" in cell for row in rows for cell in row)
     if has_header(rows):
         return Format(delimiter=delimiter, line_breaks=breaks)

@@ -1,13 +1,14 @@
 """Which column holds the time of a row, by which it can be split."""
 
 from collections.abc import Iterable, Mapping
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
 
 from ple_jax.data.times import choose_reader
 from ple_jax.guess import names
-from ple_jax.guess.columns import Column
+from ple_jax.guess.columns import MANY, Column
 from ple_jax.splits import Split
 
 # Seconds, milliseconds and so on since 1970, from 1990 to 2100; and dates as digits.
@@ -55,6 +56,28 @@ def may_be_times(name: str, values: np.ndarray) -> bool:
     low, high = values.min(), values.max()
     within = any(a <= low and high <= b for a, b in EPOCHS + DIGITS)
     return within and names.hints(name, names.TIMES) and bool((values % 1 == 0).all())
+
+
+class Clock(NamedTuple):
+    """What a clock reads of a column of times, and how these are written."""
+
+    parts: tuple[str, ...]
+    options: dict[str, str]
+
+
+def clock_of(column: Column) -> Clock:
+    """The parts of times that differ, such as hours; none of digits of hours."""
+    if not column.is_numeric:
+        has_clock = any(":" in text for text in column.texts[:MANY])
+        return Clock(("hour", "weekday") if has_clock else ("weekday",), {})
+    low, high = column.numbers[:-1].min(), column.numbers[:-1].max()
+    units = zip(("s", "ms", "us", "ns"), EPOCHS, strict=True)
+    unit = next((u for u, (a, b) in units if a <= low and high <= b), None)
+    if unit:
+        return Clock(("hour", "weekday"), {"unit": unit})
+    a, b = DIGITS[0]
+    days = a <= low and high <= b
+    return Clock(("weekday",), {"unit": "yyyymmdd"}) if days else Clock((), {})
 
 
 def best_time(columns: Iterable[Column]) -> str | None:

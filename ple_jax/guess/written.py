@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from ple_jax.guess.roles import Guess
+from ple_jax.guess.times import clock_of
 from ple_jax.schema import Field, Format, Task
 from ple_jax.splits import Split
 
@@ -30,7 +31,7 @@ def key(name: str) -> str:
 def schema_text(guess: Guess) -> str:
     """The schema as TOML; reasons are comments, and so is what may be switched on."""
     parts = [heading(guess), *lists(guess), roles(guess), *bags(guess)]
-    parts += [*map(task, guess.tasks), *other_tasks(guess)]
+    parts += [*derived(guess), *map(task, guess.tasks), *other_tasks(guess)]
     if not guess.tasks:
         parts.append(table("[[tasks]]", {"name": "label", "column": PLACEHOLDER}))
     parts += [split_table(guess), defaults("[format]", guess.sample.form, Format())]
@@ -80,9 +81,19 @@ def roles(guess: Guess) -> str:
     for role in ("domain", "user"):
         if column := getattr(guess, role):
             lines.append(f"{role} = {toml(column)}")
+            lines += [unseen(guess)] if role == "domain" else []
     for role, columns in guess.perhaps.items():
         lines += [f"# {role} = {toml(n)}  # {comment(w)}" for n, w in columns.items()]
     return "\n".join(lines)
+
+
+def unseen(guess: Guess) -> str:
+    """What to do with domains that train lacks: needed where some may come."""
+    column = guess.sample.columns[guess.domain] if guess.domain else None
+    some = guess.split.by != "random" or not guess.sample.is_all
+    needed = some or (column is not None and column.missing > 0)
+    why = "  # a domain for rows without one, and for those that train lacks"
+    return f'{"" if needed else "# "}unseen_domain = "own"{why}'
 
 
 def bags(guess: Guess) -> list[str]:
@@ -98,6 +109,35 @@ def bag(field: Field, guess: Guess) -> str:
         values["separator"] = field.separator
     why = comment(guess.decisions[field.name].reason)
     return table(f"[fields.{key(field.name)}]  # {why}", values)
+
+
+def derived(guess: Guess) -> list[str]:
+    """Inputs that may be made of columns left out, switched off."""
+    found = []
+    for name, decision in guess.decisions.items():
+        if decision.reason.startswith("text"):
+            words = off(f"{name}_words", "multi_valued", "text", name, values=10_000)
+            also = f"  # and take {comment(toml(name))} out of `ignored`"
+            found.append(words.replace("\n", f"{also}\n", 1))
+        if decision.role == "time":
+            clock = clock_of(guess.sample.columns[name])
+            found += [
+                off(f"{name}_{part}", "categorical", part, name, **clock.options)
+                for part in clock.parts
+            ]
+    return found
+
+
+def off(name: str, field: str, kind: str, of: str, **options: Any) -> str:
+    """A field that is derived, as comments."""
+    values = {"kind": kind, "of": of, **options}
+    text = table(f"[fields.{key(name)}]", {"kind": field})
+    return commented(f"{text}\n{table(f'[derived.{key(name)}]', values)}")
+
+
+def commented(text: str) -> str:
+    """Lines as comments."""
+    return re.sub("^", "# ", text, flags=re.MULTILINE)
 
 
 def task(one: Task) -> str:
@@ -129,18 +169,17 @@ def other_tasks(guess: Guess) -> list[str]:
         f"[[tasks]]  # {comment(one.reason)}\n" + task(one.task).partition("\n")[2]
         for one in guess.other_tasks
     ]
-    return [re.sub("^", "# ", text, flags=re.MULTILINE) for text in shown]
+    return list(map(commented, shown))
 
 
 def split_table(guess: Guess) -> str:
     """How examples are divided."""
     split = guess.split
-    values = {"by": split.by} | changed(split, Split())
     if split.by != "random":
-        return table("[split]", values)
+        return table("[split]", changed(split, Split()))
     times = [n for n, d in guess.decisions.items() if d.reason == "a time"]
-    lines = [f'# by = "time"\n# column = {toml(name)}' for name in times]
-    return "\n".join([table("[split]", values), *lines])
+    lines = [f'# by = "time"\n# column = {toml(name)}' for name in times[:1]]
+    return "\n".join(["[split]  # at random", *lines])
 
 
 def experiment_text(schema: str, files: Iterable[str], run: str) -> str:

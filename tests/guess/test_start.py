@@ -1,5 +1,7 @@
 """The two files of `init`: read back by the strict readers, and trained as they are."""
 
+import re
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -12,6 +14,7 @@ from ple_jax.datasets import table
 from ple_jax.guess.columns import sample_of
 from ple_jax.guess.roles import Asked, guess
 from ple_jax.guess.start import next_steps, start
+from ple_jax.schema import Task
 
 ODD = ['it"em.[x]', "two\nlines", "#no", "ключ", "a\\b\x7f", "\u202eevil", "=", "'"]
 
@@ -23,7 +26,7 @@ def here(tmp_path, monkeypatch):
     return tmp_path
 
 
-def write_odd(path, rows=601):
+def write_odd(path, rows=601, **more):
     """A file with columns of odd names and values, lists, times and chained labels."""
     rng = np.random.default_rng(0)
     click = rng.random(rows) < 0.4
@@ -34,7 +37,7 @@ def write_odd(path, rows=601):
     columns["when"] = pa.array(np.arange(rows) * 10**9, pa.timestamp("ns"))
     columns["is_click"] = click
     columns["is_conversion"] = click & (rng.random(rows) < 0.5)
-    pq.write_table(pa.table(columns), path)
+    pq.write_table(pa.table(columns | more), path)
 
 
 def test_odd_names_are_read_back(here):
@@ -54,15 +57,37 @@ def test_odd_names_are_read_back(here):
     assert sum(len(chunk.table) for chunk in source.chunks()) == 601
 
 
-def test_what_is_switched_on_is_read(here):
-    write_odd(here / "odd.parquet")
-    made = start(["odd.parquet"], Asked())
+def test_all_that_is_switched_off_can_be_switched_on(here):
+    rng = np.random.default_rng(0)
+    words = [" ".join(rng.choice(list("abcdefgh"), 6)) for _ in range(601)]
+    write_odd(here / "odd.parquet", note=words, shop=rng.choice(["n", "s"], 601))
+    made = start(["odd.parquet"], Asked(time="none"))
     text = made.schema.read_text(encoding="utf-8")
-    for line in ("[[tasks]]  # by", 'name = "watch_time"', 'loss = "squared"'):
-        assert f"\n# {line}" in text
-        text = text.replace(f"\n# {line}", f"\n{line}")
-    made.schema.write_text(text, encoding="utf-8")
-    assert read_schema(made.schema).tasks[-1].loss == "squared"
+    _, rest = text.split("\n\n", 1)
+    on = re.sub("^# ", "", rest, flags=re.MULTILINE)
+    on, times = re.subn('    "note",  # text.*\n', "", on)
+    assert times == 1
+    assert 'and take "note" out of `ignored`' in on
+    made.schema.write_text(on, encoding="utf-8")
+    schema = read_schema(made.schema)
+    assert schema.tasks[-1] == Task("watch_time", loss="squared")
+    assert {c.name: c.of for c in schema.derived} == {"note_words": ("note",)}
+    assert (schema.domain, schema.unseen_domain) == ("shop", "own")
+    assert (schema.split.by, schema.split.column) == ("time", "when")
+    made = start(["odd.parquet"], Asked(), here / "by")
+    text = made.schema.read_text(encoding="utf-8")
+    assert '# [derived.when_hour]\n# kind = "hour"\n# of = "when"\n' in text
+    assert '\nunseen_domain = "own"' in text
+
+
+def test_other_encodings_are_read(here):
+    rows = "".join(f"{'Zürich' if i % 3 else 'Bern'},{i % 2}\n" for i in range(60))
+    for encoding in ("utf-16", "latin-1"):
+        (here / "rows.csv").write_bytes(("city,click\n" + rows).encode(encoding))
+        made = start(["rows.csv"], Asked(), here / encoding)
+        assert made.guess.sample.columns["city"].texts == ["Zürich", "Bern"]
+        form = read_schema(made.schema).format
+        assert form.encoding == {"latin-1": "cp1252"}.get(encoding, "utf-8")
 
 
 def test_the_format_is_read_back(here):
