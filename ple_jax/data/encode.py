@@ -22,12 +22,14 @@ from ple_jax.data.examples import Examples
 from ple_jax.data.labels import (
     ONE_DOMAIN,
     check_positives,
+    observe,
     read_domains,
-    read_labels,
     read_users,
+    read_values,
     read_weights,
 )
 from ple_jax.data.numeric import NumericFit, fit_numeric
+from ple_jax.data.oddities import Oddities, RowKey
 from ple_jax.data.rows import Rows
 from ple_jax.data.schema_file import schema_from_dict, schema_to_dict
 from ple_jax.data.train_counts import Counts, codes_of
@@ -124,6 +126,7 @@ class Encoder:
         labels: bool = True,
         unknown: UnknownIds | None = None,
         folds: np.ndarray | None = None,
+        odd: Oddities | None = None,
     ) -> Examples:
         """Encodes rows, in order.
 
@@ -133,21 +136,24 @@ class Encoder:
             unknown: Counts the values that train does not have.
             folds: The fold of each row (B,), for rows of train that an encoder encodes
                 before it is saved: `target_mean` then leaves their own labels out.
+            odd: Counts what is odd about rows with labels.
 
         Raises:
             ValueError: A value does not fit the schema; names file, row and column.
         """
         ids, bags, numbers = [], {}, []
-        unknown = unknown or UnknownIds()
+        unknown, key = unknown or UnknownIds(), RowKey(len(rows), odd)
         domain = read_domains(rows, self.schema, self.domains)
         for field in self.schema.fields:
             if field.kind == "numeric":
                 x = rows.numbers(field.name)
+                key.add(x)
                 ids += self.numerics[field.name].ids(x)
                 numbers += self.numerics[field.name].numbers(x)
                 continue
             items, codes, values = codes_of(rows, field)
             lookup = self._lookups[field.table or field.name]
+            key.add_texts(codes, values, items)
             of_value = lookup.ids(values)
             unknown.add(field.name, codes, values, of_value)
             found = lookup.pool(values, of_value)[codes]
@@ -158,15 +164,16 @@ class Encoder:
                 bags[field.name] = _bag(field, items, found, len(rows))
             elif has_ids(field):
                 ids.append(found)
+        key.add(domain)
         return Examples(
             ids=_stack_columns(ids, len(rows), np.int32),
             bags=bags,
             numbers=_stack_columns(numbers, len(rows), np.float32),
             domain=domain,
-            **self._targets(rows, labels),
+            **self._targets(rows, labels, key),
         )
 
-    def _targets(self, rows: Rows, labels: bool) -> dict[str, Any]:
+    def _targets(self, rows: Rows, labels: bool, key: RowKey) -> dict[str, Any]:
         if not labels:
             shape = (len(rows), len(self.schema.tasks))
             return {
@@ -174,12 +181,14 @@ class Encoder:
                 "observed": np.zeros(shape, bool),
                 "weights": np.ones(len(rows), np.float32),
             }
-        values, observed = read_labels(rows, self.schema)
+        values, user = read_values(rows, self.schema), read_users(rows, self.schema)
+        key.finish(values, user, self.schema)
+        of_tasks, observed = observe(values, self.schema)
         return {
-            "labels": values,
+            "labels": of_tasks,
             "observed": observed,
             "weights": read_weights(rows, self.schema),
-            "user": read_users(rows, self.schema),
+            "user": user,
         }
 
     @cached_property

@@ -6,6 +6,8 @@ arrays        names of the arrays of a split
 splits        split -> rows, base rate of each task, rows of each domain
 origins       name, first row and number of rows of each raw file, in order; older data
               sets have none
+oddities      repeated: split -> rows that train has too; outside: task -> labels 1
+              outside its sample space; older data sets have none
 fingerprint   BLAKE2b of all other files
 checksums     file -> CRC-32; the oldest data sets have none
 seal          CRC-32 of the rest of this file; in format 1 there is none
@@ -34,6 +36,7 @@ class _Facts:
     fingerprint: str
     identity: dict = dataclasses.field(default_factory=dict)
     origins: tuple[tuple[str, int, int], ...] = ()
+    oddities: dict = dataclasses.field(default_factory=dict)
     checksums: dict = dataclasses.field(default_factory=dict)
     seal: str = ""
 

@@ -31,7 +31,16 @@ def read_labels(rows: Rows, schema: Schema) -> tuple[np.ndarray, np.ndarray]:
     A label is observed if it is not missing and, for a task that is given another, if
     that task's label is observed and 1.
     """
-    values = np.stack([_label(rows, task) for task in schema.tasks], axis=1)
+    return observe(read_values(rows, schema), schema)
+
+
+def read_values(rows: Rows, schema: Schema) -> np.ndarray:  # (B, T) float64
+    """Reads labels, NaN where missing, of any sample space."""
+    return np.stack([_label(rows, task) for task in schema.tasks], axis=1)
+
+
+def observe(values: np.ndarray, schema: Schema) -> tuple[np.ndarray, np.ndarray]:
+    """Labels and whether each is observed, as `read_labels`, of values (B, T)."""
     observed = ~np.isnan(values)
     names = [task.name for task in schema.tasks]
     for i, task in enumerate(schema.tasks):

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from ple_jax.data import oddities
 from ple_jax.data.checksums import compute_checksums
 from ple_jax.data.derive import rows_of
 from ple_jax.data.encode import ENCODER, Encoder
@@ -122,8 +123,12 @@ def _write(source: Source, directory: pathlib.Path, progress: Advance) -> None:
     _check_classes(source, facts["train"])
     _check_weights(source.schema, writers[0].written)
     _warn_of_untrained(source.schema, facts["train"])
+    odd = oddities.facts_of({s: w.odd for s, w in zip(SPLITS, writers, strict=True)})
+    sizes_of = dict(zip(SPLITS, sizes.tolist(), strict=True))
+    for line in oddities.lines(odd, sizes_of, source.schema):
+        console.say(line)
     whole = {"version": VERSION, "identity": source.identity, "arrays": list(expected)}
-    whole |= {"splits": facts, "origins": index.origins}
+    whole |= {"splits": facts, "origins": index.origins, "oddities": odd}
     checksums = compute_checksums(directory, files_of(encoder))
     with naming(directory / FACTS):
         write_facts(directory, {**whole, **checksums})

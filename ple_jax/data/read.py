@@ -87,7 +87,8 @@ def expand_patterns(files: Iterable[str | pathlib.Path]) -> list[pathlib.Path]:
     A path that exists is itself, even if it could be a pattern.
 
     Raises:
-        ValueError: A path or pattern matches no file, or what is none.
+        ValueError: A path or pattern matches no file, or what is none, or two of them
+            the same file.
     """
     found: list[pathlib.Path] = []
     for name in map(str, files):
@@ -104,7 +105,21 @@ def expand_patterns(files: Iterable[str | pathlib.Path]) -> list[pathlib.Path]:
             raise ValueError(f"{path} is a folder or device, expected a file.")
     if not found:
         raise ValueError("Expected at least one file, got none.")
+    _check_different(found)
     return found
+
+
+def _check_different(paths: Iterable[pathlib.Path]) -> None:
+    """Raises a ValueError if two paths are one file, whose rows would come twice."""
+    seen: dict[tuple[int, int], pathlib.Path] = {}
+    for path in paths:
+        facts = path.stat()
+        other = seen.setdefault((facts.st_dev, facts.st_ino), path)
+        if other is not path:
+            again = (
+                "is named twice" if other == path else f"is the same file as {other}"
+            )
+            raise ValueError(f"{path} {again}: its rows would come twice.")
 
 
 def read_tables(path: pathlib.Path, form: Format) -> Iterator[pa.Table]:

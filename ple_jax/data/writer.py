@@ -11,6 +11,7 @@ import numpy as np
 from ple_jax.data.arrays import append_rows, create_array, open_array
 from ple_jax.data.encode import Encoder
 from ple_jax.data.examples import Examples
+from ple_jax.data.oddities import Oddities
 from ple_jax.data.places import array_files
 from ple_jax.data.ranges import Expected
 from ple_jax.data.rows import Rows
@@ -47,7 +48,7 @@ class SplitWriter:
         self, folder: pathlib.Path, rows: int, expected: Mapping[str, Expected]
     ):
         self.folder, self.rows, self.done = folder, rows, 0
-        self.expected = expected
+        self.expected, self.odd = expected, Oddities()
         self.paths = {name: folder / f for name, f in array_files(expected).items()}
         for name, path in self.paths.items():
             create_array(path, expected[name], rows)
@@ -70,7 +71,7 @@ class SplitWriter:
             mask = np.zeros(len(rows), bool)
             mask[mine[first : first + most]] = True
             of_mine = None if folds is None else folds[mask]
-            examples = encoder.encode(rows.where(mask), folds=of_mine)
+            examples = encoder.encode(rows.where(mask), folds=of_mine, odd=self.odd)
             for name, array in examples.arrays().items():
                 append_rows(self.paths[name], array)
         self.done += len(mine)

@@ -123,6 +123,17 @@ def test_a_path_that_exists_is_itself_and_others_are_patterns(tmp_path):
     assert expand("q?.csv") == ["q1.csv", "q2.csv"]
 
 
+def test_a_file_is_read_once(tmp_path):
+    (tmp_path / "a.csv").write_text("a\n1\n")
+    (tmp_path / "b.csv").symlink_to(tmp_path / "a.csv")
+    for names, told in (
+        (["a.csv", "a.csv"], "a.csv is named twice: its rows would come twice"),
+        (["*.csv"], "b.csv is the same file as .*a.csv: its rows"),
+    ):
+        with pytest.raises(ValueError, match=told):
+            expand_patterns([tmp_path / name for name in names])
+
+
 def test_what_is_no_file_is_not_opened(tmp_path):
     (tmp_path / "folder.csv").mkdir()
     os.mkfifo(tmp_path / "fifo.csv")
