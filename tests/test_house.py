@@ -28,7 +28,7 @@ HOMES = {
     "rich": {"show"},
     "pyarrow": {"data", "datasets", "guess", "serve"},
 }
-MOST_FLOORS = 10
+MOST_FLOORS = 11
 
 
 def module_of(path: pathlib.Path) -> str:
