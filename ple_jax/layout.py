@@ -2,7 +2,10 @@
 
 import dataclasses
 
+import numpy as np
+
 from ple_jax.schema import Task
+from ple_jax.types import Array
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,11 +44,49 @@ class NumberColumn:
 
 
 @dataclasses.dataclass(frozen=True)
+class Scale:
+    """The unit in which a task is learned: label = mean + deviation * logit.
+
+    Attributes:
+        mean: Of a squared task's labels in train, in its sample space.
+        deviation: Their standard deviation; 1 if all are alike.
+    """
+
+    mean: float = 0.0
+    deviation: float = 1.0
+
+
+@dataclasses.dataclass(frozen=True)
 class Layout:
-    """What the arrays of a batch hold, after fitting."""
+    """What the arrays of a batch hold, after fitting.
+
+    Labels and predictions are in their own units everywhere but in a training loss,
+    which takes those of squared tasks in standard deviations of train. So tasks of
+    unlike units weigh alike, and a network need not learn the size of a number.
+    """
 
     ids: tuple[IdColumn, ...]
     bags: tuple[Bag, ...]
     numbers: tuple[NumberColumn, ...]
     tasks: tuple[Task, ...]
     domains: tuple[str, ...]  # names, in the order of the axis N
+    scales: tuple[Scale, ...] = ()  # of the tasks; () learns all as they are
+
+    def standardised(self, labels: Array) -> Array:  # (B, T) -> (B, T)
+        """The labels that logits are to meet: (label - mean) / deviation."""
+        if not self.scales:
+            return labels
+        mean, deviation = self._moments
+        return (labels - mean) / deviation
+
+    def in_units(self, logits: Array) -> Array:  # (B, T) -> (B, T)
+        """Reverses `standardised`, for logits; those of binary tasks stay."""
+        if not self.scales:
+            return logits
+        mean, deviation = self._moments
+        return mean + deviation * logits
+
+    @property
+    def _moments(self) -> np.ndarray:  # (2, 1, T) float32
+        moments = [(scale.mean, scale.deviation) for scale in self.scales]
+        return np.array(moments, np.float32).T[:, None]

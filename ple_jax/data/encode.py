@@ -36,7 +36,7 @@ from ple_jax.data.train_counts import Counts, codes_of
 from ple_jax.data.unknown import UnknownIds
 from ple_jax.data.vocabulary import Lookup, pool_rare, read_vocabulary
 from ple_jax.disk import read_json, write_json
-from ple_jax.layout import Bag, IdColumn, Layout
+from ple_jax.layout import Bag, IdColumn, Layout, Scale
 from ple_jax.schema import OWN, Field, Schema
 
 VOCABULARIES, MEANS, ENCODER = "vocabularies", "target_means", "encoder.json"
@@ -52,6 +52,7 @@ class Encoder:
         numerics: Field -> its fitted encodings.
         domains: Names of the domains, in the order of the axis N.
         categoricals: Field -> its numbers, for those that have some.
+        scales: Squared task -> the mean and deviation of its labels.
     """
 
     schema: Schema
@@ -59,6 +60,7 @@ class Encoder:
     numerics: Mapping[str, NumericFit]
     domains: tuple[str, ...]
     categoricals: Mapping[str, CategoricalFit] = dataclasses.field(default_factory=dict)
+    scales: Mapping[str, Scale] = dataclasses.field(default_factory=dict)
 
     @classmethod
     def fit(cls, counts: Counts) -> "Encoder":
@@ -95,7 +97,8 @@ class Encoder:
             for name, parts in counts.numbers.items()
         }
         names = tuple(domains) if schema.domain else (ONE_DOMAIN,)
-        return cls(schema, vocabularies, numerics, names, categoricals)
+        scales = {n: Scale(*c.moments(log=False)) for n, c in counts.targets.items()}
+        return cls(schema, vocabularies, numerics, names, categoricals, scales)
 
     @property
     def layout(self) -> Layout:
@@ -116,9 +119,10 @@ class Encoder:
                 ids.append(IdColumn(field.name, table, rows, field.dim))
             else:
                 bags.append(Bag(field.name, table, rows, field.max_length, field.dim))
-        return Layout(
-            tuple(ids), tuple(bags), tuple(numbers), self.schema.tasks, self.domains
-        )
+        tasks = self.schema.tasks
+        scales = [self.scales.get(t.name, Scale()) for t in tasks if self.scales]
+        columns = tuple(ids), tuple(bags), tuple(numbers)
+        return Layout(*columns, tasks, self.domains, tuple(scales))
 
     def encode(
         self,
@@ -215,6 +219,9 @@ class Encoder:
             "vocabularies": list(self.vocabularies),
             "numerics": [fit.to_dict() for fit in self.numerics.values()],
         }
+        if self.scales:
+            each = {n: dataclasses.asdict(scale) for n, scale in self.scales.items()}
+            fitted["scales"] = each
         if self.categoricals:
             fits = self.categoricals.values()
             fitted["categoricals"] = [fit.facts() for fit in fits]
@@ -249,6 +256,7 @@ class Encoder:
                 {fit.name: fit for fit in numerics},
                 tuple(fitted["domains"]),
                 {fit.name: fit for fit in categoricals},
+                {n: Scale(**s) for n, s in fitted.get("scales", {}).items()},
             )
         except (KeyError, TypeError, AttributeError, StopIteration) as error:
             raise ValueError(f"{path} is damaged: {error!r}.") from error

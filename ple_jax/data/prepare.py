@@ -37,6 +37,8 @@ Advance = Callable[[int], None]  # is called with the number of rows just done
 def load_or_prepare(source: Source, progress: Advance = lambda rows: None) -> Prepared:
     """Opens the source's prepared data set from the cache, or prepares it there."""
     whole = [VERSION, schema_to_dict(source.schema), source.identity]
+    if any(task.loss == "squared" for task in source.schema.tasks):
+        whole.append("scales")  # which the cache may have without
     identity = json.dumps(whole, sort_keys=True)
     key = hashlib.blake2b(identity.encode(), digest_size=12).hexdigest()
     directory = cache_dir() / "prepared" / key

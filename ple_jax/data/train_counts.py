@@ -5,6 +5,7 @@ import pyarrow as pa
 
 from ple_jax.data.counts import NumberCounts, ValueCounts, merge_all
 from ple_jax.data.label_sums import Addends, LabelSums
+from ple_jax.data.labels import read_labels
 from ple_jax.data.rows import Rows
 from ple_jax.schema import Field, Schema
 
@@ -21,6 +22,8 @@ class Counts:
         self.domains = ValueCounts()
         lists = [t for t in schema.tasks if isinstance(t.positive, tuple)]
         self.labels = {task: ValueCounts() for task in lists}
+        squared = [t.name for t in schema.tasks if t.loss == "squared"]
+        self.targets = {name: NumberCounts.of(np.zeros(0)) for name in squared}
         self.sums = {
             f.name: LabelSums()
             for f in table_fields(schema)
@@ -54,6 +57,16 @@ class Counts:
             self.domains.add(*rows.text(self.schema.domain))
         for task, found in self.labels.items():
             found.add(*rows.text(task.label_column))
+        if self.targets:
+            self._add_targets(rows)
+
+    def _add_targets(self, rows: Rows) -> None:
+        """Counts the labels of squared tasks, each in its sample space."""
+        labels, observed = read_labels(rows, self.schema)
+        for t, task in enumerate(self.schema.tasks):
+            if task.name in self.targets:
+                seen = NumberCounts.of(labels[observed[:, t], t].astype(np.float64))
+                self.targets[task.name] = self.targets[task.name].merge(seen)
 
 
 def table_fields(schema: Schema) -> list[Field]:

@@ -1,6 +1,6 @@
 """Training metrics: summed on the device, computed on the host once per epoch."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import flax.struct
@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ple_jax import losses
+from ple_jax.layout import Layout, Scale
 from ple_jax.metrics import exact
 from ple_jax.metrics.curves import Curve
 from ple_jax.schema import Task
@@ -120,6 +121,16 @@ def _measure(task: Task, counts: np.ndarray, sums: exact.Sums) -> exact.Measured
     return exact.binary_metrics(sums, Curve(positives, negatives))
 
 
-def loss_of(measured: exact.Measured) -> float | None:
-    """A task's mean loss: log loss, or mean squared error."""
-    return measured["mse"] if "mse" in measured else measured["log_loss"]
+def loss_of(measured: exact.Measured, deviation: float = 1.0) -> float | None:
+    """A task's mean loss: log loss, or mean squared error in squared deviations."""
+    if "mse" not in measured:
+        return measured["log_loss"]
+    mse = measured["mse"]
+    return None if mse is None else mse / deviation**2
+
+
+def total_loss(tasks: Mapping[str, exact.Measured], layout: Layout) -> float:
+    """The sum of the tasks' mean losses, unweighted, in the units that train them."""
+    scales = layout.scales or (Scale(),) * len(tasks)
+    each = zip(tasks.values(), scales, strict=True)
+    return sum(loss_of(measured, scale.deviation) or 0.0 for measured, scale in each)

@@ -231,7 +231,7 @@ def record_of_epoch(
         "step": held.step,
         "epoch": held.place.epoch,
         "examples_per_second": round(speed),
-        "loss": sum(streaming.loss_of(t) or 0.0 for t in training["tasks"].values()),
+        "loss": streaming.total_loss(training["tasks"], layout),
         "metric": value,
         "score": evaluate.score_of(value, metric),
         "train": training,

@@ -256,7 +256,7 @@ class Step:
     ) -> tuple[tuple[jax.Array, list[jax.Array]], tuple[jax.Array, PyTree]]:
         """Each task's loss (T,) in training, and the penalties that the model sows.
 
-        The aux are logits (B, T) and the new batch statistics.
+        The aux are logits (B, T), in units of the labels, and the new batch statistics.
         """
         x_key, model_key = jax.random.split(key)
         logits, updated = self.model.apply(
@@ -267,12 +267,14 @@ class Step:
             rngs={"dropout": model_key},
             mutable=["batch_stats", "penalties"],
         )
-        logits = logits.astype(jnp.float32)
+        layout, logits = self.tables.layout, logits.astype(jnp.float32)
+        labels = layout.standardised(batch.labels)
         each = losses.task_losses(
-            logits, batch.labels, batch.observed, batch.weights, self.tasks
+            logits, labels, batch.observed, batch.weights, self.tasks
         )
         penalties = jax.tree.leaves(updated.get("penalties", {}))
-        return (each, penalties), (logits, updated.get("batch_stats", {}))
+        aux = layout.in_units(logits), updated.get("batch_stats", {})
+        return (each, penalties), aux
 
     def optimized(
         self, state: TrainState, grads: PyTree, batch: Batch
@@ -289,14 +291,14 @@ class Step:
         return trained, opt_state, row_state
 
     def score(self, variables: PyTree, batch: Batch) -> jax.Array:  # (B, T) logits
-        """Logits outside of training."""
+        """Logits outside of training; a squared task's are in units of its label."""
         model = {
             "params": self._cast(variables["model"]),
             "batch_stats": variables["batch_stats"],
         }
         x = self._cast(self._input(variables, batch))
-        logits = self.model.apply(model, x, batch.domain)
-        return cast(jax.Array, logits).astype(jnp.float32)
+        logits = cast(jax.Array, self.model.apply(model, x, batch.domain))
+        return self.tables.layout.in_units(logits.astype(jnp.float32))
 
     def _cast(self, tree: PyTree) -> PyTree:
         """The tree in the precision that the model computes in."""

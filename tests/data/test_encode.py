@@ -1,5 +1,6 @@
 """Encoded rows against a reading by hand, one value at a time."""
 
+import dataclasses
 import datetime
 import json
 
@@ -11,6 +12,7 @@ from lib.tables import SCHEMA, raw, rows_of, source
 from ple_jax.data.counts import ValueCounts
 from ple_jax.data.encode import Encoder
 from ple_jax.data.prepare import prepare
+from ple_jax.layout import Scale
 from ple_jax.schema import Field, Schema, Split, Task
 
 
@@ -207,3 +209,28 @@ def test_damage_of_an_encoder_names_the_file(data, tmp_path):
         path.write_text(json.dumps(broken))
         with pytest.raises(ValueError, match=r"encoder\.json is damaged"):
             Encoder.load(tmp_path)
+
+
+def test_labels_of_squared_tasks_are_scaled_as_train_has_them(tmp_path):
+    """Over the task's own sample space; binary tasks, and a constant, as they are."""
+    tasks = (
+        Task("click"),
+        Task("rating", column="stars", given="click", loss="squared"),
+        Task("one", loss="squared"),
+    )
+    rows = raw(211).append_column("one", [["7"] * 211])
+    schema = dataclasses.replace(SCHEMA, tasks=tasks)
+    data = prepare(source(rows, schema), tmp_path / "prepared")
+    split = data.split("train")
+    seen = split.labels[split.observed[:, 1], 1].astype(np.float64)
+    assert 0 < len(seen) < len(split)
+    click, rating, one = data.layout.scales
+    assert click == Scale()
+    assert rating.mean == pytest.approx(seen.mean())
+    assert rating.deviation == pytest.approx(seen.std())
+    assert one == Scale(7.0, 1.0)
+    assert Encoder.load(data.directory).layout == data.layout
+    before = dataclasses.replace(data.encoder, scales={})
+    before.save(tmp_path / "before")
+    assert "scales" not in json.loads((tmp_path / "before/encoder.json").read_text())
+    assert Encoder.load(tmp_path / "before").layout.scales == ()

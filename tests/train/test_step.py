@@ -1,14 +1,20 @@
 """What one step adds to training: its moving average, and the clock of its epoch."""
 
+import dataclasses
+
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from lib.arrays import assert_close
 from lib.training import tiny
 
-from ple_jax import models
+from ple_jax import models, weightings
 from ple_jax.data.loader import Loader
 from ple_jax.embeddings.tables import Tables
-from ple_jax.train.state import moving_average
+from ple_jax.layout import Scale
+from ple_jax.metrics import streaming
+from ple_jax.schema import Task
+from ple_jax.train.state import moving_average, variables_of
 from ple_jax.train.step import jitted, make_step
 from ple_jax.weightings import Weighting
 
@@ -57,3 +63,33 @@ def test_the_clock_counts_steps_and_whole_epochs(data, trainer):
     steps, epochs = np.asarray(state.memory).T
     np.testing.assert_array_equal(steps, range(7))
     np.testing.assert_array_equal(epochs, [0, 0, 0, 1, 1, 1, 2])
+
+
+@pytest.mark.parametrize("kind", ["fixed", "schedule"])
+def test_the_unit_of_a_squared_label_changes_its_predictions_alone(data, kind):
+    """Seconds or hours: the same parameters, and predictions in the label's unit."""
+    tasks = (data.layout.tasks[0], Task("time", loss="squared"))
+    of_unit = lambda unit, mean: dataclasses.replace(
+        data.layout, tasks=tasks, scales=(Scale(), Scale(mean, 0.5 * unit))
+    )
+    batches = Loader(data.split("train"), 64, 0).batches(0, 0, 3)
+    seconds = batches.labels * np.float32([1, 3600]) + np.float32([0, 7200])
+    hours, long = of_unit(1, 0.1), of_unit(3600, 360 + 7200)
+    weighting = weightings.build(kind)
+
+    def trained(layout, batches):
+        model = models.build("separate", num_tasks=2, tower_dims=(5,))
+        tables = Tables(layout, tiny().inputs)
+        made = jitted(make_step(model, tables, weighting, tiny().train, 3))
+        state, _ = made.steps(made.init(), batches, 3)
+        measured = streaming.compute(state.stream, tasks, ("all",))["tasks"]
+        loss = streaming.total_loss(measured, layout)
+        return state.trained, made.score(variables_of(state), batches.at(0)), loss
+
+    one, z, loss = trained(hours, batches)
+    other, in_seconds, same = trained(long, batches.replace(labels=seconds))
+    assert_close(other, one, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(in_seconds[:, 0], z[:, 0], rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(in_seconds[:, 1], z[:, 1] * 3600 + 7200, rtol=1e-4)
+    assert same == pytest.approx(loss, rel=1e-4)
+    assert np.abs(np.mean(z[:, 1] - 0.1)) < 0.5  # near the mean that it starts from
