@@ -72,6 +72,12 @@ class Layout:
     domains: tuple[str, ...]  # names, in the order of the axis N
     scales: tuple[Scale, ...] = ()  # of the tasks; () learns all as they are
 
+    @property
+    def deviations(self) -> tuple[float, ...]:  # (T,)
+        """The deviation of each task's labels that is 1 in a training loss."""
+        scales = self.scales or (Scale(),) * len(self.tasks)
+        return tuple(scale.deviation for scale in scales)
+
     def standardised(self, labels: Array) -> Array:  # (B, T) -> (B, T)
         """The labels that logits are to meet: (label - mean) / deviation."""
         if not self.scales:

@@ -9,7 +9,6 @@ import jax.numpy as jnp
 import numpy as np
 
 from ple_jax import losses
-from ple_jax.layout import Layout, Scale
 from ple_jax.metrics import exact
 from ple_jax.metrics.curves import Curve
 from ple_jax.schema import Task
@@ -129,8 +128,9 @@ def loss_of(measured: exact.Measured, deviation: float = 1.0) -> float | None:
     return None if mse is None else mse / deviation**2
 
 
-def total_loss(tasks: Mapping[str, exact.Measured], layout: Layout) -> float:
+def total_loss(
+    tasks: Mapping[str, exact.Measured], deviations: Sequence[float]
+) -> float:
     """The sum of the tasks' mean losses, unweighted, in the units that train them."""
-    scales = layout.scales or (Scale(),) * len(tasks)
-    each = zip(tasks.values(), scales, strict=True)
-    return sum(loss_of(measured, scale.deviation) or 0.0 for measured, scale in each)
+    each = zip(tasks.values(), deviations, strict=True)
+    return sum(loss_of(measured, deviation) or 0.0 for measured, deviation in each)

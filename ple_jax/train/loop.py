@@ -231,7 +231,7 @@ def record_of_epoch(
         "step": held.step,
         "epoch": held.place.epoch,
         "examples_per_second": round(speed),
-        "loss": streaming.total_loss(training["tasks"], layout),
+        "loss": streaming.total_loss(training["tasks"], layout.deviations),
         "metric": value,
         "score": evaluate.score_of(value, metric),
         "train": training,

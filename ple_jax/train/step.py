@@ -273,8 +273,10 @@ class Step:
             logits, labels, batch.observed, batch.weights, self.tasks
         )
         penalties = jax.tree.leaves(updated.get("penalties", {}))
-        aux = layout.in_units(logits), updated.get("batch_stats", {})
-        return (each, penalties), aux
+        return (each, penalties), (
+            jnp.asarray(layout.in_units(logits)),
+            updated.get("batch_stats", {}),
+        )
 
     def optimized(
         self, state: TrainState, grads: PyTree, batch: Batch
@@ -298,7 +300,7 @@ class Step:
         }
         x = self._cast(self._input(variables, batch))
         logits = cast(jax.Array, self.model.apply(model, x, batch.domain))
-        return self.tables.layout.in_units(logits.astype(jnp.float32))
+        return jnp.asarray(self.tables.layout.in_units(logits.astype(jnp.float32)))
 
     def _cast(self, tree: PyTree) -> PyTree:
         """The tree in the precision that the model computes in."""

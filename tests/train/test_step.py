@@ -83,7 +83,7 @@ def test_the_unit_of_a_squared_label_changes_its_predictions_alone(data, kind):
         made = jitted(make_step(model, tables, weighting, tiny().train, 3))
         state, _ = made.steps(made.init(), batches, 3)
         measured = streaming.compute(state.stream, tasks, ("all",))["tasks"]
-        loss = streaming.total_loss(measured, layout)
+        loss = streaming.total_loss(measured, layout.deviations)
         return state.trained, made.score(variables_of(state), batches.at(0)), loss
 
     one, z, loss = trained(hours, batches)
