@@ -24,8 +24,19 @@ def check_known(name: str, known: Iterable[str], what: str) -> None:
     if name not in known:
         raise ValueError(
             f"{name!r} is not a known {what}.{nearest(name, known)} "
-            f"Known: {', '.join(known)}."
+            f"Known: {listing(known)}."
         )
+
+
+def listing(names: Sequence[str], most: int = 40) -> str:
+    """The names, or the first of them and how many more there are.
+
+    Example:
+        >>> listing(["mmoe", "ple", "star"], most=2)
+        'mmoe, ple and 1 more'
+    """
+    more = f" and {len(names) - most:,} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
 
 
 def check_unique(names: Iterable[str], what: str) -> None:

@@ -24,6 +24,16 @@ PARTIAL = f".partial-{zlib.crc32(platform.node().encode()):08x}-"
 CANNOT_SYNC = (errno.EINVAL, errno.ENOTSUP, errno.EBADF, errno.EACCES)
 
 
+def whence(path: str | pathlib.Path) -> str:
+    """From where a path counts, for the error that it is not there."""
+    if pathlib.Path(path).is_absolute():
+        return ""
+    return (
+        f" A relative path counts from the folder of the experiment that names it, or "
+        f"from the working directory, {pathlib.Path.cwd()}."
+    )
+
+
 def cache_dir() -> pathlib.Path:
     """Where downloads, prepared data and compiled programs are kept for next time."""
     named = os.environ.get("PLE_JAX_CACHE")

@@ -66,6 +66,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def run(arguments: Sequence[str]) -> int:
     """Reads a command line, and does what it asks for."""
+    check_order(arguments)
     ordinary, knobs = flags.split(arguments)
     # Last, so that help knows the experiment that stands after it.
     ordinary.sort(key=lambda a: a in ("-h", "--help"))
@@ -81,6 +82,19 @@ def run(arguments: Sequence[str]) -> int:
     return command.run(asked) or 0
 
 
+def check_order(arguments: Sequence[str]) -> None:
+    """Raises a ValueError if something stands before the command."""
+    first = next(iter(arguments), "")
+    named = [argument for argument in arguments if argument in commands()]
+    if first.startswith("-") and named and first not in ("-h", "--help", "--version"):
+        raise ValueError(
+            f"{first} stands before the command. Name the command first, then files, "
+            f"then options: `ple-jax {named[0]} ...`."
+        )
+    if first.endswith(".toml"):
+        raise ValueError(f"Name the command first, such as `ple-jax train {first}`.")
+
+
 def refuse(argument: str, asked: argparse.Namespace, command: ModuleType) -> None:
     """Raises a ValueError for an unknown argument, with the nearest option or knob."""
     what = f"`ple-jax {asked.command}` does not take {argument!r}"
@@ -88,7 +102,11 @@ def refuse(argument: str, asked: argparse.Namespace, command: ModuleType) -> Non
         raise ValueError(f"{what} here: name files first, then options, then knobs.")
     known = [f"--{name.replace('_', '-')}" for name in vars(asked)]
     if hasattr(command, "tree_of"):
-        sections = flags.described(command.tree_of(asked), NO_KNOBS)
+        try:
+            tree = command.tree_of(asked)
+        except ValueError:  # the value of an unknown flag was taken for a file
+            tree = {}
+        sections = flags.described(tree, NO_KNOBS)
         known += [line.flag for section in sections for line in section.lines]
     raise ValueError(f"{what}.{nearest(argument.partition('=')[0], known)}")
 

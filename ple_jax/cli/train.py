@@ -17,7 +17,7 @@ and spreads, and each trial has a run directory of its own below DIR.
 import argparse
 import pathlib
 import shlex
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import partial
 from typing import Any
 
@@ -77,6 +77,11 @@ def check(asked: argparse.Namespace) -> None:
         raise ValueError("--resume needs --run-dir, the run to continue.")
     if asked.experiment or asked.resume:
         return
+    if asked.run_dir and asked.run_dir.suffix == ".toml":
+        raise ValueError(
+            f"--run-dir took {asked.run_dir} for the directory: name the experiment "
+            f"first, `ple-jax train {asked.run_dir} --run-dir DIR`."
+        )
     if late := [t for texts in asked.knobs.values() for t in texts if ".toml" in t]:
         raise ValueError(f"Name the experiment first: `ple-jax train {late[0]} ...`.")
     raise ValueError(
@@ -89,6 +94,7 @@ def trained(asked: argparse.Namespace) -> int:
     """Reads the experiment with its knobs, and trains what it asks for."""
     from ple_jax import config
     from ple_jax.config import flags, sweep
+    from ple_jax.show import console
 
     single, more = flags.split_sweep(asked.knobs)
     knobs = flags.with_data_dir(single, asked.data_dir)
@@ -98,11 +104,22 @@ def trained(asked: argparse.Namespace) -> int:
             raise ValueError("A sweep is resumed as it was: name no knobs.")
         return train_sweep(asked)
     flags.check_not_swept(knobs, lists)
+    if not asked.resume and not names_data([*tree, *knobs, *lists]):
+        console.say(
+            f"note: {asked.experiment} has no [data], so this trains on the synthetic "
+            "data set, which is drawn at random. Name your own files there: "
+            '`ple-jax init FILES` writes kind = "table", schema and files'
+        )
     of_kinds = partial(experiment_of, tree, knobs)
     experiment = of_kinds({})
     if sweep.is_sweep(config.to_dict(experiment), lists):
         return train_sweep(asked, sweep.of(of_kinds, lists))
     return train_one(asked, experiment)
+
+
+def names_data(paths: Iterable[str]) -> bool:
+    """Whether sections or knobs, by dotted path, say what to train on."""
+    return any(path.partition(".")[0] == "data" for path in paths)
 
 
 def experiment_of(tree: dict, knobs: Mapping, kinds: Mapping[str, str]):

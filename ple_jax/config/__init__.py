@@ -18,6 +18,7 @@ from ple_jax.config.experiment import (
     Train,
     with_new_names,
 )
+from ple_jax.config.paths import with_paths
 from ple_jax.config.values import convert, read_toml
 
 # By name, so that this room stands below those of the plugins.
@@ -144,7 +145,7 @@ def to_dict(experiment: Experiment) -> dict[str, Any]:
 
 
 def load(path: str | pathlib.Path) -> dict[str, Any]:
-    """The nested dicts of a TOML experiment file, as written.
+    """The nested dicts of a TOML experiment file, its paths as they count from here.
 
     Raises:
         ValueError: There is no such file (with the nearest), or it is not TOML.
@@ -154,6 +155,11 @@ def load(path: str | pathlib.Path) -> dict[str, Any]:
         beside = [p.name for p in path.parent.glob("*.toml")]
         hint = checks.nearest(path.name, beside)
         raise ValueError(f"There is no experiment file {str(path)!r}.{hint}")
+    return with_paths(load_as_written(path), path.parent)
+
+
+def load_as_written(path: pathlib.Path) -> dict[str, Any]:
+    """The nested dicts of a TOML experiment file that is there."""
     return with_new_names(read_toml(path))
 
 

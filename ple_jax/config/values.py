@@ -22,7 +22,7 @@ def read_toml(path: pathlib.Path) -> dict[str, Any]:
         ValueError: It is not TOML, or too deeply nested.
     """
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except ValueError as error:
         raise ValueError(f"{path} is not valid TOML: {error}.") from error
     except RecursionError as error:

@@ -11,6 +11,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+# Texts that mean that a number is not known.
+NOT_KNOWN = (
+    *("NA", "N/A", "n/a", "#N/A", "NaN", "nan", "NAN", "null", "NULL", "Null"),
+    *("None", "\\N"),
+)
 MOST_SHOWN = 80  # characters of a value or a type in an error
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ple_jax.checks import nearest
+from ple_jax.checks import listing, nearest
 from ple_jax.data.categorical import (
     CategoricalFit,
     fit_categorical,
@@ -156,7 +156,7 @@ class Encoder:
                 numbers += self.numerics[field.name].numbers(x)
                 continue
             items, codes, values = codes_of(rows, field)
-            lookup = self._lookups[field.table or field.name]
+            lookup = self.lookups[field.table or field.name]
             key.add_texts(codes, values, items)
             of_value = lookup.ids(values)
             unknown.add(field.name, codes, values, of_value)
@@ -196,7 +196,7 @@ class Encoder:
         }
 
     @cached_property
-    def _lookups(self) -> dict[str, Lookup]:
+    def lookups(self) -> dict[str, Lookup]:
         """Table -> the ids of its values."""
         return {table: Lookup(v) for table, v in self.vocabularies.items()}
 
@@ -204,7 +204,7 @@ class Encoder:
         """Raises a ValueError if all values of a field are unknown."""
         for field in self.schema.fields:
             if field.name in unknown.fields:
-                lookup = self._lookups[field.table or field.name]
+                lookup = self.lookups[field.table or field.name]
                 unknown.check(field.name, lookup.known)
 
     def save(self, directory: pathlib.Path) -> None:
@@ -280,7 +280,7 @@ def _domain_names(counts: Counts) -> list[str]:
     if wanted and wanted not in names:
         raise ValueError(
             f"unseen_domain must be {OWN!r} or a domain of the train split, got "
-            f"{wanted!r}.{nearest(wanted, names)} Known: {', '.join(names)}."
+            f"{wanted!r}.{nearest(wanted, names)} Known: {listing(names, most=10)}."
         )
     return names
 

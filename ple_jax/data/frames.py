@@ -92,7 +92,8 @@ def source_of(table: pa.Table, schema: Schema) -> Source:
     if not len(table):
         raise ValueError(f"{ORIGIN} has no rows.")
     check_columns(table.column_names, schema, True, pathlib.Path(ORIGIN))
-    return Source(schema, lambda: chunks_of(table), {"kind": "rows in memory"})
+    identity = {"kind": "rows in memory"}
+    return Source(schema, lambda: chunks_of(table), identity, own=True)
 
 
 def typed(values: np.ndarray) -> pa.Array:

@@ -1,6 +1,7 @@
 """Reads labels, sample spaces, domains, users and weights from raw rows."""
 
 import hashlib
+import json
 import operator
 import re
 from collections.abc import Callable
@@ -9,12 +10,14 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from ple_jax.checks import nearest
+from ple_jax.checks import listing, nearest
 from ple_jax.data.arrow import is_missing, plain_spelling
 from ple_jax.data.rows import Rows
 from ple_jax.schema import Schema, Task
 
 ONE_DOMAIN = "all"
+# Words that mean 1 where labels are words, and how many a column of them has at most.
+YES, MOST_WORDS = ("yes", "true", "y", "t", "positive"), 20
 COMPARISONS = {
     ">=": operator.ge,
     "<=": operator.le,
@@ -56,9 +59,10 @@ def _label(rows: Rows, task: Task) -> np.ndarray:  # (B,) float64, NaN where mis
         codes, values = rows.text(column)
         ones = np.isin(np.array(values.to_pylist(), object), task.positive)
         return np.where(is_missing(values), np.nan, ones.astype(np.float64))[codes]
-    numbers = rows.numbers(column)
-    if task.positive is not None:
-        compare, threshold = parse_comparison(task)
+    rule = None if task.positive is None else parse_comparison(task)
+    numbers = _label_numbers(rows, task)
+    if rule is not None:
+        compare, threshold = rule
         return np.where(np.isnan(numbers), np.nan, compare(numbers, threshold))
     if task.loss == "binary":
         bad = ~np.isnan(numbers) & (numbers != 0) & (numbers != 1)
@@ -67,6 +71,33 @@ def _label(rows: Rows, task: Task) -> np.ndarray:  # (B,) float64, NaN where mis
             raise rows.error(column, bad.argmax(), wanted)
     check_float32(rows, column, numbers)
     return numbers
+
+
+def _label_numbers(rows: Rows, task: Task) -> np.ndarray:  # (B,) float64
+    try:
+        return rows.numbers(task.label_column)
+    except ValueError as error:
+        advice = "" if task.loss == "squared" else _advice(rows, task.label_column)
+        raise ValueError(f"{error}{advice}") from error
+
+
+def _advice(rows: Rows, column: str) -> str:
+    """What words a column of labels holds, and how to say which of them count as 1."""
+    codes, values = rows.text(column)
+    rare = np.argsort(np.bincount(codes, minlength=len(values))[:-1], kind="stable")
+    found = [values[int(i)].as_py() for i in rare[: MOST_WORDS + 1]]
+    words = sorted(word for word in found if word is not None)
+    if not words or len(found) > MOST_WORDS:
+        return ""
+    yes = next((word for word in words if word.lower() in YES), found[0] or words[0])
+    return (
+        f" It holds {_listing(words)}: name those that count as 1, such as positive = "
+        f"{_as_toml(yes)}."
+    )
+
+
+def _as_toml(value: str) -> str:
+    return json.dumps([value], ensure_ascii=False)
 
 
 def check_positives(task: Task, found: list[str]) -> None:
@@ -80,9 +111,8 @@ def check_positives(task: Task, found: list[str]) -> None:
             )
 
 
-def _listing(values: list[str], most: int = 10) -> str:
-    more = f" and {len(values) - most:,} more" if len(values) > most else ""
-    return ", ".join(map(repr, values[:most])) + more
+def _listing(values: list[str]) -> str:
+    return listing(list(map(repr, values)), most=10)
 
 
 def parse_comparison(task: Task) -> tuple[Callable[[Any, Any], Any], float]:
@@ -98,7 +128,8 @@ def parse_comparison(task: Task) -> tuple[Callable[[Any, Any], Any], float]:
     except (KeyError, ValueError):
         raise ValueError(
             f"Task {task.name!r}: positive must be a list of values or a comparison "
-            f'such as ">= 4", got {task.positive!r}.'
+            f'such as ">= 4", got {task.positive!r}. For the value itself, write '
+            f"positive = {_as_toml(str(task.positive))}."
         ) from None
 
 
@@ -126,13 +157,12 @@ def read_domains(
     if (domain < 0).any():
         row = (domain < 0).argmax()
         value = values[int(codes[row])].as_py()
-        raise rows.error(
-            schema.domain,
-            row,
-            f"one of the domains in train ({', '.join(known)};"
-            f"{nearest(str(value), known)} Set `unseen_domain` to a stand-in, or to "
-            "'own' for a domain of their own)",
-        )
+        wanted = "a domain in every row"
+        if value is not None:
+            wanted = f"one of the domains in train, {listing(known, most=10)}"
+        hint = nearest(value, known) if value is not None else ""
+        how = "Set `unseen_domain` to a stand-in, or to 'own' for a domain of their own"
+        raise ValueError(f"{rows.error(schema.domain, row, wanted)}{hint} {how}.")
     return domain
 
 

@@ -21,6 +21,7 @@ from ple_jax.data.read import changed
 from ple_jax.data.row_index import IndexWriter
 from ple_jax.data.rows import Rows
 from ple_jax.data.schema_file import schema_to_dict
+from ple_jax.data.slips import slips
 from ple_jax.data.source import Chunks, Source, Stamp
 from ple_jax.data.split import Assign, assigner
 from ple_jax.data.store import Prepared
@@ -106,6 +107,8 @@ def _write(source: Source, directory: pathlib.Path, progress: Advance) -> None:
     if not wanted.all():
         raise ValueError(f"Every split needs examples, got {_size_listing(sizes)}.")
     encoder = Encoder.fit(counts)
+    for line in slips(encoder) if source.own else ():
+        console.say(line)
     with naming(directory / ENCODER):
         encoder.save(directory)
     expected = expected_arrays(encoder)

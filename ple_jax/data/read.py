@@ -7,13 +7,14 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import pyarrow as pa
 
-from ple_jax.checks import check_known, nearest
+from ple_jax.checks import check_known, listing, nearest
 from ple_jax.data.csv_file import csv_tables
 from ple_jax.data.derive import check_file_names
 from ple_jax.data.file_kinds import UNREADABLE, is_parquet, lacks_end
 from ple_jax.data.parquet_file import MOST_BYTES, parquet_tables
 from ple_jax.data.source import Chunk, Chunks, Stamp
 from ple_jax.derived import FILE, uses_file
+from ple_jax.disk import whence
 from ple_jax.schema import Format, Schema
 from ple_jax.show import console
 
@@ -98,7 +99,7 @@ def expand_patterns(files: Iterable[str | pathlib.Path]) -> list[pathlib.Path]:
             folder = pathlib.Path(name).parent
             beside = [p.name for p in folder.iterdir()] if folder.is_dir() else []
             hint = nearest(pathlib.Path(name).name, beside)
-            raise ValueError(f"There is no file {name!r}.{hint}")
+            raise ValueError(f"There is no file {name!r}.{hint}{whence(name)}")
         found += map(pathlib.Path, matches)
     for path in found:
         if not path.is_file():
@@ -172,7 +173,7 @@ def check_columns(
         if name not in names:
             raise ValueError(
                 f"{path} has no column {name!r}, which the schema needs."
-                f"{nearest(name, names)} Its columns: {', '.join(names)}."
+                f"{nearest(name, names)} Its columns: {listing(names)}."
             )
     if labels:
         for name in schema.leaking:
@@ -184,7 +185,7 @@ def check_columns(
     extra = [name for name in names if name not in known]
     if labels and extra and "*" not in schema.ignored:
         raise ValueError(
-            f"{path} has columns that the schema does not name: {', '.join(extra)}. "
+            f"{path} has columns that the schema does not name: {listing(extra)}. "
             'List them under `ignored`, or ignore all such columns: ignored = ["*"].'
         )
 

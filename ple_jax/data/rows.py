@@ -127,7 +127,9 @@ class Rows:
             ValueError: A value is infinite, or neither a number nor missing.
         """
         column = self._column(name, _is_countable, NUMBERS)
-        convert = partial(arrow.as_numbers, missing=self.form.missing)
+        convert = partial(
+            arrow.as_numbers, missing=(*arrow.NOT_KNOWN, *self.form.missing)
+        )
         if pa.types.is_dictionary(column.type) or arrow.is_text(column.type):
             codes, values = arrow.distinct(column)
             row_of = lambda i: np.argmax(codes == i)

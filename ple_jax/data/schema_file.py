@@ -6,9 +6,10 @@ import pathlib
 import typing
 from typing import Any
 
-from ple_jax.checks import check_known
+from ple_jax.checks import check_known, nearest
 from ple_jax.config.values import convert, dataclass_from, read_toml
 from ple_jax.derived import Derived
+from ple_jax.disk import whence
 from ple_jax.schema import Field, FieldKind, Schema, Task
 
 LISTS = ("categorical", "numeric")
@@ -43,7 +44,8 @@ def read_schema(path: str | pathlib.Path) -> Schema:
     """
     path = pathlib.Path(path)
     if not path.is_file():
-        raise ValueError(f"There is no schema file {str(path)!r}.")
+        hint = nearest(path.name, [p.name for p in path.parent.glob("*.toml")])
+        raise ValueError(f"There is no schema file {str(path)!r}.{hint}{whence(path)}")
     tree = read_toml(path)
     try:
         return schema_from_tree(tree)

@@ -37,3 +37,4 @@ class Source(NamedTuple):
     chunks: Callable[[], Chunks]  # reads all rows, from the start at each call
     identity: dict[str, Any]  # plain values that change whenever the rows do
     terms: str = ""  # the owner's terms of use
+    own: bool = False  # whether the user wrote the schema, so that slips are said

@@ -28,6 +28,7 @@ def source_of(files: Iterable[str | pathlib.Path], schema: Schema) -> Source:
         schema=schema,
         chunks=lambda: read(paths, schema),
         identity={"kind": "table", "files": [file_identity(path) for path in paths]},
+        own=True,
     )
 
 

@@ -12,8 +12,18 @@ DATA = "data"
 
 
 def make_mesh(devices: int | None = None) -> Mesh:
-    """Makes a mesh with one axis over the first `devices` devices, or over all."""
-    count = devices or jax.device_count()
+    """Makes a mesh with one axis over the first `devices` devices, or over all.
+
+    Raises:
+        ValueError: There are fewer.
+    """
+    there = jax.device_count()
+    count = devices or there
+    if count > there:
+        raise ValueError(
+            f"train.devices must be at most {there}, the devices that JAX finds here "
+            f"({jax.default_backend()}), got {count}."
+        )
     return jax.make_mesh(
         (count,), (DATA,), axis_types=(AxisType.Auto,), devices=jax.devices()[:count]
     )

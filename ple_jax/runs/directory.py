@@ -192,7 +192,7 @@ def recorded_tree(directory: pathlib.Path) -> dict[str, Any]:
     """
     path = experiment_file(directory)
     has_checksums = manifest.check(directory)
-    tree = config.with_old_values(config.load(path))
+    tree = config.with_old_values(config.load_as_written(path))
     if not has_checksums:
         missing, younger = config.left_out(tree)
         if missing:

@@ -150,6 +150,12 @@ def test_help_of_a_missing_experiment_is_a_mistake(here, capsys):
         ("train tiny.toml --run-di=x", "Did you mean '--run-dir'?"),
         ("train tiny.toml --epochs 3", "Did you mean '--train.epochs'?"),
         ("train tiny.toml --run-dir", "--run-dir: expected one argument"),
+        ("train --epochs 3 tiny.toml", "'--epochs'. Did you mean '--train.epochs'?"),
+        ("train --run-dir tiny.toml", "train tiny.toml --run-dir DIR`"),
+        ("--run-dir x train tiny.toml", "--run-dir stands before the command"),
+        ("--train.epochs 3 train tiny.toml", "then options: `ple-jax train ...`"),
+        ("tiny.toml", "Name the command first, such as `ple-jax train tiny.toml`"),
+        ("train tiny.toml --train.devices 4000", "must be at most"),
         ("train tiny.toml more", "does not take 'more' here"),
         ("train --train.epochs 3 tiny.toml", "`ple-jax train tiny.toml ...`"),
         ("train tiny.toml --train.epochs 3 --train.epochs 5", "given twice"),
@@ -175,6 +181,24 @@ def test_a_mistake_is_one_line(here, capsys, line, message):
     assert shown.err.count("\n") == 1
     assert message in shown.err
     assert not (here / "runs").exists()
+
+
+@pytest.mark.parametrize(
+    ("text", "knobs", "is_said"),
+    [
+        ("", "", True),
+        ("[train]\n", "--train.seeds 0", True),
+        ('[data]\nkind = "synthetic"\n', "", False),
+        ("", "--data.kind synthetic", False),
+    ],
+)
+def test_training_without_data_of_ones_own_is_said(here, capsys, text, knobs, is_said):
+    """Before it fails, here, since nothing is to be trained."""
+    (here / "some.toml").write_text(text)
+    line = f"train some.toml {knobs} --train.devices 4000"
+    assert main.main(line.split()) == 2
+    said = "some.toml has no [data], so this trains on the synthetic data set"
+    assert (said in capsys.readouterr().err) == is_said
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["datasets", "--json"]])

@@ -92,3 +92,14 @@ def test_a_last_line_without_end_is_read_with_a_warning(tables, capsys):
     tables("a,b\n1,25\n")
     tables("a,b\n1,25\n", name="some.csv.gz")
     assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize("block", [64, 100, 1 << 20])
+@pytest.mark.parametrize("line_breaks", [True, False])
+def test_a_ragged_row_has_its_number(tables, monkeypatch, block, line_breaks):
+    monkeypatch.setattr(csv_file, "CSV_BLOCK", block)
+    for ragged in ("3", "3,4,5"):
+        text = "a,b\n" + "1,2\n" * 397 + f"{ragged}\n" + "1,2\n" * 50
+        message = rf"row 398: expected 2 columns, got \d: {ragged}"
+        with pytest.raises(ValueError, match=message):
+            tables(text, line_breaks=line_breaks)

@@ -1,6 +1,7 @@
 """Labels, domains and weights of raw rows."""
 
 import dataclasses
+import re
 
 import pyarrow as pa
 import pytest
@@ -75,3 +76,58 @@ def test_positive_values_are_read_as_text(tmp_path):
         data.split(name).labels[:, 1].sum() for name in ("train", "validation", "test")
     )
     assert ones == sum(value in ("4", "5") for value in stars)
+
+
+WORDS = {"yes": ["yes", "no"], "True": ["False", "True"], ">50K": ["<=50K", ">50K"]}
+
+
+@pytest.mark.parametrize("one", WORDS)
+@pytest.mark.parametrize("positive", [None, ">= 4"])
+def test_labels_that_are_words_need_the_one_that_counts(one, positive):
+    """Where no word means yes, it is the rarer one."""
+    zero = next(word for word in WORDS[one] if word != one)
+    rows = rows_of(pa.table({"label": [zero, zero, one, None]}))
+    schema = dataclasses.replace(SCHEMA, tasks=(Task("label", positive=positive),))
+    holds = ", ".join(map(repr, sorted(WORDS[one])))
+    message = (
+        rf"row 1, column 'label': expected a number, got '{zero}'\. It holds {holds}: "
+        rf'name those that count as 1, such as positive = \["{one}"\]\.'
+    )
+    with pytest.raises(ValueError, match=message):
+        read_labels(rows, schema)
+
+
+def test_a_label_that_is_no_word_needs_no_advice():
+    numbers = [str(k) for k in range(21)]
+    rows = rows_of(pa.table({"label": [*numbers, "?"]}))
+    for task in (Task("label", positive=">= 4"), Task("label", loss="squared")):
+        schema = dataclasses.replace(SCHEMA, tasks=(task,))
+        with pytest.raises(ValueError, match=r"row 22, .*, got '\?'\.$"):
+            read_labels(rows, schema)
+
+
+@pytest.mark.parametrize("positive", [">50K", "yes", "4"])
+def test_a_value_that_is_taken_for_a_comparison_is_written_as_a_list(positive):
+    rows = rows_of(pa.table({"label": ["<=50K", ">50K"]}))
+    schema = dataclasses.replace(SCHEMA, tasks=(Task("label", positive=positive),))
+    with pytest.raises(ValueError, match=rf'positive = \["{positive}"\]'):
+        read_labels(rows, schema)
+
+
+def test_a_missing_domain_is_not_taken_for_a_name():
+    schema = dataclasses.replace(SCHEMA, domain="shop")
+    rows = rows_of(pa.table({"shop": ["Phone", None]}), schema)
+    message = "row 2, column 'shop': expected a domain in every row, got None. Set `uns"
+    for name in ("None", "Nome"):
+        with pytest.raises(ValueError, match=re.escape(message)):
+            read_domains(rows, schema, ("Phone", name))
+
+
+def test_many_domains_are_not_all_listed():
+    known = tuple(f"domain-{k}" for k in range(290))
+    schema = dataclasses.replace(SCHEMA, domain="shop")
+    rows = rows_of(pa.table({"shop": ["domian-17"]}), schema)
+    with pytest.raises(ValueError, match="and 280 more, got 'domian-17'") as caught:
+        read_domains(rows, schema, known)
+    assert "Did you mean 'domain-17'?" in str(caught.value)
+    assert len(str(caught.value)) < 400

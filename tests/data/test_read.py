@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from lib.prepared import arrays_of
-from lib.tables import SCHEMA, SCHEMA_TEXT, raw, with_value, write_csv
+from lib.tables import SCHEMA, SCHEMA_TEXT, raw, rows_of, with_value, write_csv
 
 from ple_jax.data.prepare import prepare
 from ple_jax.data.read import expand_patterns, read, row_bytes
@@ -160,3 +160,33 @@ def test_a_stray_quote_never_swallows_rows_of_train(tmp_path):
     with pytest.raises(ValueError, match=message):
         prepare(own_table(tmp_path, "stray.csv"), tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+def test_a_header_that_repeats_a_name(tmp_path):
+    write_csv(tmp_path / "a.csv")
+    head, *lines = (tmp_path / "a.csv").read_text().splitlines()
+    for name in ("shop", "other"):
+        twice = [f"{head},{name},{name}", *(f"{line},1,2" for line in lines)]
+        (tmp_path / "twice.csv").write_text("\n".join(twice) + "\n")
+        schema = dataclasses.replace(SCHEMA, ignored=("*",))
+        if name == "other":  # that nothing needs
+            assert (
+                sum(len(c.table) for c in read([tmp_path / "twice.csv"], schema)) == 397
+            )
+            continue
+        with pytest.raises(ValueError, match=r"has the column 'shop', which .* twice"):
+            list(read([tmp_path / "twice.csv"], schema))
+
+
+@pytest.mark.parametrize("word", ["NA", "N/A", "null", "NULL", "NaN", "None", " NA "])
+def test_a_number_that_is_not_known(word):
+    rows = rows_of(pa.table({"x": ["1", word, "2.5"], "y": ["a", word, "b"]}))
+    np.testing.assert_array_equal(rows.numbers("x"), [1, np.nan, 2.5])
+    codes, values = rows.text("y")  # a category may well be called so
+    assert values[int(codes[1])].as_py() == word.strip()
+
+
+def test_a_time_that_is_missing_is_shown_as_it_is():
+    for times in (["2024-01-02", "", "0"], ["17", "", "0"], ["0", ""]):
+        with pytest.raises(ValueError, match=r"row 2, column 't': expected .*, got ''"):
+            rows_of(pa.table({"t": times})).times("t")
