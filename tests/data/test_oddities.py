@@ -92,6 +92,7 @@ def test_a_row_that_differs_anywhere_is_no_copy(tmp_path, column, value):
 
 def test_labels_outside_their_sample_space_are_counted(tmp_path, capsys):
     table = raw().to_pydict()
+    table["click"][7], table["buy"][7] = None, "1"
     wrong = sum(
         (c, b) == ("0", "1") for c, b in zip(table["click"], table["buy"], strict=True)
     )
