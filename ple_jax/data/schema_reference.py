@@ -1,7 +1,7 @@
 """Every key of a schema file, out of the docstrings: as a table, and as JSON Schema."""
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_args
 
 from ple_jax.config import json_schema, toml_value
 from ple_jax.config.json_schema import when
@@ -9,12 +9,22 @@ from ple_jax.config.values import spelled
 from ple_jax.data.schema_file import LISTS, TABLES
 from ple_jax.derived import KINDS, MOST_VALUES, Derived, Spec
 from ple_jax.plugins import Option, options_of
-from ple_jax.schema import MOST, Field, Format, Schema, Task
+from ple_jax.schema import (
+    MOST,
+    Field,
+    FieldKind,
+    Format,
+    OfNumbers,
+    OfValues,
+    Schema,
+    Task,
+)
 from ple_jax.show.derived import definition
 from ple_jax.splits import Split
 
 BOUNDS = {**{key: (1, most) for key, most in MOST.items()}, "values": (1, MOST_VALUES)}
 BOUNDS |= {"unknown_warning": (0, 1)}
+SPLIT_BY = ("time", "column")  # that need `column`
 LISTED = ("encodings", "of")  # one text may stand for a list of one
 
 
@@ -83,6 +93,9 @@ def of_schemas() -> dict[str, Any]:
     tables = {name: _table(section) for name, section in sections().items()}
     top = tables.pop("")
     tables["derived"]["allOf"] = [_of_kind(k, spec) for k, spec in KINDS.items()]
+    tables["fields"]["allOf"] = [_of_field(kind) for kind in get_args(FieldKind)]
+    needs_column = [_if_is("by", by, {"required": ["column"]}) for by in SPLIT_BY]
+    tables["split"]["allOf"] = needs_column
     for name in TABLES:
         tables[name] = {"type": "object", "additionalProperties": tables[name]}
     tasks = {"type": "array", "items": tables["tasks"], "minItems": 1}
@@ -113,5 +126,17 @@ def _of_kind(kind: str, spec: Spec) -> dict[str, Any]:
     needed = ["of"] if 0 not in spec.inputs else []
     needed += {"text": ["values"], "constant": ["value"]}.get(kind, [])
     then = known | {"properties": {"of": size | text}, "required": needed}
-    condition = {"properties": {"kind": {"const": kind}}, "required": ["kind"]}
-    return when(condition, then)
+    return _if_is("kind", kind, then)
+
+
+def _of_field(kind: str) -> dict[str, Any]:
+    """What holds for a field of a kind: its encodings."""
+    known = OfNumbers if kind == "numeric" else OfValues
+    one = {"enum": list(get_args(known))}
+    fits = {"anyOf": [{"type": "array", "items": one, "minItems": 1}, one]}
+    return _if_is("kind", kind, {"properties": {"encodings": fits}})
+
+
+def _if_is(key: str, value: str, then: Mapping[str, Any]) -> dict[str, Any]:
+    """What holds for a table that gives this value to a key."""
+    return when({"properties": {key: {"const": value}}, "required": [key]}, then)

@@ -125,6 +125,13 @@ BAD = {
     "too many inputs": {
         "derived": {**BASE["derived"], "hour": {"kind": "hour", "of": ["a", "b"]}}
     },
+    "an encoding of another kind": {
+        "fields": {"tags": {"kind": "sequence", "encodings": ["log"]}}
+    },
+    "an encoding of ids for a number": {
+        "fields": {"paid": {"kind": "numeric", "encodings": "count"}}
+    },
+    "a split by time without a column": {"split": {"by": "time"}},
     "text without values": {"derived": {"hour": {"kind": "text", "of": "title"}}},
 }
 
