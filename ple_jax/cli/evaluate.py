@@ -1,31 +1,60 @@
-"""Measure a run's best checkpoint on a split."""
+"""Measure a run's best checkpoint on a split, or on files of labelled rows.
+
+Files need the columns of inputs, labels, users and weights that the run's schema names,
+and may have others. Of several trials, --ensemble measures the mean of their logits.
+"""
 
 import argparse
 import pathlib
+from typing import Any
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The run, and the split."""
+    """The run, and what it is measured on."""
     add = parser.add_argument
-    add("run", type=pathlib.Path, help="a run directory")
-    add("--split", default="test", choices=("train", "validation", "test"))
+    about = "a run directory; with --ensemble, one of several trials"
+    add("run", type=pathlib.Path, help=about)
+    about = "files of labelled rows: CSV or Parquet; by default a split is measured"
+    add("files", nargs="*", metavar="FILE", help=about)
+    splits = ("train", "validation", "test")
+    add("--split", choices=splits, help="which split; by default test")
+    about = "measure the mean logits of the trials of the best point"
+    add("--ensemble", action="store_true", help=about)
+    about = "measure files although train has no value of some field"
+    add("--allow-unknown", action="store_true", help=about)
     add("--json", action="store_true", help="print one JSON object")
 
 
 def run(asked: argparse.Namespace) -> None:
     """Evaluates, and prints a table, and one for each of several domains."""
-    from ple_jax.parallel import runtime
-    from ple_jax.runs.directory import open_run
-    from ple_jax.serve import files
     from ple_jax.show import console, tables
 
-    chosen = open_run(asked.run)
-    runtime.set_up()
-    scorer, variables = files.load_scorer(chosen)
-    measured = {"split": asked.split, **scorer.report(variables, asked.split)}
+    if asked.files and asked.split:
+        raise ValueError("Name files or a --split to measure, not both.")
+    named, measured = measure(asked)
     if asked.json:
-        return console.show_json(measured)
-    console.show(tables.metric_table(asked.split, measured["tasks"]))
+        return console.show_json({**named, **measured})
+    title = ", ".join(named.get("files", [named.get("split", "")]))
+    console.show(tables.metric_table(title, measured["tasks"]))
     if len(measured["domains"]) > 1:
         for domain, tasks in measured["domains"].items():
-            console.show(tables.metric_table(f"{asked.split}, domain {domain}", tasks))
+            console.show(tables.metric_table(f"{title}, domain {domain}", tasks))
+
+
+def measure(asked: argparse.Namespace) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What is measured, by name, and its metrics."""
+    from ple_jax.parallel import runtime
+    from ple_jax.runs.directory import open_run
+    from ple_jax.serve.ensemble import load_ensemble
+    from ple_jax.serve.measure import measure_files
+    from ple_jax.studies.best import best_members
+
+    members = best_members(asked.run) if asked.ensemble else [open_run(asked.run)]
+    named: dict[str, Any] = {"trials": len(members)} if asked.ensemble else {}
+    runtime.set_up()
+    scorer, variables = loaded = load_ensemble(members)
+    if asked.files:
+        found = measure_files(members[0], loaded, asked.files, asked.allow_unknown)
+        return {**named, "files": asked.files}, found
+    split = asked.split or "test"
+    return {**named, "split": split}, scorer.report(variables, split)

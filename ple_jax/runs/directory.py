@@ -217,7 +217,8 @@ def open_run(directory: pathlib.Path) -> Run:
         names = sorted(path.name for path in folder.iterdir())
         raise ValueError(
             f"{directory} holds {len(names)} trials, each a run directory: name one in "
-            f"{folder}: {', '.join(names)}."
+            f"{folder}: {', '.join(names)}. `evaluate` and `predict` also take several "
+            "as one, by --ensemble."
         )
     experiment = config.from_dict(tree)
     return Run(directory, experiment, Prepared.open(directory / DATA))

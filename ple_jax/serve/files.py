@@ -1,7 +1,7 @@
 """Scores a file of raw columns with a run: one prediction per task and row."""
 
 import pathlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import chain
 from typing import TypeAlias
 
@@ -52,7 +52,7 @@ def predict_file(
     overwrite: bool = False,
     allow_unknown: bool = False,
     beside: Beside = NONE,
-    loaded: Loaded | None = None,
+    load: Callable[[], Loaded] | None = None,
 ) -> int:
     """Scores the rows of `source` and writes one column per task, as `out` ends.
 
@@ -67,7 +67,7 @@ def predict_file(
         overwrite: Whether it may replace another.
         allow_unknown: Whether all values of a field may be unknown.
         beside: Other columns to write.
-        loaded: What scores; by default the run's best checkpoint.
+        load: Gives what scores; by default the run's best checkpoint.
 
     Returns:
         The number of rows.
@@ -81,9 +81,8 @@ def predict_file(
     chunks = read([source], run.data.schema, labels=False)
     first, rows = next(chunks), 0
     columns = Columns(run, beside, first.table.schema, first.origin)
-    scored = score_chunks(
-        loaded or load_scorer(run), chain([first], chunks), columns, allow_unknown
-    )
+    loaded = load() if load else load_scorer(run)
+    scored = score_chunks(loaded, chain([first], chunks), columns, allow_unknown)
     with open_output(out, columns.schema, overwrite) as writer:
         for table in scored:
             writer.write_table(table)

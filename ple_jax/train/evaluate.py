@@ -9,6 +9,7 @@ import jax
 import numpy as np
 
 from ple_jax.checks import check_known
+from ple_jax.data.examples import Examples
 from ple_jax.data.loader import batches_in_order
 from ple_jax.data.store import Prepared
 from ple_jax.layout import Layout
@@ -52,33 +53,37 @@ class Scorer:
 
     def measured(self, logits: np.ndarray, name: str) -> dict[str, Any]:
         """Exact metrics of a split's logits (rows, T), per task and domain x task."""
-        return self._of_rows(exact.report, logits, name)
+        return self._of_rows(exact.report, logits, self.data.split(name))
 
     def intervals(self, logits: np.ndarray, name: str) -> dict[str, Any]:
         """How far these metrics would move on other users, or other examples."""
-        return self._of_rows(intervals.report, logits, name)
+        return self._of_rows(intervals.report, logits, self.data.split(name))
 
     def _of_rows(
-        self, report: Callable[..., dict], logits: np.ndarray, name: str
+        self, report: Callable[..., dict], logits: np.ndarray, rows: Examples
     ) -> dict[str, Any]:
-        split, layout = self.data.split(name), self.data.layout
+        layout = self.data.layout
         found = report(
             logits,
-            split.labels,
-            split.observed,
-            split.weights,
-            split.domain,
+            rows.labels,
+            rows.observed,
+            rows.weights,
+            rows.domain,
             layout.tasks,
             layout.domains,
-            user=split.user,
+            user=rows.user,
         )
         return finite(found)
 
     def report(self, variables: PyTree, name: str) -> dict[str, Any]:
         """Exact metrics of a split and their intervals, per task and domain x task."""
-        logits = self.of_split(variables, name)
-        ends = self.intervals(logits, name)
-        return {**self.measured(logits, name), "intervals": ends}
+        return self.report_of(self.of_split(variables, name), self.data.split(name))
+
+    def report_of(self, logits: np.ndarray, rows: Examples) -> dict[str, Any]:
+        """The same of any labelled examples, by their logits (rows, T)."""
+        measured = self._of_rows(exact.report, logits, rows)
+        ends = self._of_rows(intervals.report, logits, rows)
+        return {**measured, "intervals": ends}
 
 
 def finite(tree: Any) -> Any:
