@@ -124,6 +124,8 @@ class Derived:
     value: str = ""
 
     def __post_init__(self):
+        if self.kind not in KINDS:
+            raise self._error(f"`kind` must be one of {', '.join(KINDS)}")
         spec = KINDS[self.kind]
         if len(self.of) not in spec.inputs:
             raise self._error(

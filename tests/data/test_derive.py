@@ -477,6 +477,11 @@ def test_mistakes_in_derived_columns_are_explained(tree, message):
         schema_from_tree(tree)
 
 
+def test_a_kind_is_checked_in_python_too():
+    with pytest.raises(ValueError, match="'x' .minute.: `kind` must be one of hour, w"):
+        Derived("x", "minute", ("time",))
+
+
 RAW = {"shop": ["s", "t"], "time": ["1", ""], "price": ["1", "x"], "click": ["1", "0"]}
 
 
