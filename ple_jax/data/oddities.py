@@ -6,9 +6,10 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 import pyarrow as pa
 
-from ple_jax.data.split import PRIME, hash_texts, mix
+from ple_jax.data.hashing import hash_texts, mix
 from ple_jax.schema import Schema
 
+ODD = np.uint64(0x9E6C63D0676A9A99)  # tells the first column from the second
 MOST_KEYS = 1 << 22  # of a split; beyond, a sample is kept
 
 
@@ -50,8 +51,11 @@ class Oddities:
     def repeated(self, train: "Oddities") -> int:
         """How many rows are also in train; an estimate where keys are a sample."""
         stride = np.uint64(max(self.stride, train.stride))
-        mine, theirs = (k[k % stride == 0] for k in (self.keys, train.keys))
-        return int(np.isin(mine, theirs).sum()) * int(stride)
+        mine, theirs = (
+            np.sort(keys[keys % stride == 0]) for keys in (self.keys, train.keys)
+        )
+        at = np.minimum(np.searchsorted(theirs, mine), len(theirs) - 1)
+        return int((theirs[at] == mine).sum()) * int(stride) if len(theirs) else 0
 
 
 class RowKey:
@@ -66,7 +70,7 @@ class RowKey:
             self._add(mix(_bits(values), 0))
 
     def _add(self, hashes: np.ndarray) -> None:
-        self.hashes *= np.uint64(PRIME)
+        self.hashes *= ODD
         self.hashes += hashes
 
     def add_texts(

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from ple_jax.data.split import mix
+from ple_jax.data.hashing import mix
 
 ROUNDS = 4
 Order = Callable[[np.ndarray, int], np.ndarray]  # (places, epoch) -> rows

@@ -4,11 +4,11 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from ple_jax.checks import nearest
 from ple_jax.data.arrow import is_missing, plain_spelling
 from ple_jax.data.derive import rows_of
+from ple_jax.data.hashing import hash_texts, mix
 from ple_jax.data.labels import read_labels
 from ple_jax.data.rows import Rows
 from ple_jax.data.source import Source
@@ -24,7 +24,6 @@ FOLDS = 5  # of train, where rows are in no order
 BLOCKS = 16  # of train, in the order of time
 FOLD_KEY = 0x466F6C64  # sets the hash for folds apart from that for splits
 NEVER = np.uint64(2**64 - 1)  # a place that no row has, but one in 2^64
-PRIME = 0x9E6C63D0676A9A99  # odd: powers of it are a text's places
 
 
 def assigner(source: Source) -> Assign:
@@ -53,25 +52,6 @@ def _units(rows: Rows, first: int, split: Split) -> np.ndarray:  # (B,) uint64
     codes, values = rows.text(split.group)
     hashes = hash_texts(plain_spelling(values))
     return np.where(is_missing(values)[codes], number, hashes[codes])
-
-
-def hash_texts(values: pa.Array) -> np.ndarray:  # (n,) uint64
-    """Hashes strings by their bytes b, the same in every process; null is "".
-
-    mix(sum_i (b_i + 1) PRIME^i mod 2^64)
-    """
-    text = pc.fill_null(values, "").cast(pa.large_string())
-    ends = np.frombuffer(text.buffers()[1], np.int64)[text.offset :][: len(text) + 1]
-    content = np.frombuffer(text.buffers()[2] or b"", np.uint8)[ends[0] : ends[-1]]
-    ends = ends - ends[0]
-    lengths = np.diff(ends)
-    place = np.arange(len(content)) - np.repeat(ends[:-1], lengths)
-    powers = np.full(lengths.max(initial=0) + 1, PRIME, np.uint64)
-    powers[0] = 1
-    powers = np.cumprod(powers, dtype=np.uint64)
-    sums = np.cumsum((content + np.uint64(1)) * powers[place], dtype=np.uint64)
-    sums = np.r_[np.uint64(0), sums][ends]
-    return mix(sums[1:] - sums[:-1], 0)
 
 
 def _folds(units: np.ndarray, seed: int) -> np.ndarray:
@@ -154,16 +134,6 @@ def _strata_cuts(source: Source) -> tuple[np.ndarray, np.ndarray]:
     at = starts[:, None] + within.astype(np.int64)
     at[within >= sizes[:, None]] = len(place)
     return known, np.r_[place[order], NEVER][at]
-
-
-def mix(x: np.ndarray, key: int) -> np.ndarray:  # uint64 -> uint64
-    """Mixes 64-bit integers by a bijection (the finaliser of splitmix64)."""
-    with np.errstate(over="ignore"):
-        x = x + np.uint64(key % 2**64) * np.uint64(0x9E3779B97F4A7C15)
-        x = x + np.uint64(0x9E3779B97F4A7C15)
-        x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-        x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-        return x ^ (x >> np.uint64(31))
 
 
 def _column_splits(rows: Rows, column: str, split: Split) -> np.ndarray:

@@ -17,10 +17,10 @@ import pyarrow.compute as pc
 
 from ple_jax.checks import check_known
 from ple_jax.data.files import file_identity, find_files
+from ple_jax.data.hashing import mix
 from ple_jax.data.read import read
 from ple_jax.data.rows import Rows
 from ple_jax.data.source import Chunk, Chunks, Source
-from ple_jax.data.split import mix
 from ple_jax.schema import Field, Format, Schema, Split, Task
 
 COUNTRIES = ("NL", "ES", "FR", "US", "RU")

@@ -10,7 +10,7 @@ from lib.tables import SCHEMA, raw, rows_of, source
 
 from ple_jax.data.prepare import prepare
 from ple_jax.data.rows import Rows
-from ple_jax.data.split import BLOCKS, FOLDS, PRIME, assigner, hash_texts, mix
+from ple_jax.data.split import BLOCKS, FOLDS, assigner
 from ple_jax.schema import Schema, Split
 
 
@@ -117,19 +117,6 @@ def test_a_row_without_a_group_is_one_of_its_own():
 def test_another_seed_gives_groups_other_splits():
     one, other = (split_by(raw(), group="user", seed=s)[0] for s in (3, 4))
     assert (one != other).any()
-
-
-def test_texts_have_different_hashes_that_stay():
-    texts = [*map(str, range(5003)), "", "a", "aa", "\0", "\0\0", "ä", "x" * 1009]
-    values = pa.array(["pad", *texts]).slice(1)
-    hashes = hash_texts(values)
-    assert len(np.unique(hashes)) == len(texts)
-
-    def by_hand(text):
-        total = sum((b + 1) * PRIME**i for i, b in enumerate(text.encode()))
-        return mix(np.array([total % 2**64], np.uint64), 0)[0]
-
-    np.testing.assert_array_equal(hashes[-300:], [by_hand(t) for t in texts[-300:]])
 
 
 @pytest.mark.parametrize("stratify", ["click", "shop", ("click", "buy", "shop")])

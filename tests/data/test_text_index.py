@@ -1,6 +1,5 @@
 """Strings are found as a dictionary finds them, whatever their hashes are."""
 
-import numpy as np
 import pyarrow as pa
 import pytest
 from hypothesis import given, settings
@@ -8,9 +7,9 @@ from hypothesis import strategies as st
 from lib.tables import raw, source
 
 from ple_jax.data import text_index
+from ple_jax.data.hashing import LONG, hash_texts
 from ple_jax.data.prepare import prepare
-from ple_jax.data.split import mix
-from ple_jax.data.text_index import LONG, TextIndex, hashes_of
+from ple_jax.data.text_index import TextIndex
 
 TEXTS = st.lists(st.text(max_size=20) | st.sampled_from(["a" * 8, "a" * 9, "\0"]))
 
@@ -22,7 +21,7 @@ def found_by_dict(texts, wanted):
     return [-1 if text is None else places.get(text, -1) for text in wanted]
 
 
-@pytest.mark.parametrize("hashing", [hashes_of, lambda texts: hashes_of(texts) % 3])
+@pytest.mark.parametrize("hashing", [hash_texts, lambda texts: hash_texts(texts) % 3])
 def test_strings_are_found_as_by_a_dictionary(hashing):
     """Also where three hashes have to do for all."""
 
@@ -30,7 +29,7 @@ def test_strings_are_found_as_by_a_dictionary(hashing):
     @settings(deadline=None, max_examples=60)
     def check(texts, others, cut):
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(text_index, "hashes_of", hashing)
+            patch.setattr(text_index, "hash_texts", hashing)
             wanted = [*texts, None, *others][cut:]
             index = TextIndex(pa.array(texts, pa.string()))
             found = index.find(pa.array([*texts, None, *others], pa.string())[cut:])
@@ -39,29 +38,11 @@ def test_strings_are_found_as_by_a_dictionary(hashing):
     check()
 
 
-def hash_by_hand(text):
-    content = text.encode()
-    hashed = mix(np.array([len(content)], np.uint64), 0)
-    for i, at in enumerate(range(0, len(content), 8), 1):
-        piece = content[at : at + 8]
-        word = int.from_bytes(piece, "little") << 8 * (8 - len(piece))
-        hashed = mix(hashed ^ np.uint64(word), i)
-    return int(hashed[0])
-
-
-def test_hashes_are_those_of_the_formula():
-    texts = ["", "a", "b", "ab", "x" * 8, "x" * 7 + "é", "user-000000017", "y" * 41]
-    found = hashes_of(pa.array(["skipped", *texts], pa.large_string())[1:])
-    assert found.tolist() == list(map(hash_by_hand, texts))
-    assert found[1] == 976388007174397696  # pinned: it must never change
-
-
 def test_long_texts_differ_wherever_they_differ():
     base = "z" * (3 * LONG)
     texts = [base, base + "z", "y" + base[1:], base[:LONG] + "y" + base[LONG + 1 :]]
     index = TextIndex(pa.array([*texts, "z"]))
     assert index.find(pa.array([*texts, "z", base[1:]])).tolist() == [0, 1, 2, 3, 4, -1]
-    assert len(set(hashes_of(pa.array(texts, pa.large_string())).tolist())) == 4
 
 
 def test_a_data_set_builds_one_index_for_each_table(tmp_path, monkeypatch):
