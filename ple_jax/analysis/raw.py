@@ -6,10 +6,11 @@ from collections.abc import Callable, Iterator
 import numpy as np
 
 from ple_jax.data.derive import rows_of
+from ple_jax.data.hashing import mix
 from ple_jax.data.labels import read_labels
 from ple_jax.data.rows import Rows
 from ple_jax.data.source import Chunk, Chunks, Source
-from ple_jax.data.split import assigner, mix
+from ple_jax.data.split import assigner
 from ple_jax.guess.columns import together
 from ple_jax.schema import Field, Schema
 from ple_jax.splits import SPLITS

@@ -478,7 +478,9 @@ def test_mistakes_in_derived_columns_are_explained(tree, message):
 
 
 def test_a_kind_is_checked_in_python_too():
-    with pytest.raises(ValueError, match="'x' .minute.: `kind` must be one of hour, w"):
+    with pytest.raises(
+        ValueError, match=r"'x' .minute.: `kind` must be one of hour, w"
+    ):
         Derived("x", "minute", ("time",))
 
 
