@@ -53,13 +53,18 @@ def task_losses(
     observed: Array,  # (B, T) bool, whether the example is in the task's sample space
     weights: Array,  # (B,), one per example
     tasks: Sequence[Task],
+    totals: Array | None = None,  # (T,)
 ) -> jax.Array:  # (T,)
     """Each task's mean loss over its own sample space; 0 if a batch has none of it.
 
-        L_k = sum_i d_ki w_i loss_k(z_ki, y_ki) / sum_i d_ki w_i
+        L_k = sum_i d_ki w_i loss_k(z_ki, y_ki) / n_k,   n_k = sum_i d_ki w_i
+
+    The sums are over the batch, so that an example weighs more in a batch with few of
+    its task. Other `totals` n_k, such as their running mean, weigh all alike.
 
     Reference: Tang et al., RecSys 2020, section 4.3, equation 9.
-    Differs from the paper: examples may have weights w_i; in the paper w_i = 1.
+    Differs from the paper: examples may have weights w_i; in the paper w_i = 1. It does
+        not say whether i runs over a batch or over the train split.
 
     Example:
         >>> import jax.numpy as jnp
@@ -69,7 +74,16 @@ def task_losses(
         >>> print(task_losses(logits, labels + 1, observed, jnp.ones(2), tasks))
         [0.6931472 1.       ]
     """
+    if totals is None:
+        totals = sample_weights(observed, weights)
     share = observed * weights[:, None]
-    total = share.sum(axis=0)
     values = example_losses(logits, labels, tasks)
-    return (share * values).sum(axis=0) / jnp.where(total > 0, total, 1)
+    return (share * values).sum(axis=0) / jnp.where(totals > 0, totals, 1)
+
+
+def sample_weights(
+    observed: Array,  # (B, T) bool
+    weights: Array,  # (B,)
+) -> jax.Array:  # (T,)
+    """n_k = sum_i d_ki w_i: the weight of each task's sample space in a batch."""
+    return jnp.asarray((observed * weights[:, None]).sum(axis=0))

@@ -36,6 +36,16 @@ def test_each_task_averages_over_its_own_sample_space():
         np.testing.assert_allclose(got[t], total / count, rtol=1e-5)
 
 
+def test_another_total_divides_the_same_sum():
+    logits, labels, observed, weights = arrays()
+    observed[:, 1] = False
+    totals = np.float32([2, 3, 5])
+    found = losses.task_losses(logits, labels, observed, weights, TASKS, totals)
+    own = losses.task_losses(logits, labels, observed, weights, TASKS)
+    batch = (observed * weights[:, None]).sum(axis=0)
+    np.testing.assert_allclose(found, own * batch / totals, rtol=1e-5)
+
+
 @pytest.mark.parametrize("scale", [1e-3, 1e3])
 def test_weights_count_by_their_ratios(scale):
     logits, labels, observed, weights = arrays()

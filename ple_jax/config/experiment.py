@@ -69,6 +69,10 @@ class Train:
         final_rate: What a cosine or linear schedule ends at, as a share of
             learning_rate.
         weight_decay: Decoupled weight decay of kernels and tables (AdamW).
+        normaliser: What the summed loss of a task is divided by: the weight of its
+            sample space in the batch (`batch`), or the mean of that over the batches so
+            far (`running`), by which each example counts alike, however few of its task
+            a batch holds.
         clip_norm: Scales the gradients of all trained parameters down to this global
             norm if theirs is larger; 0 turns this off.
         average_decay: Decay, per step, of a moving average of the parameters, which is
@@ -111,6 +115,7 @@ class Train:
     warmup_steps: int = 0
     final_rate: float = 0.0
     weight_decay: float = 0.0
+    normaliser: Literal["batch", "running"] = "batch"
     clip_norm: float = 0.0
     average_decay: float = 0.0
     sampling: Literal["natural", "one_domain", "one_domain_uniform", "balanced"] = (

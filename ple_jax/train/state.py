@@ -24,6 +24,7 @@ class TrainState(flax.struct.PyTreeNode):
     opt_state: PyTree  # Optax's, for all that is dense
     row_state: PyTree  # table -> state of its row rule, if it is updated by rows
     memory: PyTree  # the weighting's
+    totals: PyTree  # (T,) mean weight of each task in a batch; () if unused
     stream: streaming.Stream  # metrics of the epoch so far
     seed: jax.Array  # key data; folded with `step`, it is each step's key
 

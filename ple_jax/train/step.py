@@ -168,6 +168,7 @@ class Step:
             opt_state=self.tx.init(self.rows.dense_part(trained)),
             row_state=self.rows.init(trained["tables"]),
             memory=memory,
+            totals=jnp.zeros(len(self.tasks)) if self._has_totals else (),
             stream=streaming.init(len(self.tables.layout.domains), self.tasks),
             seed=jax.random.key_data(step_key),
         )
@@ -204,7 +205,8 @@ class Step:
         key = jax.random.fold_in(jax.random.wrap_key_data(state.seed), state.step)
         batch = self.rows.with_touched_rows(batch)
         moving, batch = self.rows.with_row_deltas(state.trained, batch)
-        read = state.replace(trained=moving)
+        totals = self.totals(state, batch)
+        read = state.replace(trained=moving, totals=totals)
         grads, memory, (logits, batch_stats) = self.gradients(read, batch, key)
         trained, opt_state, row_state = self.optimized(state, grads, batch)
         state = state.replace(
@@ -215,8 +217,20 @@ class Step:
             opt_state=opt_state,
             row_state=row_state,
             memory=memory,
+            totals=totals,
         )
         return state, logits
+
+    @property
+    def _has_totals(self) -> bool:
+        return self.train.normaliser == "running"
+
+    def totals(self, state: TrainState, batch: Batch) -> PyTree:
+        """The mean weight (T,) of each task in a batch, this one included; or ()."""
+        if not self._has_totals:
+            return ()
+        now = losses.sample_weights(batch.observed, batch.weights)
+        return state.totals + (now - state.totals) / (state.step + 1)
 
     def gradients(
         self, state: TrainState, batch: Batch, key: jax.Array
@@ -227,7 +241,7 @@ class Step:
         clock = Clock(state.step, state.step // self.steps_per_epoch)
 
         def loss_of(trained):
-            (each, penalties), aux = self.losses(trained, state.batch_stats, batch, key)
+            (each, penalties), aux = self.losses(trained, state, batch, key)
             loss, memory = self.weighting.combine(
                 trained["weighting"], state.memory, each, clock
             )
@@ -239,7 +253,7 @@ class Step:
     def _merged_gradients(self, state, batch, key):
         """Like `gradients`, for a weighting that merges each task's own gradients."""
         (each, penalties), pull_back, aux = jax.vjp(
-            lambda trained: self.losses(trained, state.batch_stats, batch, key),
+            lambda trained: self.losses(trained, state, batch, key),
             state.trained,
             has_aux=True,
         )
@@ -252,7 +266,7 @@ class Step:
         return grads, memory, aux
 
     def losses(
-        self, trained: PyTree, batch_stats: PyTree, batch: Batch, key: jax.Array
+        self, trained: PyTree, state: TrainState, batch: Batch, key: jax.Array
     ) -> tuple[tuple[jax.Array, list[jax.Array]], tuple[jax.Array, PyTree]]:
         """Each task's loss (T,) in training, and the penalties that the model sows.
 
@@ -260,7 +274,7 @@ class Step:
         """
         x_key, model_key = jax.random.split(key)
         logits, updated = self.model.apply(
-            {"params": self._cast(trained["model"]), "batch_stats": batch_stats},
+            {"params": self._cast(trained["model"]), "batch_stats": state.batch_stats},
             self._cast(self._input(trained, batch, x_key)),
             batch.domain,
             True,
@@ -270,7 +284,12 @@ class Step:
         layout, logits = self.tables.layout, logits.astype(jnp.float32)
         labels = layout.standardised(batch.labels)
         each = losses.task_losses(
-            logits, labels, batch.observed, batch.weights, self.tasks
+            logits,
+            labels,
+            batch.observed,
+            batch.weights,
+            self.tasks,
+            state.totals if self._has_totals else None,
         )
         penalties = jax.tree.leaves(updated.get("penalties", {}))
         return (each, penalties), (

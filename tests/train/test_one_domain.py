@@ -199,7 +199,7 @@ def test_gradients_are_those_of_losses_and_penalties(
 
     @jax.jit
     def both(trained):
-        (each, penalties), _ = parts.losses(trained, state.batch_stats, batch, key)
+        (each, penalties), _ = parts.losses(trained, state, batch, key)
         return jnp.stack([each @ jnp.array([1.0, 2.0]), sum(penalties)])
 
     leaves, tree = jax.tree.flatten(state.trained)

@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -93,3 +94,32 @@ def test_the_unit_of_a_squared_label_changes_its_predictions_alone(data, kind):
     np.testing.assert_allclose(in_seconds[:, 1], z[:, 1] * 3600 + 7200, rtol=1e-4)
     assert same == pytest.approx(loss, rel=1e-4)
     assert np.abs(np.mean(z[:, 1] - 0.1)) < 0.5  # near the mean that it starts from
+
+
+def test_a_running_normaliser_is_the_mean_weight_of_a_task_so_far(data):
+    """Each task's gradient is its batch's, times what the batch has over the mean."""
+    split = data.split("train")
+    batches = Loader(split, 64, 0).batches(0, 0, 3)
+    rng = np.random.default_rng(0)
+    few = batches.observed & (rng.random(batches.observed.shape) < [1, 0.3])
+    batches = batches.replace(observed=few, weights=rng.random(few.shape[:2]))
+    weight = (few * batches.weights[..., None]).sum(axis=1)  # (steps, T)
+
+    def step_with(normaliser):
+        train = tiny(train={"normaliser": normaliser}).train
+        model = models.build("separate", num_tasks=2, tower_dims=(5,))
+        tables = Tables(data.layout, tiny().inputs)
+        return make_step(model, tables, weightings.build("fixed"), train, 3)
+
+    running, own = step_with("running"), step_with("batch")
+    state, _ = jitted(running).steps(running.init(), batches, 2)
+    np.testing.assert_allclose(state.totals, weight[:2].mean(axis=0), rtol=1e-5)
+    assert own.init().totals == ()
+    totals = running.totals(state, batches.at(2))
+    np.testing.assert_allclose(totals, weight.mean(axis=0), rtol=1e-5)
+    key = jax.random.key(0)
+    of = lambda step, state: step.losses(state.trained, state, batches.at(2), key)[0][0]
+    found, wanted = of(running, state.replace(totals=totals)), of(own, state)
+    ratio = weight[2] / weight.mean(axis=0)
+    assert abs(ratio - 1).max() > 0.05
+    np.testing.assert_allclose(found, wanted * ratio, rtol=1e-5)
