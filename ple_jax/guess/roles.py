@@ -61,6 +61,7 @@ class Guess:
         tasks: The labels; empty if none is obvious.
         split: How examples are divided.
         domain: Column of domains.
+        unseen: Whether rows may come of domains that train lacks.
         user: Column of users.
         perhaps: Role -> columns that may have it, each with a reason.
         other_tasks: Labels that may be meant, each with a reason.
@@ -71,6 +72,7 @@ class Guess:
     tasks: tuple[Task, ...]
     split: Split
     domain: str | None
+    unseen: bool
     user: str | None
     perhaps: dict[str, dict[str, str]]
     other_tasks: tuple[Candidate, ...]
@@ -104,6 +106,7 @@ def guess(sample: Sample, asked: Asked = Asked()) -> Guess:
         tasks,
         split,
         domain,
+        domain is not None and has_unseen(sample, domain, split),
         user_of(inputs, asked),
         {"domain": perhaps, "weight": weights},
         tuple(unclear),
@@ -218,6 +221,19 @@ def is_coarse(column: Column) -> bool:
     if column.is_list or column.missing or not 2 <= len(column.counts) <= MOST_DOMAINS:
         return False
     return column.counts.min() >= max(LEAST_ROWS, LEAST_SHARE * column.rows)
+
+
+def has_unseen(sample: Sample, domain: str, split: Split) -> bool:
+    """Whether there may be rows without a domain, or of one that train lacks."""
+    column = sample.columns[domain]
+    if not sample.is_all or column.missing or split.by == "column":
+        return True
+    if split.by == "random":
+        return False
+    assert split.column
+    times = times_of(sample.columns[split.column])
+    first = np.argsort(times, kind="stable")[: int(split.fractions[0] * len(times))]
+    return len(np.unique(column.codes[first])) < len(column.counts)
 
 
 def user_of(columns: Mapping[str, Column], asked: Asked) -> str | None:

@@ -88,12 +88,9 @@ def roles(guess: Guess) -> str:
 
 
 def unseen(guess: Guess) -> str:
-    """What to do with domains that train lacks: needed where some may come."""
-    column = guess.sample.columns[guess.domain] if guess.domain else None
-    some = guess.split.by != "random" or not guess.sample.is_all
-    needed = some or (column is not None and column.missing > 0)
+    """What to do with domains that train lacks, switched on if some may come."""
     why = "  # a domain for rows without one, and for those that train lacks"
-    return f'{"" if needed else "# "}unseen_domain = "own"{why}'
+    return f'{"" if guess.unseen else "# "}unseen_domain = "own"{why}'
 
 
 def bags(guess: Guess) -> list[str]:

@@ -213,6 +213,16 @@ def test_roles_of_a_log(sampled, rng):
     assert other == ["is_special", "watch_time"]
 
 
+def test_domains_that_come_late_need_a_domain_of_their_own(sampled, rng):
+    columns = logs(rng)
+    assert not guess(sampled(**columns)).unseen
+    columns["shop"][-150:] = "w"
+    late = sampled(**columns)
+    assert guess(late).domain == "shop"
+    assert guess(late).unseen
+    assert not guess(late, Asked(time="none")).unseen
+
+
 def test_what_the_user_says_is_done(sampled, rng):
     sample = sampled(**logs(rng))
     asked = Asked(("conversion", "price"), time="none", domain="none", user="none")
