@@ -13,6 +13,7 @@ from ple_jax.analysis.compare import Compared
 from ple_jax.analysis.plan import Plan, most_rows, plan
 from ple_jax.analysis.raw import drawn, raw_of, rows_in
 from ple_jax.analysis.recommend import Recommended, recommend
+from ple_jax.config.paths import from_folder
 from ple_jax.data.prepare import load_or_prepare
 from ple_jax.data.source import Source
 from ple_jax.data.store import Prepared
@@ -180,9 +181,10 @@ def write(advice: Advice, report: str, tree: Tree, folder: pathlib.Path) -> str:
     """
     experiment = folder / f"{folder.name}.toml"
     command = shlex.join(["ple-jax", "train", str(experiment), "--train.seeds", "5"])
+    moved = {**tree, "data": from_folder(tree["data"], folder)}
     texts = {
         folder / "advice.md": report,
-        experiment: f"# {command}\n{next_experiment(tree, advice.recommended.kind)}",
+        experiment: f"# {command}\n{next_experiment(moved, advice.recommended.kind)}",
     }
     folder.mkdir(parents=True, exist_ok=True)
     write_json(folder / "advice.json", advice.to_dict())

@@ -38,6 +38,19 @@ def _found(value: Any, folder: pathlib.Path) -> Any:
     return beside
 
 
+def from_folder(data: Mapping[str, Any], folder: pathlib.Path) -> dict[str, Any]:
+    """The options of a data set with paths that count from here as from a folder."""
+    return {k: _moved(v, folder) if k in NAMES else v for k, v in data.items()}
+
+
+def _moved(value: Any, folder: pathlib.Path) -> Any:
+    if isinstance(value, list | tuple):
+        return [_moved(each, folder) for each in value]
+    if not isinstance(value, str) or os.path.isabs(value) or value.startswith("~"):
+        return value
+    return os.path.relpath(value, folder)
+
+
 def is_there(path: str) -> bool:
     """Whether a path exists, or matches a file as a pattern."""
     return os.path.exists(path) or bool(glob.glob(path))

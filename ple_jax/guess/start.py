@@ -45,7 +45,9 @@ def start(
     folder.mkdir(parents=True, exist_ok=True)
     texts = {
         schema: schema_text(guessed),
-        experiment: experiment_text(str(schema), files, train_command(experiment)),
+        experiment: experiment_text(
+            schema.name, files, folder, train_command(experiment)
+        ),
     }
     for path, text in texts.items():
         with replace_file(path) as partial:

@@ -2,10 +2,12 @@
 
 import dataclasses
 import json
+import pathlib
 import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from ple_jax.config.paths import from_folder
 from ple_jax.guess.roles import Guess
 from ple_jax.guess.times import clock_of
 from ple_jax.schema import Field, Format, Task
@@ -179,14 +181,18 @@ def split_table(guess: Guess) -> str:
     return "\n".join(["[split]  # at random", *lines])
 
 
-def experiment_text(schema: str, files: Iterable[str], run: str) -> str:
+def experiment_text(
+    schema: str, files: Iterable[str], folder: pathlib.Path, run: str
+) -> str:
     """The experiment as TOML; what it leaves out has its default.
 
     Args:
-        schema: The path of the schema file.
+        schema: The name of the schema file beside it.
         files: The paths of the data.
+        folder: Where it will lie, from which its paths count.
         run: The command that trains it.
     """
-    data = {"kind": "table", "schema": schema, "files": list(files)}
+    paths = from_folder({"files": list(files)}, folder)
+    data = {"kind": "table", "schema": schema, **paths}
     model = table("[model]", {"kind": "ple"})
     return f"# {comment(run)}\n{table('[data]', data)}\n\n{model}\n"

@@ -52,6 +52,9 @@ def test_odd_names_are_read_back(here):
     ]
     assert (schema.split.by, schema.split.column) == ("time", "when")
     assert schema.fields[-2].separator == "|"
+    data = config.load_as_written(made.experiment)["data"]
+    assert data["files"] == ["../odd [1].parquet"]
+    assert data["schema"] == "odd_1_schema.toml"
     experiment = config.from_dict(config.load(made.experiment))
     source = table.build(**experiment.data.options)
     assert sum(len(chunk.table) for chunk in source.chunks()) == 601
