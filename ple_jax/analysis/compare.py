@@ -34,6 +34,7 @@ class Compared:
         kind: The model, or `trees`.
         scores: Task -> headline on validation for each seed.
         epochs: The best epoch of each seed; () for trees.
+        trained: How many epochs each seed was trained; () for trees.
         seconds: What it took.
         test: Task -> headline on test for each seed; {} without test.
     """
@@ -41,6 +42,7 @@ class Compared:
     kind: str
     scores: dict[str, list[float | None]]
     epochs: tuple[int, ...]
+    trained: tuple[int, ...]
     seconds: float
     test: dict[str, list[float | None]]
 
@@ -72,12 +74,13 @@ def trained(
     watch = console.Stopwatch()
     whole = tree_of(tree, kind, plan.seeds, plan.epochs)
     made = study.create(folder, sweep.of(_of_kinds(whole), {}), data)
-    results = study.fit(made)["trials"].values()
+    results = list(study.fit(made)["trials"].values())
     done = [result for result in results if "validation" in result]
     return Compared(
         kind,
         headlines([result["validation"] for result in done], data),
         tuple(_best_epoch(run) for run in made.runs),
+        tuple(result["epochs"] for result in results),
         watch.seconds,
         headlines([result["test"] for result in done if "test" in result], data),
     )
@@ -120,7 +123,7 @@ def boosted(data: Prepared) -> Compared:
     """The scores of trees, which have no seeds."""
     watch = console.Stopwatch()
     scores = {task: [score] for task, score in trees.fit(data).items()}
-    return Compared(trees.KIND, scores, (), watch.seconds, {})
+    return Compared(trees.KIND, scores, (), (), watch.seconds, {})
 
 
 def gains(

@@ -135,11 +135,11 @@ def against_trees(
             yield "It is ahead of boosted trees on every task."
             continue
         listed = ", ".join(f"{t!r} by {spelled(g)}" for t, g in ahead.items())
-        yield f"Boosted trees are ahead on {listed}. {hint(data)}"
+        yield f"Boosted trees are ahead on {listed}. {hint(best, data)}"
 
 
-def hint(data: Prepared) -> str:
-    """What to try where trees are ahead."""
+def hint(best: Compared, data: Prepared) -> str:
+    """What to try where trees are ahead of a model."""
     fields = data.schema.fields
     rows = {column.name: column.rows for column in data.layout.ids}
     many = [
@@ -150,7 +150,9 @@ def hint(data: Prepared) -> str:
     if many:
         listed = ", ".join(map(repr, many[:3]))
         return f'Values of {listed} are many: try encodings = ["id", "target_mean"].'
-    return "Train longer (train.patience), or lower inputs.embedding_dim."
+    if best.epochs and statistics.median(best.epochs) >= max(best.trained):
+        return f"`{best.kind}` was best at its last epoch: train longer."
+    return "Try other widths and rates, as a sweep does."
 
 
 def transfer(

@@ -18,7 +18,7 @@ def data_of(*tasks, rows=7, encodings=("id",)):
 
 
 def scored(kind, **tasks):
-    return Compared(kind, tasks, (1,), 1.0, {})
+    return Compared(kind, tasks, (2,), (2,), 1.0, {})
 
 
 CLICK, BUY, TIME = Task("click"), Task("buy"), Task("time", loss="squared")
@@ -38,6 +38,7 @@ def test_the_best_mean_is_recommended_with_reasons():
     assert "Negative transfer: 'buy' is worse" in said
     assert "by 0.0500 +- 0.0000" in said
     assert "trees are ahead on 'buy' by 0.1967 +- 0.0143." in said
+    assert "`ple` was best at its last epoch: train longer." in said
     assert "target_mean" not in said
 
 
