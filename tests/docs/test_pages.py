@@ -71,6 +71,43 @@ def test_the_loop_of_the_guide_runs_and_learns():
     assert space["logits"].shape == (256, 2)
 
 
+BUILT = 'models.build("star", num_tasks=2, num_domains=3, dims=(16,))'
+IN_THE_LOOP = {  # model -> its options, and what the loop must hand back
+    "star": ("dims=(16,)", "batch_stats"),
+    "mulann": ("discriminator_weight=0.5", "penalties"),
+    "sluice": ("orthogonality=0.5", "penalties"),
+    "shared_bottom": ("dropout_rate=0.5", None),
+}
+
+
+@pytest.mark.parametrize("kind", IN_THE_LOOP)
+def test_the_loop_of_the_guide_trains_any_model(kind):
+    """Statistics move and have no gradient, penalties count, and dropout drops."""
+    import jax
+
+    options, gives = IN_THE_LOOP[kind]
+    first, loop = [t for _, _, t in blocks(DOCS / "guides/custom-loop.md")][:2]
+    assert first.count(BUILT) == 1
+    own = f"models.build({kind!r}, num_tasks=2, num_domains=3, {options})"
+    space = {}
+    exec(first.replace(BUILT, own), space)
+    assert set(space["variables"]) - {"batch_stats"} == {"params"}
+    params, before = space["params"], space["stats"]
+    exec(loop, space)
+    loss_of = jax.jit(space["loss_of"])
+    (loss, after), (other, _) = (
+        loss_of(params, before, jax.random.key(seed)) for seed in (2, 3)
+    )
+    assert (loss != other) == ("dropout" in options)
+    moved = jax.tree.map(lambda a, b: bool((a != b).any()), before, after)
+    assert any(jax.tree.leaves(moved)) == (gives == "batch_stats")
+    free = own.replace("=0.5", "=0.0")
+    exec(f"model = {free}", space)
+    without, _ = space["loss_of"](params, before, jax.random.key(2))
+    if gives == "penalties":
+        assert loss > without + 1e-3
+
+
 def test_the_guide_from_python_does_what_it_says(tmp_path, monkeypatch):
     pytest.importorskip("pandas")
     monkeypatch.chdir(tmp_path)

@@ -1,12 +1,15 @@
 """Batch normalisation's moving statistics against a loop."""
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from lib.arrays import random_array
 
 from ple_jax.layers.batch_last import BATCH_FIRST, BATCH_LAST
-from ple_jax.layers.norms import BatchNorm, kept_share
+from ple_jax.layers.experts import MLP
+from ple_jax.layers.norms import BatchNorm, PartitionedNorm, kept_share
+from ple_jax.layers.star import StarNetwork
 
 B, H = 11, 3
 
@@ -59,3 +62,38 @@ def test_the_momentum_is_reached_and_the_first_batch_sets_all(window):
     assert keep[0] == 0
     assert keep == sorted(keep)
     assert keep[-1] == pytest.approx(0.9)
+
+
+def test_gradients_are_finite_where_a_domain_has_no_variance():
+    """A constant column, a lone example, and a domain that is absent."""
+    x = random_array(B, H)
+    x[:, 1] = 3
+    domain = np.int32([0] * (B - 1) + [1])
+    module = PartitionedNorm(3)
+    variables = module.init(jax.random.key(0), x, domain)
+
+    def loss(params, x):
+        given = variables | {"params": params}
+        out, _ = module.apply(given, x, domain, True, mutable=["batch_stats"])
+        return (out**3).sum()
+
+    of_params, of_x = jax.grad(loss, (0, 1))(variables["params"], x)
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(of_params))
+    assert np.isfinite(of_x).all()
+    assert not of_params["private"]["scale"][2].any()  # the absent one
+
+
+@pytest.mark.parametrize("module", [MLP((H,)), StarNetwork(1, (H, 1))])
+def test_a_unit_that_is_exactly_zero_passes_no_gradient(module):
+    """As in an MLP of zeros: the slope of ReLU is 0 there, not 1 or 1/2."""
+    x = random_array(B, H)
+    given = (x, jnp.zeros(B, int)) if isinstance(module, StarNetwork) else (x,)
+    variables = jax.tree.map(jnp.zeros_like, module.init(jax.random.key(0), *given))
+    if isinstance(module, StarNetwork):
+        last = variables["params"]["shared"]["layer_1"]
+        last["kernel"] = jnp.ones_like(last["kernel"])
+        factor = variables["params"]["private"]["layer_1"]
+        factor["factor"] = jnp.ones_like(factor["factor"])
+    grads = jax.grad(lambda v: module.apply(v, *given).sum())(variables)["params"]
+    first = grads.get("Dense_0") or grads["shared"]["layer_0"]
+    assert not any(leaf.any() for leaf in jax.tree.leaves(first))
