@@ -15,6 +15,7 @@ from ple_jax.data.derive import rows_of
 from ple_jax.data.encode import ENCODER, Encoder
 from ple_jax.data.examples import Examples
 from ple_jax.data.facts import FACTS, VERSION, write_facts
+from ple_jax.data.labels import read_labels
 from ple_jax.data.places import files_of
 from ple_jax.data.ranges import expected_arrays
 from ple_jax.data.read import changed
@@ -100,6 +101,8 @@ def _write(source: Source, directory: pathlib.Path, progress: Advance) -> None:
     assign = assigner(source)
     counts, sizes = Counts(source.schema), np.zeros(len(SPLITS), np.int64)
     for rows, split, fold in _rows_and_splits(source, assign):
+        if not sizes.any():
+            read_labels(rows, source.schema)  # a wrong kind of label is said at once
         sizes += np.bincount(split, minlength=len(SPLITS))
         counts.add(rows.where(split == 0), fold[split == 0])
         progress(len(rows))

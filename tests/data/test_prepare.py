@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from lib.prepared import arrays_of
-from lib.tables import SCHEMA, raw, source, write_csv
+from lib.tables import SCHEMA, raw, source, with_value, write_csv
 
 from ple_jax.data import places, writer
 from ple_jax.data.files import file_identity
@@ -40,6 +40,19 @@ def test_an_interrupted_prepare_leaves_nothing(tmp_path):
     with pytest.raises(KeyboardInterrupt):
         prepare(source()._replace(chunks=broken), tmp_path / "prepared")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_wrong_label_is_said_before_all_rows_are_read(tmp_path):
+    rows, read_rows = source(with_value("click", 3, "yes"), chunk=20), []
+
+    def chunks():
+        for chunk in rows.chunks():
+            read_rows.append(chunk.first)
+            yield chunk
+
+    with pytest.raises(ValueError, match="row 4, column 'click': expected a number"):
+        prepare(rows._replace(chunks=chunks), tmp_path / "out")
+    assert read_rows == [0]
 
 
 def test_a_prepared_data_set_is_found_again(tmp_path, monkeypatch):
