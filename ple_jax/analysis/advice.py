@@ -21,6 +21,7 @@ from ple_jax.disk import check_new, replace_file, write_json
 from ple_jax.show import console
 
 Tree = Mapping[str, Any]
+MANY_EPOCHS = 30  # where the experiment leaves it open, more are rare
 QUICK_ROWS = 2000  # from which a pilot measures what an epoch costs
 WITHOUT_TREES = "Trees are left out: pip install scikit-learn, or the extra `sklearn`."
 
@@ -164,9 +165,10 @@ def compare_all(
         console.say("a pilot, to see what an epoch costs")
         kind = "ple" if "ple" in kinds else kinds[-1]
         cost = compare.pilot(folder / "pilot", data, tree, kind)
-        wanted = config.from_dict(compare.tree_of(tree, kind, 1, None))
+        asked = config.from_dict(compare.tree_of(tree, kind, 1, None)).train.epochs
+        wanted = asked if isinstance(asked, int) else MANY_EPOCHS
         left = seconds - watch.seconds
-        of_all = plan(left, len(kinds), cost, wanted.train.epochs)
+        of_all = plan(left, len(kinds), cost, wanted)
     for kind in kinds:
         console.say(kind)
         found.append(compare.trained(folder / "runs" / kind, data, tree, kind, of_all))

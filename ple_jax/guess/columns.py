@@ -146,10 +146,18 @@ def sample_of(files: Sequence[str], most: int = MOST_ROWS) -> Sample:
 
 
 def beginning(path: pathlib.Path, form: Format, most: int) -> tuple[pa.Table, bool]:
-    """The first rows of a file, and whether these are all."""
+    """The first rows of a file, and whether these are all.
+
+    Raises:
+        ValueError: The file is damaged, or has a column twice.
+    """
     parts, rows, size = [], 0, 0
     chunks = number_rows(read_tables(path, form), path)
     for chunk in chunks:
+        names = chunk.table.column_names
+        if len(set(names)) < len(names):
+            twice = max(names, key=names.count)
+            raise ValueError(f"{path} has the column {twice!r} more than once.")
         part = chunk.table.slice(0, max(most - rows, 1))
         parts.append(part)
         rows, size = rows + len(part), size + part.nbytes
@@ -169,11 +177,9 @@ def joined(paths: Sequence[pathlib.Path], tables: Sequence[pa.Table]) -> pa.Tabl
     """The rows of all files.
 
     Raises:
-        ValueError: A file has other columns than the first, or twice the same.
+        ValueError: A file has other columns than the first.
     """
     names = tables[0].column_names
-    if twice := {name for name in names if names.count(name) > 1}:
-        raise ValueError(f"{paths[0]} has a column twice: {sorted(twice)[0]!r}.")
     for path, table in itertools.islice(zip(paths, tables, strict=True), 1, None):
         if odd := set(names) ^ set(table.column_names):
             raise ValueError(

@@ -82,7 +82,8 @@ def guess(sample: Sample, asked: Asked = Asked()) -> Guess:
     """Guesses the role of every column.
 
     Raises:
-        ValueError: A column that the user names does not exist, or cannot be a label.
+        ValueError: A column that the user names does not exist, or cannot be a label,
+            or no column is an input.
     """
     columns = sample.columns
     asked.check(columns)
@@ -97,12 +98,16 @@ def guess(sample: Sample, asked: Asked = Asked()) -> Guess:
     for name in free.keys() - decisions.keys():
         decisions[name] = decided(free[name], binary)
     inputs = {n: c for n, c in free.items() if decisions[n].role == "input"}
+    ordered = {name: decisions[name] for name in columns}
+    if not inputs:
+        found = ", ".join(f"{n!r} ({d.reason})" for n, d in ordered.items())
+        raise ValueError(f"No column is left to learn from: {found}.")
     domain, perhaps = domain_of(inputs, asked)
     weights = {n: "weights of examples" for n in free if decisions[n].role == "weight"}
     unclear = [c for n, c in candidates.items() if n in others or not tasks]
     return Guess(
         sample,
-        {name: decisions[name] for name in columns},
+        ordered,
         tasks,
         split,
         domain,

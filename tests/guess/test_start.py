@@ -117,7 +117,7 @@ def test_without_a_label_the_line_to_edit_is_said(here, capsys):
 
 
 def test_nothing_is_overwritten(here, capsys):
-    (here / "rows.csv").write_text("a,click\n" + "1,0\n2,1\n" * 30)
+    (here / "rows.csv").write_text("a,click\n" + "1,0\n2,1\n2,0\n" * 30)
     (here / "rows.toml").write_text("mine")
     assert call("init", "rows.csv") == 2
     assert "rows.toml already exists" in capsys.readouterr().err
@@ -128,9 +128,24 @@ def test_nothing_is_overwritten(here, capsys):
     assert (here / "rows.toml").read_text() != "mine"
 
 
+def test_what_is_no_table_to_learn_from_is_said(here, capsys):
+    keys = "".join(f"{i},{i % 2}\n" for i in range(60))
+    files = {
+        "keys": ("id,click\n" + keys, "No column is left to learn from: "),
+        "twice": ("a,a,click\n1,2,0\n3,4,1\n", "column 'a' more than once"),
+        "empty": ("", "cannot be read"),
+    }
+    for name, (text, message) in files.items():
+        (here / f"{name}.csv").write_text(text)
+        assert call("init", f"{name}.csv") == 2
+        said = " ".join(capsys.readouterr().err.split())
+        assert message in said
+    assert list(here.glob("*.toml")) == []
+
+
 @pytest.mark.parametrize("asked", [["none.csv"], ["rows.csv", "--label", "clik"]])
 def test_mistakes_are_one_sentence(here, capsys, asked):
-    (here / "rows.csv").write_text("a,click\n" + "1,0\n2,1\n" * 30)
+    (here / "rows.csv").write_text("a,click\n" + "1,0\n2,1\n2,0\n" * 30)
     assert call("init", *asked) == 2
     said = capsys.readouterr().err
     assert said.startswith("error: ")
@@ -151,6 +166,6 @@ def test_three_commands_from_a_file_to_scores(here, capsys):
 
 
 def test_the_last_line_says_what_to_do(here):
-    (here / "rows.csv").write_text("a,click\n" + "1,0\n2,1\n" * 30)
+    (here / "rows.csv").write_text("a,click\n" + "1,0\n2,1\n2,0\n" * 30)
     made = start(["rows.csv"], Asked(), here / "my files")
     assert next_steps(made) == [f"next: ple-jax train '{here}/my files/rows.toml'"]
