@@ -16,7 +16,8 @@ from ple_jax.serve.columns import Beside
 from ple_jax.serve.ensemble import load_ensemble
 from ple_jax.serve.frames import predict_table
 from ple_jax.serve.measure import measure_table
-from ple_jax.show import tables
+from ple_jax.show import results
+from ple_jax.show.measured import View
 from ple_jax.show.notebook import Tables
 from ple_jax.studies import study
 from ple_jax.studies.best import best_members, validation_score
@@ -193,14 +194,17 @@ class TrainedRun:
         rows = table_of(data)
         return measure_table(self.run, self._scorer, rows, allow_unknown)
 
-    def table(self) -> Tables:
-        """The final tables: text where text is shown, HTML in a notebook."""
-        result = self.result
-        splits = tables.held_out(result)
-        if self.trials:
-            points = (tables.point_table(s, result["points"]) for s in splits)
-            return Tables([tables.trial_table(result["trials"]), *points])
-        return Tables([tables.metric_table(s, result[s]["tasks"]) for s in splits])
+    def table(self, metric: str | None = None, by_domain: bool = False) -> Tables:
+        """The final tables: text where text is shown, HTML in a notebook.
+
+        Args:
+            metric: The metric in front, and of domains, such as "log_loss".
+            by_domain: Whether to show all domains, however many there are.
+
+        Raises:
+            ValueError: The run is not finished, or no task has the metric.
+        """
+        return Tables(results.of_result(self.result, View(metric, by_domain)))
 
     def __repr__(self) -> str:
         trials = f", {len(self.trials)} trials" if self.trials else ""

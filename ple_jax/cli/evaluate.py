@@ -8,6 +8,8 @@ import argparse
 import pathlib
 from typing import Any
 
+from ple_jax.cli import view
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The run, and what it is measured on."""
@@ -17,28 +19,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     about = "files of labelled rows: CSV or Parquet; by default a split is measured"
     add("files", nargs="*", metavar="FILE", help=about)
     splits = ("train", "validation", "test")
-    add("--split", choices=splits, help="which split; by default test")
+    add("--split", choices=splits, help="which split (default: test)")
     about = "measure the mean logits of the trials of the best point"
     add("--ensemble", action="store_true", help=about)
     about = "measure files although train has no value of some field"
     add("--allow-unknown", action="store_true", help=about)
-    add("--json", action="store_true", help="print one JSON object")
+    view.add_arguments(parser)
 
 
 def run(asked: argparse.Namespace) -> None:
-    """Evaluates, and prints a table, and one for each of several domains."""
-    from ple_jax.show import console, tables
+    """Evaluates, and prints a table by task, and by domain if there are several."""
+    from ple_jax.show import measured
 
     if asked.files and asked.split:
         raise ValueError("Name files or a --split to measure, not both.")
-    named, measured = measure(asked)
-    if asked.json:
-        return console.show_json({**named, **measured})
+    named, found = measure(asked)
     title = ", ".join(named.get("files", [named.get("split", "")]))
-    console.show(tables.metric_table(title, measured["tasks"]))
-    if len(measured["domains"]) > 1:
-        for domain, tasks in measured["domains"].items():
-            console.show(tables.metric_table(f"{title}, domain {domain}", tasks))
+    of = lambda what: measured.of_split(title, found, what)
+    view.show(asked, {**named, **found}, of)
 
 
 def measure(asked: argparse.Namespace) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -137,7 +137,7 @@ def experiment_of(tree: dict, knobs: Mapping, kinds: Mapping[str, str]):
 def train_one(asked: argparse.Namespace, experiment) -> int:
     """Trains one run, and prints its tables."""
     from ple_jax.parallel import runtime
-    from ple_jax.show import console, tables
+    from ple_jax.show import console
     from ple_jax.train import loop
 
     runtime.set_up()
@@ -146,8 +146,7 @@ def train_one(asked: argparse.Namespace, experiment) -> int:
     console.say(f"run directory: {chosen.directory}")
     before = fallbacks_of([chosen])
     result = loop.fit(chosen, asked.resume, asked.strict)
-    for split in measured_splits(result):
-        console.show(tables.metric_table(split, result[split]["tasks"]))
+    show_result(result)
     return status([chosen], before)
 
 
@@ -155,7 +154,7 @@ def train_sweep(asked: argparse.Namespace, wanted=None) -> int:
     """Trains a sweep, by default the recorded one, and prints its tables."""
     from ple_jax.parallel import runtime
     from ple_jax.runs.directory import prepare_data
-    from ple_jax.show import console, tables
+    from ple_jax.show import console
     from ple_jax.studies import study
 
     runtime.set_up()
@@ -170,20 +169,17 @@ def train_sweep(asked: argparse.Namespace, wanted=None) -> int:
     console.say(f"run directory: {chosen.directory}, {len(chosen.runs)} trials")
     before = fallbacks_of(chosen.runs)
     result = study.fit(chosen, asked.resume, asked.strict)
-    console.show(tables.trial_table(result["trials"]))
-    for split in measured_splits(result):
-        console.show(tables.point_table(split, result["points"]))
+    show_result(result)
     return status(chosen.runs, before)
 
 
-def measured_splits(result: dict[str, Any]) -> list[str]:
-    """The splits of a final table; says so if test is not among them."""
-    from ple_jax.show import console, tables
+def show_result(result: dict[str, Any]) -> None:
+    """Prints the tables of a final result; says so if there is no test split."""
+    from ple_jax.show import console, results
 
-    splits = tables.held_out(result)
-    if "test" not in splits:
+    if "test" not in results.held_out(result):
         console.say("no test split: the schema wants none")
-    return splits
+    console.show(*results.of_result(result))
 
 
 def fallbacks_of(runs) -> list[dict[str, Any]]:

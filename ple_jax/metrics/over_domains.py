@@ -53,21 +53,20 @@ REDUCTIONS = {"macro": macro, "worst": worst}
 
 
 def over_domains(domains: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
-    """Reduction -> task -> metric -> its value over domains; leaves out counts.
+    """ "macro", "worst" and "worst_domain": task -> metric -> value; without counts.
 
     Args:
         domains: Domain -> task -> metric -> value.
     """
-    each = list(domains.values())
-    first: Mapping[str, Any] = each[0] if each else {}
-    return {
-        how: {
-            task: {
-                name: reduce(name, [domain[task][name] for domain in each])
-                for name, value in measured.items()
-                if not isinstance(value, int)
-            }
-            for task, measured in first.items()
-        }
-        for how, reduce in REDUCTIONS.items()
-    }
+    found: dict[str, dict[str, Any]]
+    found = {how: {} for how in (*REDUCTIONS, "worst_domain")}
+    for task, measured in next(iter(domains.values()), {}).items():
+        names = [k for k, value in measured.items() if not isinstance(value, int)]
+        for name in names:
+            each = {domain: of[task][name] for domain, of in domains.items()}
+            values = {how: of(name, [*each.values()]) for how, of in REDUCTIONS.items()}
+            worst = values["worst"]
+            where = next((k for k, v in each.items() if v == worst is not None), None)
+            for how, value in {**values, "worst_domain": where}.items():
+                found[how].setdefault(task, {})[name] = value
+    return found

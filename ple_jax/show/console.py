@@ -1,6 +1,7 @@
 """Lines, bars, tables and JSON on the terminal."""
 
 import functools
+import io
 import json
 import math
 import sys
@@ -16,6 +17,7 @@ from rich.text import Text
 
 from ple_jax.show import notebook
 from ple_jax.show.escape import json_printable, printable
+from ple_jax.show.grid import Grid
 
 stderr = Console(stderr=True, highlight=False)
 
@@ -49,12 +51,27 @@ def bar(title: str, total: int | None = None) -> Iterator[Any]:
         yield lambda n: progress.advance(task, n)
 
 
-def show(*tables: Table) -> None:
+def show(*tables: Table | Grid) -> None:
     """Prints tables on stdout, as wide as the terminal, or else as they need."""
     width = None if sys.stdout.isatty() else 160
+    _forgive(sys.stdout)
     console = Console(file=sys.stdout, width=width, highlight=False)
-    for table in tables:
-        console.print(table)
+    for i, table in enumerate(tables):
+        console.print(*([""] if i else []), table)
+
+
+def _forgive(stream: Any) -> None:
+    """Letters that the encoding of a stream lacks become `?`, and no error."""
+    if isinstance(stream, io.TextIOWrapper):
+        stream.reconfigure(errors="replace")
+
+
+def show_as(form: str, *tables: Grid) -> None:
+    """Prints tables as `text`, `markdown` or `csv`, with an empty line between."""
+    if form == "text":
+        return show(*tables)
+    _forgive(sys.stdout)
+    sys.stdout.write("\n".join(getattr(table, form)() for table in tables))
 
 
 def show_json(value: Any) -> None:

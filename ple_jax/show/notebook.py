@@ -6,11 +6,11 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
 
 from rich.console import Console
-from rich.table import Table
-from rich.text import Text
+
+from ple_jax.show.escape import one_line
+from ple_jax.show.grid import Grid
 
 TEXT_WIDTH = 160
 REDRAW_SECONDS = 0.1
@@ -19,7 +19,7 @@ REDRAW_SECONDS = 0.1
 class Tables:
     """Some tables: text where text is shown, HTML where a notebook shows it."""
 
-    def __init__(self, each: Sequence[Table]):
+    def __init__(self, each: Sequence[Grid]):
         self.each = tuple(each)
 
     def __repr__(self) -> str:
@@ -27,29 +27,30 @@ class Tables:
         console = Console(
             file=text, width=TEXT_WIDTH, highlight=False, force_jupyter=False
         )
-        console.print(*self.each)
+        for grid in self.each:
+            console.print(grid, "")
         return text.getvalue().rstrip("\n")
 
     def _repr_html_(self) -> str:
         return "\n".join(map(to_html, self.each))
 
 
-def to_html(table: Table) -> str:
+def to_html(grid: Grid) -> str:
     """A table as HTML; no text of its cells is taken for markup."""
-    columns = [list(column.cells) for column in table.columns]
-    rows = [_row("td", cells) for cells in zip(*columns, strict=True)]
-    head = _row("th", [column.header for column in table.columns])
-    title = f"<caption>{_escaped(table.title or '')}</caption>"
-    body = f"<tbody>{''.join(rows)}</tbody>"
-    return f"<table>{title}<thead>{head}</thead>{body}</table>"
+    head, title = _row("th", grid.columns), _escaped(grid.title)
+    body = "".join(_row("td", row) for row in grid.rows)
+    note = f'<td colspan="{len(grid.columns)}">{_escaped(grid.note)}</td>'
+    foot = f"<tfoot><tr>{note}</tr></tfoot>" if grid.note else ""
+    parts = f"<thead>{head}</thead><tbody>{body}</tbody>{foot}"
+    return f"<table><caption>{title}</caption>{parts}</table>"
 
 
-def _row(kind: str, cells: Sequence[Any]) -> str:
+def _row(kind: str, cells: Sequence[str]) -> str:
     return f"<tr>{''.join(f'<{kind}>{_escaped(c)}</{kind}>' for c in cells)}</tr>"
 
 
-def _escaped(cell: Any) -> str:
-    return html.escape(cell.plain if isinstance(cell, Text) else str(cell))
+def _escaped(cell: str) -> str:
+    return html.escape(one_line(cell))
 
 
 def is_open() -> bool:

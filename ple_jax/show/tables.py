@@ -1,12 +1,14 @@
 """What a run prints: lines and tables for people."""
 
-from collections.abc import Iterable
-from typing import Any, Literal
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 from rich.table import Table
 from rich.text import Text
 
 from ple_jax.show.escape import one_line
+from ple_jax.show.grid import Grid
+from ple_jax.show.measured import headline, number
 
 
 def epoch_line(
@@ -26,45 +28,20 @@ def epoch_line(
         improved: Whether the epoch is a trial's best so far, for each of them.
     """
     names = {task: headline(metrics) for task, metrics in tasks.items()}
-    means = {task: _number(tasks[task][m]["mean"]) for task, m in names.items()}
+    means = {task: number(tasks[task][m]["mean"]) for task, m in names.items()}
     scores = [f"{one_line(t)} {m} {means[t]}" for t, m in names.items()]
     trials, best = "", "  best" if any(improved) else ""
     if len(improved) > 1:
         trials, best = f"  {len(improved)} trials", f"  best: {sum(improved)}"
     return (
-        f"epoch {epoch}{trials}  loss {_number(loss)}  "
+        f"epoch {epoch}{trials}  loss {number(loss)}  "
         f"validation {'  '.join(scores)}  {speed:>9,.0f} examples/s{best}"
     )
 
 
-def headline(measured: dict[str, Any]) -> str:
-    """The metric of a task to show if there is room for one only."""
-    return "auc_roc" if "auc_roc" in measured else "rmse"
-
-
-def _number(value: float | int | None) -> str:
-    if value is None:
-        return "undefined"
-    return f"{value:,}" if isinstance(value, int) else f"{value:.4f}"
-
-
-def metric_table(title: str, tasks: dict[str, dict[str, Any]]) -> Table:
-    """One row a task, one column a metric."""
-    columns = list(dict.fromkeys(name for m in tasks.values() for name in m))
-    rows = [
-        [t, *(_number(m[c]) if c in m else "" for c in columns)]
-        for t, m in tasks.items()
-    ]
-    return grid(title, ["task", *columns], rows)
-
-
-def grid(title: str, columns: Iterable[str], rows: Iterable[Iterable[str]]) -> Table:
+def grid(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> Grid:
     """A table whose first column is text and whose others are numbers."""
-    table = _titled(title)
-    for i, column in enumerate(columns):
-        side: Literal["left", "right"] = "right" if i else "left"
-        table.add_column(plain(column), justify=side, overflow="fold")
-    return _filled(table, rows)
+    return Grid(title, columns, rows)
 
 
 def plain(text: str, style: str = "") -> Text:
@@ -82,54 +59,7 @@ def _filled(table: Table, rows: Iterable[Iterable[str]]) -> Table:
     return table
 
 
-def held_out(result: dict[str, Any]) -> list[str]:
-    """The splits that a final table measures: validation and, if there is one, test."""
-    points = result.get("points")
-    found = next(iter(points.values())) if points else result
-    return [split for split in ("validation", "test") if split in found]
-
-
-def trial_table(results: dict[str, dict[str, Any]]) -> Table:
-    """One row a trial: its best epoch, and each task's headline on both splits."""
-    measured = [r for r in results.values() if "validation" in r]
-    splits = held_out(measured[0]) if measured else []
-    tasks = measured[0]["validation"]["tasks"] if measured else {}
-    columns = [(s, t, headline(m)) for s in splits for t, m in tasks.items()]
-    rows = [
-        [
-            name,
-            _number(r["epochs"]),
-            _number(r["step"]) if r["step"] else "none",
-            *(_number(r[s]["tasks"][t][m]) if s in r else "" for s, t, m in columns),
-            f"diverged before step {r['diverged']:,}" if "diverged" in r else "",
-        ]
-        for name, r in results.items()
-    ]
-    titles = [f"{s} {m}/{t}" for s, t, m in columns]
-    return grid("trials", ["trial", "epochs", "best step", *titles, ""], rows)
-
-
-def point_table(split: str, points: dict[str, dict[str, Any]]) -> Table:
-    """One row a point, task and metric: mean, spread, and confidence interval."""
-    rows = [
-        [
-            point or "all",
-            task,
-            name,
-            f"{m['trials']}",
-            _number(m["mean"]),
-            _number(m["standard_deviation"]),
-            "" if m["interval"] is None else " to ".join(map(_number, m["interval"])),
-        ]
-        for point, splits in points.items()
-        for task, metrics in splits[split].items()
-        for name, m in metrics.items()
-    ]
-    columns = ["point", "task", "metric", "n", "mean", "deviation", "95 % interval"]
-    return grid(f"{split}, over trials", columns, rows)
-
-
-def prepared_table(prepared: Any, title: str = "") -> Table:
+def prepared_table(prepared: Any, title: str = "") -> Grid:
     """Rows and base rates of each split of a prepared data set, or of `title`."""
     tasks = [task.name for task in prepared.layout.tasks]
     rows = [
@@ -158,7 +88,7 @@ def _dataset_table(name: str, facts: dict[str, Any]) -> Table:
     unknown = "as in the files"
     rates = {k: v if v is None else _share(v) for k, v in facts["tasks"].items()}
     lines = {
-        "rows": unknown if facts["rows"] is None else _number(facts["rows"]),
+        "rows": unknown if facts["rows"] is None else number(facts["rows"]),
         "tasks": _listed(rates) or unknown,
         "domains": _domains(facts["domains"]) or unknown,
         "source": facts["source"],

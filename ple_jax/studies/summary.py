@@ -5,7 +5,7 @@ from typing import Any
 
 from ple_jax.config.sweep import Sweep
 from ple_jax.metrics.intervals import of_one_trial
-from ple_jax.metrics.over_domains import REDUCTIONS
+from ple_jax.metrics.over_domains import REDUCTIONS, over_domains
 from ple_jax.metrics.spread import spread_by_task
 from ple_jax.splits import SPLITS
 
@@ -16,8 +16,8 @@ def summary(asked: Sweep, results: Mapping[str, Result]) -> dict[str, Any]:
     """The tables of a study: of each point and split, without trials that diverged.
 
     points      task -> metric -> `spread` over the trials
-    domains     "macro", "worst" and "each" domain -> task -> metric -> `spread`; of
-                several domains
+    domains     of several: "macro" and "worst", and "each" domain -> task -> metric
+                -> `spread`; "worst_domain" -> task -> metric -> its name
     intervals   `intervals.report` of one trial: how far it moves on other examples
     """
     points: dict[str, list[Result]] = {}
@@ -26,7 +26,7 @@ def summary(asked: Sweep, results: Mapping[str, Result]) -> dict[str, Any]:
         if "diverged" not in results[trial.name]:
             of_point.append(results[trial.name])
     splits = [s for s in SPLITS if any(s in result for result in results.values())]
-    tables = {"points": over_tasks, "domains": over_domains, "intervals": over_rows}
+    tables = {"points": over_tasks, "domains": by_domain, "intervals": over_rows}
     return {
         name: {
             point: {split: table(each, split) for split in splits}
@@ -41,20 +41,34 @@ def over_tasks(each: Sequence[Result], split: str) -> dict[str, Any]:
     return spread_by_task([result[split]["tasks"] for result in each])
 
 
-def over_domains(each: Sequence[Result], split: str) -> dict[str, Any]:
+def by_domain(each: Sequence[Result], split: str) -> dict[str, Any]:
     """Spreads of each domain, and of their mean and worst; {} of a single domain.
 
-    The worst domain is each trial's own.
+    The worst value is that of each trial's own worst domain, and "worst_domain" is the
+    one whose mean over trials is worst.
     """
     reports = [result[split] for result in each]
     domains = list(reports[0]["domains"]) if reports else []
     if len(domains) < 2:
         return {}
     of = lambda name: spread_by_task([report["domains"][name] for report in reports])
+    spreads = {name: of(name) for name in domains}
     known = [how for how in REDUCTIONS if all(how in report for report in reports)]
     return {
         **{how: spread_by_task([r[how] for r in reports]) for how in known},
-        "each": {name: of(name) for name in domains},
+        "worst_domain": over_domains(means_of(spreads))["worst_domain"],
+        "each": spreads,
+    }
+
+
+def means_of(spreads: Mapping[str, Any]) -> dict[str, Any]:
+    """Domain -> task -> metric -> the mean of its spread."""
+    return {
+        domain: {
+            task: {name: spread["mean"] for name, spread in metrics.items()}
+            for task, metrics in tasks.items()
+        }
+        for domain, tasks in spreads.items()
     }
 
 

@@ -32,8 +32,8 @@ def domains():
 def test_reductions_are_loops_over_the_domains_that_have_the_metric(
     domains, task, name
 ):
-    total, count, found = 0.0, 0, None
-    for domain in domains.values():
+    total, count, found, where = 0.0, 0, None, None
+    for place, domain in domains.items():
         value = domain[task][name]
         if value is None:
             continue
@@ -45,9 +45,10 @@ def test_reductions_are_loops_over_the_domains_that_have_the_metric(
             is_worse = found is None or far(value) > far(found)
         else:
             is_worse = found is None or value > found
-        found = value if is_worse else found
+        found, where = (value, place) if is_worse else (found, where)
     got = over_domains(domains)
     assert got["worst"][task][name] == found
+    assert got["worst_domain"][task][name] == where
     mean = got["macro"][task][name]
     assert mean == (pytest.approx(total / count) if count else None)
     assert (mean is None) == (task == "none")
@@ -55,4 +56,4 @@ def test_reductions_are_loops_over_the_domains_that_have_the_metric(
 
 def test_counts_are_left_out_and_nothing_gives_nothing(domains):
     assert "examples" not in over_domains(domains)["macro"]["click"]
-    assert over_domains({}) == {"macro": {}, "worst": {}}
+    assert over_domains({}) == {"macro": {}, "worst": {}, "worst_domain": {}}

@@ -7,8 +7,10 @@ import re
 import pytest
 from rich.console import Console
 
-from ple_jax.show import console, escape, tables
+from ple_jax.show import console, escape, grid, tables
 from ple_jax.show.escape import printable
+from ple_jax.show.measured import metric_table
+from ple_jax.show.results import point_tables, trial_table
 
 ODD = {
     "[/red]": "[/red]",
@@ -52,9 +54,9 @@ def shown_tables(name):
     both = {"validation": {"tasks": measured}, "test": {"tasks": measured}}
     trial = {"epochs": 1, "step": 3, **both}
     facts = {"rows": 3, "tasks": {name: 0.5}, "domains": {name: 3}}
-    yield tables.metric_table(f"test, domain {name}", measured)
-    yield tables.trial_table({name: trial})
-    yield tables.point_table("test", {name: {"test": {name: {"auc_roc": spread}}}})
+    yield metric_table(f"test, domain {name}", measured)
+    yield trial_table({name: trial})
+    yield from point_tables("test", {name: {name: {"auc_roc": spread}}})
     yield tables.model_table({name: {"summary": name, "options": [name]}})
     about = {"source": name, "terms": name, "summary": name}
     yield from tables.dataset_tables({name: {**facts, **about}})
@@ -70,7 +72,7 @@ def test_tables_show_names_as_they_are_written(name, shown, capsys):
 
 
 def test_a_name_of_two_lines_takes_one_line_of_a_table(capsys):
-    console.show(tables.metric_table("test", {"a\nb": {"n": 3}}))
+    console.show(metric_table("test", {"a\nb": {"n": 3}}))
     assert r"a\nb" in capsys.readouterr().out
 
 
@@ -88,8 +90,8 @@ def test_bars_show_names_as_they_are_written(name, shown, said):
 
 
 def test_without_the_escape_these_tests_fail_control(monkeypatch, capsys):
-    monkeypatch.setattr(tables, "one_line", lambda text: text)
-    console.show(tables.metric_table("test", {"\x9b31mx": {"n": 3}}))
+    monkeypatch.setattr(grid, "one_line", lambda text: text)
+    console.show(metric_table("test", {"\x9b31mx": {"n": 3}}))
     assert OBEYED.search(capsys.readouterr().out)
 
 

@@ -5,12 +5,13 @@ from types import ModuleType, SimpleNamespace
 
 import pytest
 
-from ple_jax.show import console, notebook, tables
+from ple_jax.show import console, notebook
+from ple_jax.show.measured import metric_table
 
 
 def test_cells_are_text_not_markup():
     measured = {"<script>alert(1)</script>": {"auc_roc": 0.5}}
-    shown = notebook.Tables([tables.metric_table("a & b", measured)])
+    shown = notebook.Tables([metric_table("a & b", measured)])
     page = shown._repr_html_()
     assert "<script>" not in page
     assert "<td>&lt;script&gt;alert(1)&lt;/script&gt;</td><td>0.5000</td>" in page

@@ -46,6 +46,8 @@ def test_domains_their_mean_and_their_worst_are_spread_over_seeds(results):
         [0.25, 0.25]
     )  # shop once, then home
     assert "examples" not in of["worst"]["click"]
+    home = summary(ASKED, results)["domains"]["b"]["test"]["worst_domain"]
+    assert home == {"click": {"auc_roc": "shop"}}
 
 
 def test_the_interval_is_of_one_trial_around_the_mean(results):

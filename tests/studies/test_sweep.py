@@ -360,6 +360,17 @@ def test_train_evaluate_resume(here, capsys):
     assert "holds 8 trials" in capsys.readouterr().err
     assert call("train", "--resume", "--run-dir", "runs/tiny") == 0
     assert capsys.readouterr().out == shown
+    assert call("table", "runs/tiny") == 0
+    assert capsys.readouterr().out == shown
+    assert call("table", "runs/tiny", "--metric", "calibration", "--format", "csv") == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert "task,point,n,calibration,95 % over seeds,95 % over examples" in lines
+    assert call("table", f"runs/tiny/trials/{name}", "--json") == 0
+    assert json.loads(capsys.readouterr().out) == result["trials"][name]
+    assert call("evaluate", f"runs/tiny/trials/{name}", "--metric", "auc_rok") == 2
+    assert "Did you mean 'auc_roc'" in capsys.readouterr().err
+    assert call("table", "nowhere") == 2
+    assert "nowhere" in capsys.readouterr().err
     resume = ["--resume", "--run-dir", "runs/tiny", "--train.epochs", "2"]
     assert call("train", *resume) == 2
     assert "name no knobs" in capsys.readouterr().err
