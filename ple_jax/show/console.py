@@ -6,7 +6,7 @@ import json
 import math
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -18,6 +18,9 @@ from rich.text import Text
 from ple_jax.show import notebook
 from ple_jax.show.escape import json_printable, printable
 from ple_jax.show.grid import Grid
+
+LINE_SECONDS = 60.0  # between lines of progress where there is no bar
+Advance = Callable[..., None]  # (steps, text)
 
 stderr = Console(stderr=True, highlight=False)
 
@@ -31,24 +34,58 @@ say_once = functools.cache(say)
 
 
 @contextmanager
-def bar(title: str, total: int | None = None) -> Iterator[Any]:
-    """Yields `advance(n)`, which moves a bar if a person watches it."""
+def bar(title: str, total: int | None = None) -> Iterator[Advance]:
+    """Yields `advance(n, text)`: a bar if a person watches it, or else a line a minute.
+
+    The text stands beside the bar.
+    """
     if notebook.is_open():
         with notebook.bar(title, total) as advance:
             yield advance
         return
     if not stderr.is_terminal:
-        yield lambda n: None
+        yield Lines(title, total)
         return
     columns = (
         TextColumn("{task.description}", markup=False),
         BarColumn(),
         TextColumn("{task.percentage:>3.0f} %"),
+        TextColumn("{task.fields[text]}", markup=False),
         TimeRemainingColumn(),
     )
     with Progress(*columns, console=stderr, transient=True) as progress:
-        task = progress.add_task(printable(title), total=total)
-        yield lambda n: progress.advance(task, n)
+        task = progress.add_task(printable(title), total=total, text="")
+        yield lambda n, text="": progress.update(task, advance=n, text=text)
+
+
+class Lines:
+    """Tells of what takes long by a line now and then; of what is short, by none."""
+
+    def __init__(self, title: str, total: int | None):
+        """Of so many steps, if that is known."""
+        self._title, self._total, self._done = title, total, 0
+        self._watch, self._said = Stopwatch(), 0.0
+
+    def __call__(self, n: int, text: str = "") -> None:
+        """Goes on by n steps, and says so if a line is due."""
+        self._done += n
+        seconds = self._watch.seconds
+        if seconds - self._said < LINE_SECONDS:
+            return
+        self._said = seconds
+        parts = [self._title, f"{self._done:,}"]
+        if self._total:
+            left = seconds / self._done * (self._total - self._done)
+            share = f"{self._done / self._total:.0%}"
+            parts[1:] = [share, *filter(None, [text]), f"{_duration(left)} left"]
+        say("  ".join(parts))
+
+
+def _duration(seconds: float) -> str:
+    minutes = round(seconds / 60)
+    return (
+        f"{minutes // 60} h {minutes % 60} min" if minutes >= 60 else f"{minutes} min"
+    )
 
 
 def show(*tables: Table | Grid) -> None:

@@ -61,19 +61,19 @@ def is_open() -> bool:
 
 
 @contextmanager
-def bar(title: str, total: int | None = None) -> Iterator[Callable[[int], None]]:
-    """Yields `advance(n)`, which moves a bar in the notebook; it leaves none behind."""
+def bar(title: str, total: int | None = None) -> Iterator[Callable[..., None]]:
+    """Yields `advance(n, text)`, which moves a bar; it leaves none behind."""
     from IPython.display import HTML, display
 
     place = display(HTML(_bar(title, 0, total)), display_id=True)
     done, drawn = 0, time.monotonic()
 
-    def advance(count: int) -> None:
+    def advance(count: int, text: str = "") -> None:
         nonlocal done, drawn
         done += count
         if time.monotonic() - drawn >= REDRAW_SECONDS:
             drawn = time.monotonic()
-            place.update(HTML(_bar(title, done, total)))
+            place.update(HTML(_bar(title, done, total, text)))
 
     try:
         yield advance
@@ -81,7 +81,8 @@ def bar(title: str, total: int | None = None) -> Iterator[Callable[[int], None]]
         place.update(HTML(""))
 
 
-def _bar(title: str, done: int, total: int | None) -> str:
+def _bar(title: str, done: int, total: int | None, text: str = "") -> str:
     whole = f'value="{done}" max="{total}"' if total else ""
     share = f"{done / total:.0%}" if total else f"{done:,}"
-    return f"{html.escape(title)} <progress {whole}></progress> {share}"
+    bar = f"{html.escape(title)} <progress {whole}></progress> {share}"
+    return f"{bar} {html.escape(text)}".rstrip()

@@ -27,6 +27,7 @@ from ple_jax.show import console, tables
 from ple_jax.train import divergence, evaluate
 from ple_jax.train.checkpoint import Checkpoints
 from ple_jax.train.feed import Feed, ahead, next_save
+from ple_jax.train.glance import Glance
 from ple_jax.train.group import Group
 from ple_jax.train.progress import Held, Place
 from ple_jax.train.setup import Setup
@@ -174,13 +175,14 @@ def steps(
     of_epoch = feed.loader.steps_per_epoch
     chunks = feed.chunks(place.epoch, place.step_in_epoch)
     left = of_epoch - place.step_in_epoch
+    glance = Glance(feed.train.batch_size)
     with console.bar(f"epoch {place.epoch + 1}", left) as advance:
         for batches, count in ahead(chunks):
             state, done = trainer.steps(state, batches, count)
             waiting.append(done)
             if len(waiting) > RUN_AHEAD:
                 waiting.popleft().block_until_ready()
-            advance(count)
+            advance(count, glance.text(state.stream, count))
             place = Place(place.epoch, place.step_in_epoch + count)
             if place.step_in_epoch == of_epoch:
                 done.block_until_ready()
