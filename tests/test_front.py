@@ -311,10 +311,15 @@ def test_tables_are_text_and_html(run, seeds):
     assert "validation" in text
     assert f"{auc:.4f}" in text
     page = run.table()._repr_html_()
-    assert page.count("<table>") == 2
+    assert "<caption>test</caption>" in page
+    assert "by domain</caption>" in page
+    assert "<th>95 % over users</th>" in page
     assert f"<td>{auc:.4f}</td>" in page
     assert "seed=2" in repr(seeds.table())
-    assert seeds.table()._repr_html_().count("<table>") == 3
+    assert "<th>95 % over seeds</th>" in seeds.table()._repr_html_()
+    assert "± " in repr(seeds.table("log_loss", by_domain=True))
+    with pytest.raises(ValueError, match="Did you mean 'log_loss'"):
+        run.table("log_los")
     assert [r["epoch"] for r in run.history] == [0]
 
 

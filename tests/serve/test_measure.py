@@ -41,7 +41,7 @@ def test_the_rows_of_a_split_measure_as_the_split(folder, tested, tmp_path, caps
     assert call("evaluate", folder / "run", *files) == 0
     shown = capsys.readouterr().out
     assert "b.parquet" in shown
-    assert "domain s0" in shown
+    assert "s0" in shown
 
 
 @pytest.mark.parametrize(
