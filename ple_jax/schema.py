@@ -35,7 +35,9 @@ class Field:
             value) or `rare` (the same, but all values below `min_count`, and those that
             train lacks, share one row of their own, not that of missing ones), and the
             numbers `count` (how often the value occurs in train) and `target_mean`
-            (the mean label of each task, shrunk and out of fold); `auto` is `id`.
+            (the mean label of each task, shrunk and out of fold); `auto` is `id` for
+            lists and for fewer than 10 values, and otherwise `count` and `target_mean`,
+            with `id` where a value has 30 rows of train on average.
         bins: For a numeric field, the most quantile bins that `buckets` and `piecewise`
             may use.
         separator: For a multi-valued or sequence field, the text between two values.

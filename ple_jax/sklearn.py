@@ -33,6 +33,7 @@ from ple_jax.data.frames import (
     typed,
 )
 from ple_jax.metrics.exact import sigmoid
+from ple_jax.runs.defaults import resolved
 from ple_jax.schema import Schema, Task
 from ple_jax.train import in_memory
 
@@ -46,9 +47,9 @@ class MultiTaskEstimator(BaseEstimator):
 
     Args:
         model: A kind of model, or a dict of its options with a `kind` among them.
-        epochs: Passes over the training rows, at most.
-        batch_size: Rows in a step; "auto" takes the power of two that gives at least 32
-            steps an epoch, but no less than 32 and no more than 1024 rows.
+        epochs: Passes over the training rows, at most. "auto" is the rule of
+            `train.epochs`, and so it is with the next three.
+        batch_size: Rows in a step; no more than there are.
         learning_rate: The highest learning rate of the schedule.
         patience: Stops after this many epochs without a better validation loss, and
             keeps the best; 0 never stops.
@@ -78,10 +79,10 @@ class MultiTaskEstimator(BaseEstimator):
         self,
         model: str | Mapping[str, Any] = "ple",
         *,
-        epochs: int = 50,
+        epochs: int | str = "auto",
         batch_size: int | str = "auto",
-        learning_rate: float = 3e-3,
-        patience: int = 5,
+        learning_rate: float | str = "auto",
+        patience: int | str = "auto",
         validation_fraction: float = 0.1,
         embedding_dim: int = 8,
         encodings: str | Sequence[str] = "auto",
@@ -145,7 +146,8 @@ class MultiTaskEstimator(BaseEstimator):
             observed=np.ones(labels.shape, bool),
             weights=weights.astype(np.float32),
         )
-        self.experiment_ = self._experiment(len(trained), tasks, random)
+        asked = self._experiment(len(trained), tasks, random)
+        self.experiment_ = resolved(asked, encoder.layout, len(trained))
         self.encoder_ = encoder
         self.variables_, self.n_iter_, self.best_epoch_ = in_memory.fit(
             self.experiment_,
@@ -158,12 +160,12 @@ class MultiTaskEstimator(BaseEstimator):
     def _experiment(
         self, rows: int, tasks: list[Task], random: np.random.RandomState
     ) -> Experiment:
-        """All knobs, resolved for so many training rows."""
-        binary = tasks[0].loss == "binary"
+        """All knobs, for so many training rows; some may be `auto`."""
+        binary, size = tasks[0].loss == "binary", self.batch_size
         kind = lambda given: {"kind": given} if isinstance(given, str) else dict(given)
         train = {
             "epochs": self.epochs,
-            "batch_size": in_memory.batch_size_for(rows, self.batch_size),
+            "batch_size": size if size == "auto" else min(int(size), rows),
             "learning_rate": self.learning_rate,
             "patience": self.patience,
             "metric": "log_loss" if binary else "rmse",

@@ -176,10 +176,13 @@ def train_sweep(asked: argparse.Namespace, wanted=None) -> int:
 def show_result(result: dict[str, Any]) -> None:
     """Prints the tables of a final result; says so if there is no test split."""
     from ple_jax.show import console, results
+    from ple_jax.show.course import course_lines
 
     if "test" not in results.held_out(result):
         console.say("no test split: the schema wants none")
     console.show(*results.of_result(result))
+    for line in course_lines(result):
+        console.say(line)
 
 
 def fallbacks_of(runs) -> list[dict[str, Any]]:

@@ -7,10 +7,11 @@ import json
 import pathlib
 from collections.abc import Mapping
 from contextlib import suppress
-from typing import Any
+from typing import Any, Literal
 
 from ple_jax import checks, plugins
 from ple_jax.config.experiment import (
+    AUTO,
     OLD_VALUES,
     Experiment,
     Inputs,
@@ -29,6 +30,11 @@ PLUGINS = {
 }
 SETTINGS = {"inputs": Inputs, "train": Train}
 SECTIONS = (*PLUGINS, *SETTINGS)
+METRIC = "train.metric"  # new runs of several binary tasks record another than `auto`
+RULED = {  # section -> knob -> what recordings without it mean, where others say `auto`
+    section: {f.name: f.default for f in dataclasses.fields(of) if AUTO in f.metadata}
+    for section, of in SETTINGS.items()
+}
 DEFAULT_KINDS = {"data": "synthetic", "model": "ple", "weighting": "fixed"}
 
 
@@ -41,9 +47,15 @@ def options(section: str, kind: str) -> dict[str, plugins.Option]:
 def knobs(section: str, kind: str) -> dict[str, plugins.Option]:
     """The knobs of a section; where it names a plugin, those of this kind."""
     if section in SETTINGS:
-        return plugins.options_of(SETTINGS[section])
+        known = plugins.options_of(SETTINGS[section])
+        return {k: _ruled(v) if k in RULED[section] else v for k, v in known.items()}
     which = "Which plugin; the other knobs of this section depend on it."
     return {"kind": plugins.Option(str, kind, False, which)} | options(section, kind)
+
+
+def _ruled(knob: plugins.Option) -> plugins.Option:
+    """A knob that also takes `auto`, which is its default."""
+    return knob._replace(type=knob.type | Literal["auto"], default=AUTO)
 
 
 def titled(section: str, kind: str) -> str:
@@ -125,6 +137,16 @@ def with_values(experiment: Experiment, values: Mapping[str, Any]) -> Experiment
         new = {"options": {**old.options, knob: value}} if section in PLUGINS else {}
         sections[section] = _copied(old, new or {knob: value})
     return Experiment(**sections)
+
+
+def with_constants(experiment: Experiment) -> Experiment:
+    """A copy with the constants of old for each `auto`, where no data is to be fit."""
+    values: dict[str, Any] = {}
+    for section, constants in RULED.items():
+        now = vars(getattr(experiment, section))  # traced arrays among them
+        asked = [knob for knob in constants if isinstance(now[knob], str)]
+        values |= {f"{section}.{knob}": constants[knob] for knob in asked}
+    return with_values(experiment, values)
 
 
 def _copied(frozen: Any, fields: Mapping[str, Any]) -> Any:
@@ -219,7 +241,7 @@ def with_old_values(tree: Mapping[str, Any]) -> dict[str, Any]:
     done before there were any, are given the values of then.
     """
     new = dict(tree)
-    for section, values in OLD_VALUES.items():
+    for section, values in (OLD_VALUES | RULED).items():
         if not isinstance(tree.get(section), Mapping):
             continue
         with suppress(ValueError):  # a plugin that is not there, or not allowed yet
@@ -230,8 +252,12 @@ def with_old_values(tree: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def differences(old: Experiment, new: Experiment) -> list[str]:
-    """One line for each knob whose value differs."""
+    """One line for each knob whose value differs; `auto` is whatever a rule chose."""
     a, b = flat(old), flat(new)
+    ruled = {f"{section}.{knob}" for section, knobs in RULED.items() for knob in knobs}
+    if str(a.get(METRIC)).startswith("certain:"):
+        ruled.add(METRIC)
+    b = {k: a.get(k) if k in ruled and v == AUTO else v for k, v in b.items()}
     return [
         f"{path}: {a.get(path)!r} -> {b.get(path)!r}"
         for path in sorted(a | b)

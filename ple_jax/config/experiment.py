@@ -9,6 +9,16 @@ from ple_jax.checks import WIDEST, at_least, at_most, rate
 OLD_NAMES = {"train": {"replicas": "seeds"}}  # section -> old name -> today's
 # Section -> knob -> what runs do that were recorded before there was the knob.
 OLD_VALUES = {"model": {"norm_window": 0.0}}
+AUTO = "auto"
+
+
+def ruled(constant: Any) -> Any:
+    """A field for which an experiment may say `auto`, and does if it says nothing.
+
+    `runs.defaults` then puts a number in its place, before there is a run. `constant`
+    is that of code that makes the dataclass itself, and of older recordings without it.
+    """
+    return dataclasses.field(default=constant, metadata={AUTO: True})
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,10 +69,14 @@ class Train:
     """How long, how fast and from which seed to train.
 
     Attributes:
-        epochs: Passes over the train split, at most.
-        batch_size: Examples in a step.
+        epochs: Passes over the train split, at most. `auto` is 30, or more, up to 100,
+            where these would be fewer than 3,000 steps; `patience` mostly ends earlier.
+        batch_size: Examples in a step. `auto` is the power of two that gives at least
+            100 steps an epoch, from 32 to 1024; beyond 4 million examples it grows, to
+            8192.
         optimizer: The update rule of all parameters.
-        learning_rate: The highest learning rate of the schedule.
+        learning_rate: The highest learning rate of the schedule. `auto` is 0.001
+            sqrt(batch_size / 64), and 0.01 for `sgd` and `adagrad`.
         schedule: How the learning rate falls from its highest value until training
             ends.
         warmup_steps: Steps in which the learning rate first climbs from zero.
@@ -76,7 +90,8 @@ class Train:
         clip_norm: Scales the gradients of all trained parameters down to this global
             norm if theirs is larger; 0 turns this off.
         average_decay: Decay, per step, of a moving average of the parameters, which is
-            then evaluated and kept in place of the last ones; 0 turns this off.
+            then evaluated and kept in place of the last ones; 0 turns this off. `auto`
+            is 0.999, or 0 where tables hold over a million numbers.
         sampling: What a batch holds: domains as they come (`natural`), one domain
             chosen by its size, as in STAR (`one_domain`), one domain chosen uniformly
             (`one_domain_uniform`), or domains mixed by temperature (`balanced`).
@@ -89,7 +104,12 @@ class Train:
             over tasks that have it, or `METRIC/TASK`. `auto` is `auc_roc`, or `rmse` if
             no task is binary. `macro:METRIC` and `macro:METRIC/TASK` are means over
             domains, each counting once; `worst:` takes a task's worst domain.
+            `certain:METRIC` weighs each binary task by how certain its AUC is, P N /
+            (P + N + 1) with P positives and N negatives of validation, so that a task
+            of few positives does not decide; `auto` records it for a new run of
+            several binary tasks.
         patience: Stops after this many epochs without a better metric; 0 never does.
+            `auto` is 3, or more, up to 10, where these would be fewer than 300 steps.
         checkpoint_every: Steps between checkpoints within an epoch; 0 saves only at its
             end.
         steps_per_dispatch: Steps that one call to the device runs, at most.
@@ -107,24 +127,24 @@ class Train:
             show their mean, standard deviation and confidence interval.
     """
 
-    epochs: int = 10
-    batch_size: int = 1024
+    epochs: int = ruled(10)
+    batch_size: int = ruled(1024)
     optimizer: Literal["adam", "adagrad", "sgd"] = "adam"
-    learning_rate: float = 1e-3
+    learning_rate: float = ruled(1e-3)
     schedule: Literal["constant", "cosine", "linear"] = "constant"
     warmup_steps: int = 0
     final_rate: float = 0.0
     weight_decay: float = 0.0
     normaliser: Literal["batch", "running"] = "batch"
     clip_norm: float = 0.0
-    average_decay: float = 0.0
+    average_decay: float = ruled(0.0)
     sampling: Literal["natural", "one_domain", "one_domain_uniform", "balanced"] = (
         "natural"
     )
     temperature: float = 2.0
     only: tuple[str, ...] = ()
     metric: str = "auto"
-    patience: int = 0
+    patience: int = ruled(0)
     checkpoint_every: int = 0
     steps_per_dispatch: int = 32
     eval_batch_size: int = 4096
@@ -143,7 +163,7 @@ class Train:
         at_least(1, "train", **sizes, **factors)
         at_least(0, "train", **amounts, **counts)
         rate("train", average_decay=self.average_decay)
-        if not self.learning_rate > 0:
+        if self.learning_rate != AUTO and not self.learning_rate > 0:
             raise ValueError(
                 f"train.learning_rate must be above 0, got {self.learning_rate}."
             )

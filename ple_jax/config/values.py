@@ -181,5 +181,5 @@ def spelled(wanted: Any) -> str:
     if origin is tuple:
         return f"a list of {spelled(args[0])}"
     if origin is Literal:
-        return f"one of {', '.join(map(repr, args))}"
+        return "one of " * (len(args) > 1) + ", ".join(map(repr, args))
     return getattr(wanted, "__name__", str(wanted))

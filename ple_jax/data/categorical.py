@@ -174,7 +174,7 @@ class CategoricalFit:
 
 
 def has_ids(field: Field) -> bool:
-    """Whether the values of a field are embedded."""
+    """Whether the values of a field are embedded; `auto` of lists means that too."""
     return bool({"auto", "id", "rare"} & set(field.encodings))
 
 
@@ -198,14 +198,14 @@ def fit_categorical(
         schema: The schema that it is of.
         vocabulary: The values that it keeps, most frequent first; null pools the rest.
         whole: All values of train in the same order.
-        sums: The sums of labels by value, if it has `target_mean`.
+        sums: The sums of labels by value, if it has or may have `target_mean`.
         domains: Names of the domains, if there are some.
     """
     counts = means = folds = None
     if "count" in field.encodings:
         total = pc.sum(whole["count"]).as_py() or 0
         counts = fit_count(vocabulary["count"].to_numpy(), total)
-    if sums is not None:
+    if sums is not None and "target_mean" in field.encodings:
         size = len(vocabulary)
         known = Groups(
             whole["value"].combine_chunks(),

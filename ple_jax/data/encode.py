@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ple_jax.checks import listing, nearest
+from ple_jax.data.auto import with_encodings
 from ple_jax.data.categorical import (
     CategoricalFit,
     fit_categorical,
@@ -70,16 +71,16 @@ class Encoder:
             ValueError: The train split has no example of `unseen_domain`, or of a value
                 that a task lists as `positive`.
         """
-        schema = counts.schema
         for task, found in counts.labels.items():
             check_positives(task, found.vocabulary()["value"].to_pylist())
-        fields = {f.name: f for f in schema.fields}
+        fields = {f.name: f for f in counts.schema.fields}
         domains = _domain_names(counts)
         whole = {t: c.vocabulary() for t, c in counts.values.items()}
         vocabularies = {
             t: pool_rare(v, fields[t].min_count, "rare" in fields[t].encodings)
             for t, v in whole.items()
         }
+        schema = with_encodings(counts.schema, vocabularies)
         categoricals = {
             field.name: fit_categorical(
                 field,

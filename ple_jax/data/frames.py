@@ -135,7 +135,7 @@ def fields_of(
 
     def field(column: pa.Field) -> Field:
         if not is_number(column) if by_type else column.name in ids:
-            return Field(column.name)
+            return Field(column.name, encodings=("id",))
         return Field(column.name, "numeric", encodings=chosen)
 
     return tuple(map(field, table.schema))

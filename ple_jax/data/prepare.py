@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from ple_jax.data import oddities
+from ple_jax.data.auto import RULE, is_open
 from ple_jax.data.checksums import compute_checksums
 from ple_jax.data.derive import rows_of
 from ple_jax.data.encode import ENCODER, Encoder
@@ -41,6 +42,8 @@ def load_or_prepare(source: Source, progress: Advance = lambda rows: None) -> Pr
     whole = [VERSION, schema_to_dict(source.schema), source.identity]
     if any(task.loss == "squared" for task in source.schema.tasks):
         whole.append("scales")  # which the cache may have without
+    if any(map(is_open, source.schema.fields)):
+        whole.append(RULE)  # by which the cache may have others
     identity = json.dumps(whole, sort_keys=True)
     key = hashlib.blake2b(identity.encode(), digest_size=12).hexdigest()
     directory = cache_dir() / "prepared" / key

@@ -3,6 +3,7 @@
 import numpy as np
 import pyarrow as pa
 
+from ple_jax.data.auto import is_open
 from ple_jax.data.counts import NumberCounts, ValueCounts, merge_all
 from ple_jax.data.label_sums import Addends, LabelSums
 from ple_jax.data.labels import read_labels
@@ -27,7 +28,7 @@ class Counts:
         self.sums = {
             f.name: LabelSums()
             for f in table_fields(schema)
-            if "target_mean" in f.encodings
+            if "target_mean" in f.encodings or is_open(f)
         }
 
     def add(self, rows: Rows, folds: np.ndarray | None = None) -> None:
@@ -35,7 +36,7 @@ class Counts:
 
         Args:
             rows: The rows.
-            folds: The fold of each (B,), which `target_mean` alone needs.
+            folds: The fold of each (B,), which only `target_mean` needs.
         """
         addends = None
         if self.sums:

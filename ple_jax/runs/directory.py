@@ -16,6 +16,7 @@ from ple_jax.data.prepare import prepare as data_prepare
 from ple_jax.data.store import Prepared
 from ple_jax.disk import new_directory, read_json, write_json
 from ple_jax.runs import manifest
+from ple_jax.runs.defaults import recorded
 from ple_jax.show import console
 
 EXPERIMENT, DATA, CHECKPOINTS = "experiment.toml", "data", "checkpoints"
@@ -151,9 +152,12 @@ def fill(directory: pathlib.Path, experiment: str, data: Prepared) -> Prepared:
 def create_run(directory: pathlib.Path, experiment: Experiment, data: Prepared) -> Run:
     """Makes a run directory with the data set in it, by hard links where possible.
 
+    It records numbers where the experiment says `auto`.
+
     Raises:
         FileExistsError: The directory is not empty.
     """
+    experiment = recorded(experiment, data)
     with new_run_directory(directory) as partial:
         kept = fill(partial, config.to_toml(experiment), data)
     return run_in(directory, experiment, kept)
@@ -192,14 +196,14 @@ def recorded_tree(directory: pathlib.Path) -> dict[str, Any]:
     """
     path = experiment_file(directory)
     has_checksums = manifest.check(directory)
-    tree = config.with_old_values(config.load_as_written(path))
+    tree = config.load_as_written(path)
     if not has_checksums:
         missing, younger = config.left_out(tree)
         if missing:
             raise ValueError(f"{path} is damaged: it lacks {', '.join(missing)}.")
         taken = f" It lacks {', '.join(younger)}: defaults are taken." * bool(younger)
         say_once(f"This run was made before there were checksums: it has none.{taken}")
-    return tree
+    return config.with_old_values(tree)
 
 
 say_once = functools.cache(console.say)

@@ -22,6 +22,7 @@ from ple_jax.config.experiment import Experiment
 from ple_jax.config.sweep import Sweep
 from ple_jax.data.loader import Loader
 from ple_jax.data.store import Prepared
+from ple_jax.runs import defaults
 from ple_jax.runs.directory import (
     CHECKPOINTS,
     TRIALS,
@@ -59,6 +60,7 @@ def create(directory: pathlib.Path, asked: Sweep, data: Prepared) -> Study:
         ValueError: A point cannot be trained; none is, so that no time is lost.
     """
     check_free(directory)
+    asked = resolved(asked, data)
     for trial in {t.point: t for t in asked.trials}.values():
         loop.check(trial.experiment, data)
     runs = []
@@ -69,6 +71,17 @@ def create(directory: pathlib.Path, asked: Sweep, data: Prepared) -> Study:
             own = fill(partial / place, config.to_toml(trial.experiment), kept)
             runs.append(run_in(directory / place, trial.experiment, own))
     return Study(directory, asked, tuple(runs))
+
+
+def resolved(asked: Sweep, data: Prepared) -> Sweep:
+    """The sweep whose trials have numbers where they say `auto`.
+
+    Where knobs are swept the base keeps it, since what it means may hang on them.
+    """
+    number = lambda experiment: defaults.recorded(experiment, data)
+    trials = [t._replace(experiment=number(t.experiment)) for t in asked.trials]
+    base = asked.base if asked.lists else number(asked.base)
+    return asked._replace(base=base, trials=tuple(trials))
 
 
 def recorded(directory: pathlib.Path) -> Sweep:

@@ -14,6 +14,7 @@ from ple_jax.data.loader import batches_in_order
 from ple_jax.data.store import Prepared
 from ple_jax.layout import Layout
 from ple_jax.metrics import exact, intervals
+from ple_jax.metrics.certainty import certain_mean
 from ple_jax.metrics.over_domains import LOWER_IS_BETTER, REDUCTIONS
 from ple_jax.parallel.mesh import batch_shardings
 from ple_jax.types import Batch, PyTree
@@ -108,13 +109,17 @@ NEEDS = {
 }
 
 
+CERTAIN = "certain"  # the mean over tasks by how certain each one's metric is
+
+
 class Choice(NamedTuple):
-    """The parts of `train.metric`: `REDUCTION:METRIC/TASK`.
+    """The parts of `train.metric`: `REDUCTION:METRIC/TASK`, or `certain:METRIC`.
 
     A task's name is all that follows the first slash, so that it may be any text.
     """
 
-    reduction: str  # over domains, "macro" or "worst"; "" measures all rows as one
+    # "macro" or "worst" over domains, "certain" over tasks, or "": a plain mean.
+    reduction: str
     name: str  # of the metric
     task: str  # "" takes the mean over the tasks that have the metric
 
@@ -124,7 +129,8 @@ class Choice(NamedTuple):
         left, _, task = metric.partition("/")
         reduction, colon, name = left.rpartition(":")
         if colon:
-            check_known(reduction, REDUCTIONS, "mean over domains (train.metric)")
+            known = [*REDUCTIONS, CERTAIN]
+            check_known(reduction, known, "mean over domains or tasks (train.metric)")
         return cls(reduction, name, task)
 
     def __str__(self) -> str:
@@ -146,6 +152,8 @@ def resolve_metric(metric: str, layout: Layout) -> str:
         hint = hint if asked.task in REDUCTIONS else ""
         check_known(asked.task, losses, f"task (train.metric{hint})")
         losses = {asked.task: losses[asked.task]}
+    if asked.reduction == CERTAIN:  # counts of both classes say how certain one is
+        losses = {k: v for k, v in losses.items() if v == "binary"}
     known = [m for loss in METRICS if loss in losses.values() for m in METRICS[loss]]
     what = f"metric of {', '.join(losses)} (train.metric)"
     check_known(asked.name, ["auto", *known], what)
@@ -158,8 +166,10 @@ def chosen_metric(measured: dict[str, Any], metric: str) -> float:
         METRIC          mean_t m_t
         macro:METRIC    mean_t mean_n m_tn    over the domains n where it is defined
         worst:METRIC    mean_t min_n m_tn     max_n where lower is better
+        certain:METRIC  sum_t w_t m_t / sum_t w_t    w_t of `metrics.certainty`
 
-    A domain with one class has no AUC, and stays without: labels do not change.
+    A domain with one class has no AUC, and stays without: labels do not change. So does
+    a task with one class if it is `certain`.
 
     Raises:
         ValueError: The metric is undefined, so it cannot choose.
@@ -167,13 +177,16 @@ def chosen_metric(measured: dict[str, Any], metric: str) -> float:
     reduction, name, task = asked = Choice.of(metric)
     tasks = {k: v for k, v in measured["tasks"].items() if task in ("", k)}
     values = {k: v[name] for k, v in tasks.items() if name in v}
-    if reduction:
+    if reduction == CERTAIN:
+        mean = certain_mean(tasks, name)
+        values = {k: mean for k in values}
+    elif reduction:
         each = measured["domains"].values()
         reduce = REDUCTIONS[reduction]
         values = {k: reduce(name, [of[k][name] for of in each]) for k in values}
     undefined = [k for k, v in values.items() if v is None] if values else [*tasks]
     if undefined:
-        where = " in some domain" if reduction else ""
+        where = " in some domain" if reduction in REDUCTIONS else ""
         raise ValueError(
             f"train.metric = {str(asked)!r} is undefined on validation for "
             f"{', '.join(undefined)}: it needs "

@@ -29,7 +29,6 @@ from ple_jax.train.step import Trainer
 from ple_jax.types import PyTree
 
 PROGRAMS = 32  # of experiments and layouts that are kept
-LEAST_BATCH, MOST_BATCH, STEPS = 32, 1024, 32
 
 
 class Fitted(NamedTuple):
@@ -107,18 +106,6 @@ def _measured(
         logits, e.labels, e.observed, e.weights, e.domain, tasks, layout.domains
     )
     return evaluate.score_of(evaluate.chosen_metric(measured, metric), metric)
-
-
-def batch_size_for(rows: int, asked: int | str = "auto") -> int:
-    """Rows in a step: `asked`, but no more than there are.
-
-    "auto" is the power of two that gives at least 32 steps an epoch, within 32 and
-    1024; of fewer rows, the highest power of two among them.
-    """
-    if asked != "auto":
-        return min(int(asked), rows)
-    wanted = min(max(rows // STEPS, LEAST_BATCH), MOST_BATCH, rows)
-    return 1 << (wanted.bit_length() - 1)
 
 
 def with_spare_rows(layout: Layout) -> Layout:

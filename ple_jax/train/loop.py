@@ -22,10 +22,12 @@ from ple_jax.data.store import Prepared
 from ple_jax.metrics import streaming
 from ple_jax.metrics.spread import spread, spread_by_task
 from ple_jax.runs.directory import Run
+from ple_jax.runs.journal import read_records
 from ple_jax.runs.lock import locked
 from ple_jax.show import console, tables
 from ple_jax.train import divergence, evaluate
 from ple_jax.train.checkpoint import Checkpoints
+from ple_jax.train.course import course
 from ple_jax.train.feed import Feed, ahead, next_save
 from ple_jax.train.glance import Glance
 from ple_jax.train.group import Group
@@ -265,6 +267,7 @@ def finish(group: Group, held: Held) -> list[dict[str, Any]]:
         result: dict[str, Any] = {
             "step": standing.best_step or None,
             "epochs": standing.epochs,
+            "course": course(read_records(run.metrics), group.setup.train.epochs),
         }
         if standing.diverged is not None:
             result["diverged"] = standing.diverged

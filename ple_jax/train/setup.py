@@ -10,6 +10,7 @@ from ple_jax.config.experiment import Experiment, Train
 from ple_jax.data.loader import Loader, Loaders
 from ple_jax.data.store import Prepared
 from ple_jax.parallel.mesh import check_batch_size, make_mesh, state_shardings
+from ple_jax.runs.defaults import resolved
 from ple_jax.train import step, vmapped
 from ple_jax.train.evaluate import Scorer, resolve_metric
 from ple_jax.train.feed import Feed, feed_of
@@ -32,6 +33,11 @@ class Setup:
     experiments: Sequence[Experiment]
     data: Prepared
     vmapped: bool = False
+
+    def __post_init__(self):
+        layout, rows = self.data.layout, self.data.facts["splits"]["train"]["rows"]
+        numbers = [resolved(one, layout, rows) for one in self.experiments]
+        object.__setattr__(self, "experiments", numbers)
 
     @property
     def train(self) -> Train:

@@ -16,7 +16,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from ple_jax import losses, models, weightings
+from ple_jax import config, losses, models, weightings
 from ple_jax.checks import is_off
 from ple_jax.config.experiment import Experiment, Train
 from ple_jax.embeddings.tables import Tables
@@ -61,7 +61,11 @@ def jitted(step: "Step") -> Trainer:
 
 
 def step_of(experiment: Experiment, layout: Layout, steps_per_epoch: int) -> "Step":
-    """The step of an experiment on a data set of this layout."""
+    """The step of an experiment on a data set of this layout.
+
+    A knob that is still `auto` is what it was before it fitted the data.
+    """
+    experiment = config.with_constants(experiment)
 
     def model_of(num_domains: int) -> nn.Module:
         return models.build(

@@ -3,14 +3,15 @@
 import pytest
 
 from ple_jax import config
-from ple_jax.config.experiment import Train
+from ple_jax.config.experiment import Inputs, Train
 from ple_jax.config.values import convert
 
 
 def test_what_is_not_written_takes_its_default():
     experiment = config.from_dict({"data": {"kind": "synthetic"}})
     assert experiment.model.kind == "ple"
-    assert experiment.train == Train()
+    assert experiment.inputs == Inputs()
+    assert experiment.train == Train(**dict.fromkeys(config.RULED["train"], "auto"))
 
 
 def test_toml_round_trip(tmp_path):
@@ -34,12 +35,12 @@ def test_toml_round_trip(tmp_path):
         ({"train": {"epoch": 2}}, "Did you mean 'epochs'"),
         ({"train": {"epochs": 0}}, "train.epochs must be at least 1, got 0"),
         ({"train": {"seed": 2**63}}, "train.seed: expected a number of 64 bits, got"),
-        ({"train": {"learning_rate": 10**400}}, "learning_rate: expected a number of"),
+        ({"train": {"clip_norm": 10**400}}, "clip_norm: expected a number of"),
         (
             {"inputs": {"embedding_dim": 2 * 10**9}},
             "inputs.embedding_dim must be at most 1,048,576, got 2,000,000,000",
         ),
-        ({"train": {"epochs": True}}, "expected int, got True"),
+        ({"train": {"epochs": True}}, "expected int or 'auto', got True"),
         ({"train": {"schedule": "cosin"}}, "Did you mean 'cosine'"),
         ({"train": 3}, r"\[train\] must be a table"),
         ({"data": {"kind": "table"}}, "data.schema is needed"),
@@ -94,5 +95,7 @@ def test_recorded_runs_keep_what_was_done_before_a_knob_was_there():
     assert config.from_dict(star).model.options["norm_window"] == 0.1
     own = {"model": {"kind": "star", "norm_window": 0.5}}
     assert config.with_old_values(own) == own
-    other = {"model": {"kind": "not.allowed"}, "train": {"epochs": 3}}
+    other = {"model": {"kind": "not.allowed"}, "inputs": {"embedding_dim": 3}}
     assert config.with_old_values(other) == other
+    train = config.with_old_values({"train": {"epochs": 3}})["train"]
+    assert Train(**train) == Train(epochs=3)

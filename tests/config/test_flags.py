@@ -150,7 +150,7 @@ def test_none_unsets_a_knob_that_the_file_sets():
         ("--model.kind ple mmoe", "model.kind takes one value, got ple mmoe"),
         ("--train.kind 3", "'kind' is not a known knob of train"),
         ("--train.epochs", "train.epochs needs a value: expected int"),
-        ("--train.epochs x", "train.epochs: expected int, got 'x'"),
+        ("--train.epochs x", "train.epochs: expected int or 'auto', got 'x'"),
         ("--train.epochs 0", "train.epochs must be at least 1, got 0"),
         ("--sweep.train.seed 1", "'sweep' is not a known section"),
     ],
@@ -181,8 +181,10 @@ def test_every_knob_is_described_with_what_it_takes_and_has():
     known = [(s, config.kind_of(s, tree)) for s in config.SECTIONS]
     paths = [f"--{s}.{name}" for s, kind in known for name in config.knobs(s, kind)]
     assert list(lines) == [path.replace("_", "-") for path in paths]
-    assert lines["--train.epochs"].expected == "INT"
+    assert lines["--train.seed"].expected == "INT"
+    assert lines["--train.epochs"].expected == "INT|{auto}"
     assert lines["--train.epochs"].help.endswith("(now 37)")
+    assert lines["--train.patience"].help.endswith('(now "auto")')
     assert lines["--model.num-levels"].help.endswith("(now 5)")
     assert lines["--model.experts-per-task"].expected == "INT|INT ..."
     assert lines["--train.schedule"].expected == "{constant,cosine,linear}"

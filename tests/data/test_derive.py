@@ -245,28 +245,46 @@ domain = "@file"
 user = "who"
 ignored = ["extra"]
 
+[fields."@file"]
+encodings = ["id"]
+
 [fields.title_words]
 kind = "multi_valued"
 max_length = 5
+
+[fields.hour]
+encodings = ["id"]
 
 [derived.hour]
 kind = "hour"
 of = "time"
 zone = "Europe/Berlin"
 
+[fields.discount]
+encodings = ["id"]
+
 [derived.discount]
 kind = "ratio"
 of = ["price", "list_price"]
 edges = [0.5, 0.9]
 
+[fields.pair]
+encodings = ["id"]
+
 [derived.pair]
 kind = "cross"
 of = ["shop", "hour", "discount"]
+
+[fields.bin]
+encodings = ["id"]
 
 [derived.bin]
 kind = "cross"
 of = ["shop", "@file"]
 values = 7
+
+[fields.page]
+encodings = ["id"]
 
 [derived.page]
 kind = "constant"

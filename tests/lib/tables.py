@@ -13,8 +13,8 @@ from ple_jax.schema import Field, Schema, Split, Task
 
 SCHEMA = Schema(
     fields=(
-        Field("shop"),
-        Field("item", min_count=2),
+        Field("shop", encodings=("id",)),
+        Field("item", encodings=("id",), min_count=2),
         Field("price", "numeric", encodings=("buckets", "log", "piecewise"), bins=5),
         Field("tags", "multi_valued", max_length=3),
         Field("history", "sequence", separator=" ", max_length=2, table="item"),
@@ -32,7 +32,10 @@ numeric = ["price"]
 domain = "shop"
 user = "user"
 weight = "weight"
+[fields.shop]
+encodings = ["id"]
 [fields.item]
+encodings = ["id"]
 min_count = 2
 [fields.price]
 encodings = ["buckets", "log", "piecewise"]

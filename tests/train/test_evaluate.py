@@ -39,6 +39,7 @@ def layout(*tasks):
         ("worst:auto/time", (CLICK, TIME), "worst:rmse/time"),
         ("worst:auc_roc/a:b/macro", (Task("a:b/macro"),), "worst:auc_roc/a:b/macro"),
         ("auc_roc/worst", (Task("worst"),), "auc_roc/worst"),
+        ("certain:auto", (TIME, CLICK), "certain:auc_roc"),
     ],
 )
 def test_auto_takes_the_metric_that_fits_the_tasks(metric, tasks, wanted):
@@ -52,10 +53,15 @@ def test_auto_takes_the_metric_that_fits_the_tasks(metric, tasks, wanted):
         ("rmse/click", (CLICK, TIME), "'rmse' is not a known metric of click"),
         ("auc_rok", (CLICK, TIME), "Did you mean 'auc_roc'"),
         ("rmse/tme", (CLICK, TIME), "Did you mean 'time'"),
-        ("marco:auc_roc", (CLICK,), "mean over domains.* Did you mean 'macro'"),
-        (":auc_roc", (CLICK,), "Known: macro, worst"),
+        (
+            "marco:auc_roc",
+            (CLICK,),
+            "mean over domains or tasks.* Did you mean 'macro'",
+        ),
+        (":auc_roc", (CLICK,), "Known: macro, worst, certain"),
         ("macro:auc_rok", (CLICK,), "Did you mean 'auc_roc'"),
         ("auc_roc/worst", (CLICK,), "a mean over domains is worst:auc_roc"),
+        ("certain:rmse", (CLICK, TIME), "'rmse' is not a known metric of click"),
     ],
 )
 def test_a_metric_that_no_task_has_is_an_error(metric, tasks, message):
@@ -68,6 +74,15 @@ def test_a_mean_is_that_of_the_tasks_that_have_the_metric():
     assert chosen_metric({"tasks": tasks}, "auc_roc") == 0.625
     assert chosen_metric({"tasks": tasks}, "auc_roc/click") == 0.75
     assert chosen_metric({"tasks": tasks}, "rmse") == 3
+
+
+def test_a_task_of_one_class_has_no_say_in_a_certain_mean():
+    click = {"auc_roc": 0.75, "positives": 30, "examples": 100}
+    buy = {"auc_roc": None, "positives": 0, "examples": 100}
+    tasks = {"click": click, "buy": buy, "time": {"rmse": 3.0, "examples": 100}}
+    assert chosen_metric({"tasks": tasks}, "certain:auc_roc") == 0.75
+    with pytest.raises(ValueError, match="for buy: it needs examples of both classes,"):
+        chosen_metric({"tasks": {"buy": buy}}, "certain:auc_roc")
 
 
 def of_domains(*each):
@@ -123,9 +138,8 @@ def test_a_schema_of_numbers_alone_trains_by_default(tmp_path):
     number = np.random.default_rng(0).normal(size=700)
     rows = pa.table({"x": number, "time": 3 * number + 1})
     schema = Schema((Field("x", "numeric", ("standard",)),), (TIME,), Split())
-    chosen = new_run(
-        prepare(source(rows, schema), tmp_path / "prepared"), tmp_path / "run"
-    )
+    data = prepare(source(rows, schema), tmp_path / "prepared")
+    chosen = new_run(data, tmp_path / "run", train={"metric": "auto"})
     result = loop.fit(chosen)
     measured = result["validation"]["tasks"]["time"]["rmse"]
     assert 0 < measured < 3  # the deviation of the labels

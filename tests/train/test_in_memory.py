@@ -81,11 +81,3 @@ def test_clocks_are_those_of_a_run(data, sections, tmp_path):
     mine = in_memory.fit(experiment, data.layout, *splits)
     loop.fit(run := new_run(data, tmp_path / "run", train=train, **other))
     assert_same(mine.variables, load_scorer(run)[1])
-
-
-@pytest.mark.parametrize(
-    ("rows", "size"), [(7, 4), (32, 32), (1000, 32), (5000, 128), (10**6, 1024)]
-)
-def test_the_batch_suits_the_rows(rows, size):
-    assert in_memory.batch_size_for(rows) == size
-    assert in_memory.batch_size_for(rows, 64) == min(64, rows)
