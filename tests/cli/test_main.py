@@ -121,7 +121,7 @@ def test_help_shows_what_is_swept(here, capsys):
     (here / "swept.toml").write_text("[sweep]\ntrain.epochs = [3, 5]\n")
     more = ["--sweep.model.num-levels", "1", "2"]
     words = " ".join(shown_by(capsys, "train", "-h", "swept.toml", *more).split())
-    assert "at most. (swept: [3, 5])" in words
+    assert "mostly ends earlier. (swept: [3, 5])" in words
     assert "(swept: [1, 2])" in words
 
 
