@@ -86,7 +86,7 @@ def interval(name: str, value: float | None, error: float | None) -> list[float]
 
     Example:
         >>> [round(end, 3) for end in interval("auc_roc", 0.9, 0.03)]
-        [0.823, 0.946]
+        [0.824, 0.945]
     """
     if not value or not error:
         return None
