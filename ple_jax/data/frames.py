@@ -156,8 +156,8 @@ def is_number(column: pa.Field) -> bool:
 
 
 def fitted_encoder(schema: Schema, table: pa.Table, train: np.ndarray) -> Encoder:
-    """An encoder that is fitted to the rows where `train` (B,) is true."""
-    counts = Counts(schema)
+    """An encoder that is fitted to the inputs of rows where `train` (B,) is true."""
+    counts = Counts(schema, labels=False)
     for chunk in chunks_of(table):
         mask = train[chunk.first : chunk.first + len(chunk.table)]
         counts.add(rows_of(chunk, schema).where(mask))

@@ -12,9 +12,13 @@ from ple_jax.schema import Field, Schema
 
 
 class Counts:
-    """The counts of the train split that fitting needs."""
+    """The counts of the train split that fitting needs.
 
-    def __init__(self, schema: Schema):
+    `labels` says whether the rows have those of squared tasks, whose scale is then
+    fitted too.
+    """
+
+    def __init__(self, schema: Schema, labels: bool = True):
         self.schema = schema
         self.values = {f.table or f.name: ValueCounts() for f in table_fields(schema)}
         self.numbers: dict[str, list[NumberCounts]] = {
@@ -23,7 +27,7 @@ class Counts:
         self.domains = ValueCounts()
         lists = [t for t in schema.tasks if isinstance(t.positive, tuple)]
         self.labels = {task: ValueCounts() for task in lists}
-        squared = [t.name for t in schema.tasks if t.loss == "squared"]
+        squared = [t.name for t in schema.tasks if labels and t.loss == "squared"]
         self.targets = {name: NumberCounts.of(np.zeros(0)) for name in squared}
         self.sums = {
             f.name: LabelSums()
