@@ -26,6 +26,7 @@ HOMES = {
     "argparse": {"cli"},
     "shtab": {"cli/completion.py"},
     "rich": {"show"},
+    "optuna": {"studies/search.py"},
     "pyarrow": {"data", "datasets", "guess", "serve"},
 }
 MOST_FLOORS = 11

@@ -2,9 +2,10 @@
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from ple_jax.checks import WIDEST, at_least, at_most, rate
+from ple_jax.space import Between, OneOf
 
 OLD_NAMES = {"train": {"replicas": "seeds"}}  # section -> old name -> today's
 # Section -> knob -> what runs do that were recorded before there was the knob.
@@ -44,9 +45,9 @@ class Inputs:
             (`single_task`). Tables and inputs are then T times as large.
     """
 
-    embedding_dim: int = 8
+    embedding_dim: Annotated[int, OneOf(4, 8, 16, 32)] = 8
     embedding_scale: float = 0.05
-    embedding_dropout_rate: float = 0.0
+    embedding_dropout_rate: Annotated[float, Between(0.0, 0.3)] = 0.0
     update: Literal["auto", "dense", "rows"] = "auto"
     row_optimizer: Literal["same", "sgd", "adagrad", "rowwise_adagrad", "adam"] = "same"
     frozen: tuple[str, ...] = ()
@@ -128,13 +129,13 @@ class Train:
     """
 
     epochs: int = ruled(10)
-    batch_size: int = ruled(1024)
+    batch_size: Annotated[int, OneOf(128, 256, 512, 1024, 2048)] = ruled(1024)
     optimizer: Literal["adam", "adagrad", "sgd"] = "adam"
-    learning_rate: float = ruled(1e-3)
+    learning_rate: Annotated[float, Between(3e-4, 1e-2, log=True)] = ruled(1e-3)
     schedule: Literal["constant", "cosine", "linear"] = "constant"
     warmup_steps: int = 0
     final_rate: float = 0.0
-    weight_decay: float = 0.0
+    weight_decay: Annotated[float, Between(1e-6, 1e-2, log=True)] = 0.0
     normaliser: Literal["batch", "running"] = "batch"
     clip_norm: float = 0.0
     average_decay: float = ruled(0.0)

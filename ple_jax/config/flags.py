@@ -12,7 +12,7 @@ from ple_jax.config.experiment import Experiment, new_name
 from ple_jax.config.values import from_texts, from_toml
 
 Knobs = Mapping[str, Sequence[str]]  # dotted path -> the texts after its flag
-SWEEP = "sweep."
+SWEEP, TUNE = "sweep.", "tune."
 DATA_DIR = "data.data_dir"
 NAMES = {int: "INT", float: "FLOAT", str: "TEXT"}
 
@@ -49,9 +49,25 @@ def split_sweep(knobs: Knobs) -> tuple[dict[str, Sequence[str]], dict[str, list[
 
     Each text is one value, a list is written as in TOML.
     """
-    single = {k: v for k, v in knobs.items() if not k.startswith(SWEEP)}
+    return _split_off(SWEEP, knobs)
+
+
+def split_ranges(knobs: Knobs) -> tuple[dict[str, Sequence[str]], dict[str, Any]]:
+    """Splits `--tune.section.knob ...` off: the other knobs, and path -> range.
+
+    What follows is as in a table [tune]: LOW HIGH, choices, or one TOML table.
+    """
+    single, lists = _split_off(TUNE, knobs)
+    is_table = lambda v: len(v) == 1 and isinstance(v[0], dict)
+    return single, {k: v[0] if is_table(v) else v for k, v in lists.items()}
+
+
+def _split_off(
+    prefix: str, knobs: Knobs
+) -> tuple[dict[str, Sequence[str]], dict[str, list[Any]]]:
+    single = {k: v for k, v in knobs.items() if not k.startswith(prefix)}
     lists = {
-        k.removeprefix(SWEEP): [from_toml(text) for text in v]
+        k.removeprefix(prefix): [from_toml(text) for text in v]
         for k, v in knobs.items()
         if k not in single
     }
@@ -140,7 +156,7 @@ class Section(NamedTuple):
 
 def described(tree: Mapping[str, Any], knobs: Knobs) -> list[Section]:
     """Every knob of an experiment: what it is, what it takes, and what it has."""
-    single, more = split_sweep(knobs)
+    single, more = split_sweep(split_ranges(knobs)[0])
     base, lists = sweep.taken(tree, more)
     base, _ = overridden(base, single)
     return [_section(section, base, lists) for section in config.SECTIONS]

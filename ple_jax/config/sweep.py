@@ -54,6 +54,8 @@ def taken(
 ) -> tuple[dict[str, Any], Lists]:
     """Splits off the table `[sweep]`: an experiment's dicts, and lists by dotted path.
 
+    A table `[tune]` is dropped: it is for another command, which reads it.
+
     Args:
         tree: Section -> knob -> value, and `sweep`.
         more: Lists by dotted path, which override those of the table.
@@ -62,6 +64,7 @@ def taken(
         ValueError: A value is no list, or its knob cannot be swept.
     """
     rest = dict(tree)
+    rest.pop("tune", None)
     table = rest.pop("sweep", {})
     if not isinstance(table, Mapping):
         raise ValueError(f"[sweep] must be a table, got {table!r}.")

@@ -1,6 +1,6 @@
 """Asymmetric sharing, as the PLE paper compares with."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
 import flax.linen as nn
 import jax
@@ -11,6 +11,7 @@ from ple_jax import checks
 from ple_jax.layers.batch_last import BATCH_LAST
 from ple_jax.layers.experts import HiddenLayers, stack
 from ple_jax.models.common import WithExperts
+from ple_jax.space import OneOf
 from ple_jax.types import Array
 
 Fusion = Literal["concat", "sum", "mean"]
@@ -32,7 +33,7 @@ class Asymmetric(WithExperts):
     """
 
     reads: tuple[tuple[int, ...], ...] = ()
-    fusion: Fusion = "concat"
+    fusion: Annotated[Fusion, OneOf("concat", "mean")] = "concat"
 
     def __post_init__(self):
         checks.choice(Fusion, fusion=self.fusion)

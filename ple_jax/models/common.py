@@ -4,7 +4,7 @@ Each class adds one idea to the one before: tasks and domains, towers, experts, 
 gates. A model builds on the last one that it needs, and states its own options only.
 """
 
-from typing import Any
+from typing import Annotated, Any
 
 import flax.linen as nn
 import jax
@@ -16,7 +16,11 @@ from ple_jax.layers.experts import MLP, Level, Routing, Towers, stack
 from ple_jax.layers.groups import Grouping, Groups, Head
 from ple_jax.layers.norms import PartitionedNorm
 from ple_jax.layers.per_domain import PRIVATE, PerDomain
+from ple_jax.space import Between, OneOf
 from ple_jax.types import Array
+
+TowerDims = Annotated[tuple[int, ...], OneOf((16,), (32,), (32, 16), (64, 32))]
+ExpertDims = Annotated[tuple[int, ...], OneOf((32,), (64,), (128,), (128, 64))]
 
 
 class Model(nn.Module):
@@ -30,7 +34,7 @@ class Model(nn.Module):
 
     num_tasks: int
     num_domains: int = 1
-    dropout_rate: float = 0.0
+    dropout_rate: Annotated[float, Between(0.0, 0.5)] = 0.0
 
     def __post_init__(self):
         checks.rate(dropout_rate=self.dropout_rate)
@@ -129,7 +133,7 @@ class WithTowers(Model):
             share of the batches so far, up to a momentum of 0.99; 0 is no such limit.
     """
 
-    tower_dims: tuple[int, ...] = (32,)
+    tower_dims: TowerDims = (32,)
     batch_norm: bool = False
     norm_window: float = 0.1
 
@@ -171,7 +175,7 @@ class WithExperts(WithTowers):
         expert_dims: Widths of the layers of each expert.
     """
 
-    expert_dims: tuple[int, ...] = (64,)
+    expert_dims: ExpertDims = (64,)
 
     def __post_init__(self):
         checks.dims(expert_dims=self.expert_dims)

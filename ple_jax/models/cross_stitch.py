@@ -1,6 +1,7 @@
 """Cross-stitch networks (Misra et al., CVPR 2016)."""
 
 from collections.abc import Mapping
+from typing import Annotated
 
 import flax.linen as nn
 import jax
@@ -8,6 +9,7 @@ import jax
 from ple_jax import checks
 from ple_jax.layers.stitch import Stitch, as_tuples, near_identity
 from ple_jax.models.common import WithGroups
+from ple_jax.space import Between, OneOf
 from ple_jax.types import Array
 
 
@@ -31,8 +33,8 @@ class CrossStitch(WithGroups):
         as in the MMoE paper, not one per channel.
     """
 
-    same: float = 0.9
-    per_channel: bool = False
+    same: Annotated[float, Between(0.5, 0.99)] = 0.9
+    per_channel: Annotated[bool, OneOf(False, True)] = False
     stitch_rate: float = 1.0
 
     def __post_init__(self):

@@ -1,11 +1,14 @@
 """Multi-level MMoE, as the PLE paper compares with."""
 
+from typing import Annotated
+
 import flax.linen as nn
 import jax
 
 from ple_jax import checks
 from ple_jax.layers.experts import everyone_sees_all
 from ple_jax.models.common import WithGates
+from ple_jax.space import OneOf
 from ple_jax.types import Array
 
 
@@ -25,8 +28,8 @@ class MLMMoE(WithGates):
     Reference: Tang et al., RecSys 2020, section 5.1.2 and figure 1h.
     """
 
-    num_experts: int = 3
-    num_levels: int = 2
+    num_experts: Annotated[int, OneOf(2, 3, 4, 8)] = 3
+    num_levels: Annotated[int, OneOf(2, 3)] = 2
 
     def __post_init__(self):
         checks.at_least(1, num_experts=self.num_experts, num_levels=self.num_levels)

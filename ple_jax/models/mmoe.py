@@ -1,8 +1,10 @@
 """Multi-gate mixture of experts: ML-MMoE of one level (Ma et al., KDD 2018)."""
 
 from functools import partial
+from typing import Annotated
 
 from ple_jax.models.ml_mmoe import MLMMoE
+from ple_jax.space import OneOf
 
 
 class MMoE(MLMMoE):
@@ -16,7 +18,7 @@ class MMoE(MLMMoE):
     Reference: Ma et al., KDD 2018, section 4.2, equations 6-8.
     """
 
-    num_experts: int = 8
+    num_experts: Annotated[int, OneOf(2, 4, 8, 16)] = 8
 
 
 build = partial(MMoE, num_levels=1)

@@ -1,5 +1,7 @@
 """Multiple relational attention, adapted (Zhao et al., KDD 2019)."""
 
+from typing import Annotated
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -7,7 +9,8 @@ import jax.numpy as jnp
 from ple_jax import checks
 from ple_jax.layers.batch_last import BATCH_FIRST
 from ple_jax.layers.norms import batch_normalise
-from ple_jax.models.common import WithTowers
+from ple_jax.models.common import TowerDims, WithTowers
+from ple_jax.space import OneOf
 from ple_jax.types import Array
 
 
@@ -39,10 +42,10 @@ class MRAN(WithTowers):
         attend. Its penalty on the relation matrices is left out.
     """
 
-    num_features: int = 8
-    width: int = 32
-    num_heads: int = 2
-    tower_dims: tuple[int, ...] = (32, 16)
+    num_features: Annotated[int, OneOf(4, 8, 16)] = 8
+    width: Annotated[int, OneOf(16, 32, 64)] = 32
+    num_heads: Annotated[int, OneOf(1, 2, 4)] = 2
+    tower_dims: TowerDims = (32, 16)
 
     def __post_init__(self):
         sizes = {"num_features": self.num_features, "num_heads": self.num_heads}

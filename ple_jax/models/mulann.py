@@ -1,5 +1,7 @@
 """Multi-domain adversarial network, as the STAR paper compares with."""
 
+from typing import Annotated
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -7,6 +9,7 @@ import jax.numpy as jnp
 from ple_jax import checks
 from ple_jax.layers.experts import MLP
 from ple_jax.models.common import WithDomainInput, WithExperts
+from ple_jax.space import Between
 from ple_jax.types import Array
 
 
@@ -33,7 +36,7 @@ class MulANN(WithDomainInput, WithExperts):
     """
 
     discriminator_dims: tuple[int, ...] = (32,)
-    discriminator_weight: float = 0.1
+    discriminator_weight: Annotated[float, Between(1e-3, 1.0, log=True)] = 0.1
 
     def __post_init__(self):
         checks.dims(discriminator_dims=self.discriminator_dims)

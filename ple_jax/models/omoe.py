@@ -1,11 +1,14 @@
 """One-gate mixture of experts (Ma et al., KDD 2018)."""
 
+from typing import Annotated
+
 import flax.linen as nn
 import jax
 
 from ple_jax import checks
 from ple_jax.layers.experts import everyone_sees_all
 from ple_jax.models.common import WithGates
+from ple_jax.space import OneOf
 from ple_jax.types import Array
 
 
@@ -20,7 +23,7 @@ class OMoE(WithGates):
     Reference: Ma et al., KDD 2018, section 4.2, equation 5.
     """
 
-    num_experts: int = 8
+    num_experts: Annotated[int, OneOf(2, 4, 8, 16)] = 8
 
     def __post_init__(self):
         checks.at_least(1, num_experts=self.num_experts)

@@ -1,11 +1,14 @@
 """Progressive layered extraction (Tang et al., RecSys 2020)."""
 
+from typing import Annotated
+
 import flax.linen as nn
 import jax
 
 from ple_jax import checks
 from ple_jax.layers.experts import own_and_shared
 from ple_jax.models.common import WithGates
+from ple_jax.space import OneOf
 from ple_jax.types import Array
 
 
@@ -36,9 +39,9 @@ class PLE(WithGates):
     Reference: Tang et al., RecSys 2020, section 4.2, equations 6 and 7.
     """
 
-    num_levels: int = 2
-    experts_per_task: int | tuple[int, ...] = 2
-    shared_experts: int = 2
+    num_levels: Annotated[int, OneOf(1, 2, 3)] = 2
+    experts_per_task: Annotated[int | tuple[int, ...], OneOf(1, 2, 4)] = 2
+    shared_experts: Annotated[int, OneOf(1, 2, 4)] = 2
     level_widths: tuple[int, ...] = ()
 
     def __post_init__(self):

@@ -6,7 +6,7 @@ import jax
 from ple_jax import checks
 from ple_jax.layers.experts import MLP, Towers
 from ple_jax.layers.per_domain import PerDomain
-from ple_jax.models.common import WithDomainInput
+from ple_jax.models.common import ExpertDims, TowerDims, WithDomainInput
 from ple_jax.types import Array
 
 
@@ -27,8 +27,8 @@ class Separate(WithDomainInput):
         paper's table 2 gives all models.
     """
 
-    expert_dims: tuple[int, ...] = (64,)
-    tower_dims: tuple[int, ...] = (32,)
+    expert_dims: ExpertDims = (64,)
+    tower_dims: TowerDims = (32,)
 
     def __post_init__(self):
         checks.dims(expert_dims=self.expert_dims, tower_dims=self.tower_dims)

@@ -1,7 +1,7 @@
 """Sluice networks (Ruder et al., AAAI 2019), as the PLE paper compares with."""
 
 from collections.abc import Mapping
-from typing import Literal
+from typing import Annotated, Literal
 
 import flax.linen as nn
 import jax
@@ -12,6 +12,7 @@ from ple_jax import checks
 from ple_jax.layers.batch_last import BATCH_LAST
 from ple_jax.layers.stitch import Stitch, as_tuples, near_identity
 from ple_jax.models.common import WithTowers
+from ple_jax.space import Between, OneOf
 from ple_jax.types import Array
 
 Start = Literal["balanced", "imbalanced"]
@@ -43,12 +44,12 @@ class Sluice(WithTowers):
         with several subspaces, imbalanced weights are 0.9 and an even rest.
     """
 
-    width: int = 64
-    num_layers: int = 2
-    subspaces: int = 2
+    width: Annotated[int, OneOf(32, 64, 128)] = 64
+    num_layers: Annotated[int, OneOf(1, 2, 3)] = 2
+    subspaces: Annotated[int, OneOf(1, 2)] = 2
     alpha_start: Start = "balanced"
     beta_start: Start = "imbalanced"
-    orthogonality: float = 0.1
+    orthogonality: Annotated[float, Between(1e-3, 1.0, log=True)] = 0.1
     stitch_rate: float = 1.0
 
     def __post_init__(self):

@@ -1,5 +1,7 @@
 """Star topology adaptive recommender (Sheng et al., CIKM 2021)."""
 
+from typing import Annotated
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -8,8 +10,11 @@ from ple_jax import checks
 from ple_jax.layers.experts import MLP
 from ple_jax.layers.per_domain import PRIVATE
 from ple_jax.layers.star import StarNetwork
-from ple_jax.models.common import WithDomainInput
+from ple_jax.models.common import TowerDims, WithDomainInput
+from ple_jax.space import OneOf
 from ple_jax.types import Array, PyTree, path_names
+
+StarDims = Annotated[tuple[int, ...], OneOf((64, 32), (128, 64, 32), (256, 128, 64))]
 
 
 class STAR(WithDomainInput):
@@ -29,8 +34,8 @@ class STAR(WithDomainInput):
         activation, the widths or the initial values.
     """
 
-    dims: tuple[int, ...] = (128, 64, 32)
-    auxiliary_dims: tuple[int, ...] = (32,)
+    dims: StarDims = (128, 64, 32)
+    auxiliary_dims: TowerDims = (32,)
     partitioned_norm: bool = True
 
     def __post_init__(self):

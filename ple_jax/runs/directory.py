@@ -10,6 +10,7 @@ from typing import Any
 from ple_jax import config, datasets
 from ple_jax.config import sweep
 from ple_jax.config.experiment import Experiment, Plugin
+from ple_jax.config.tuning import TUNE
 from ple_jax.data.facts import FACTS
 from ple_jax.data.prepare import load_or_prepare
 from ple_jax.data.prepare import prepare as data_prepare
@@ -216,7 +217,7 @@ def open_run(directory: pathlib.Path) -> Run:
         ValueError: It is none, or holds several trials, or its data set is damaged.
     """
     tree = recorded_tree(directory)
-    if sweep.is_sweep(tree):
+    if sweep.is_sweep(tree) or TUNE in tree:
         folder = trials_folder(directory)
         names = sorted(path.name for path in folder.iterdir())
         raise ValueError(

@@ -3,8 +3,9 @@
 import dataclasses
 import pathlib
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
+from typing import Any
 
 import numpy as np
 
@@ -18,6 +19,14 @@ from ple_jax.train.setup import Setup, placed
 from ple_jax.train.state import variables_of
 from ple_jax.types import PyTree
 
+# (trial's number in its group, record of its epoch) -> whether it ends there
+Ends = Callable[[int, Mapping[str, Any]], bool]
+
+
+def never(i: int, record: Mapping[str, Any]) -> bool:
+    """Lets a trial go on."""
+    return False
+
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Group:
@@ -30,11 +39,13 @@ class Group:
         runs: The run directory of each trial.
         folder: Where the checkpoints of the state lie.
         setup: What trains and scores them.
+        ends: Asked after each epoch of a trial whether that was its last.
     """
 
     runs: Sequence[Run]
     folder: pathlib.Path
     setup: Setup
+    ends: Ends = never
 
     def start(
         self, checkpoints: Checkpoints, resume: bool, strict: bool = False

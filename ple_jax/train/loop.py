@@ -30,7 +30,7 @@ from ple_jax.train.checkpoint import Checkpoints
 from ple_jax.train.course import course
 from ple_jax.train.feed import Feed, ahead, next_save
 from ple_jax.train.glance import Glance
-from ple_jax.train.group import Group
+from ple_jax.train.group import Ends, Group, never
 from ple_jax.train.progress import Held, Place
 from ple_jax.train.setup import Setup
 from ple_jax.train.state import TrainState, variables_of
@@ -78,6 +78,7 @@ def fit_group(
     folder: pathlib.Path,
     resume: bool = False,
     strict: bool = False,
+    ends: Ends = never,
 ) -> list[dict[str, Any]]:
     """Trains trials that differ in seeds and traced knobs; returns their final tables.
 
@@ -90,6 +91,7 @@ def fit_group(
         folder: Where the checkpoints of several trials lie while they train.
         resume: Whether to continue from there.
         strict: Whether to refuse if the newest checkpoint is damaged.
+        ends: Asked after each epoch of a trial whether that was its last.
 
     Raises:
         Stopped: A signal came; the trials can be resumed where they stopped.
@@ -98,7 +100,8 @@ def fit_group(
     # Older studies vmapped single trials too: such a folder is theirs.
     several = len(runs) > 1 or folder.exists()
     setup = Setup([run.experiment for run in runs], runs[0].data, vmapped=several)
-    group = Group(runs, folder if several else runs[0].checkpoints, setup)
+    place = folder if several else runs[0].checkpoints
+    group = Group(runs, place, setup, ends)
     with locked(runs[0].directory):
         results = finish(group, run_epochs(group, resume, strict))
         if several:
@@ -215,6 +218,8 @@ def measure(group: Group, held: Held, speed: float) -> tuple[Held, list[Record |
             record = record_of_epoch(group, held, i, logits[:, i], speed)
             standing = standing.after_epoch(record["score"], held.step)
             record["improved"] = standing.epochs_since_best == 0
+            if group.ends(i, record):
+                standing = dataclasses.replace(standing, ended=True)
         standings[i] = standing
         records.append(record)
     empty = jax.tree.map(jnp.zeros_like, held.state.stream)

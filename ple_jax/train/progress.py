@@ -28,6 +28,7 @@ class Standing:
         epochs_since_best: How many were no better; patience counts them.
         diverged: The step before which the trial diverged, if it did.
         fault: What was not finite then.
+        ended: Whether it was ended before its time.
     """
 
     epochs: int = 0
@@ -36,11 +37,12 @@ class Standing:
     epochs_since_best: int = 0
     diverged: int | None = None
     fault: str = ""
+    ended: bool = False
 
     def is_finished(self, train: Train) -> bool:
-        """Whether all epochs are done, patience is spent, or it diverged."""
+        """Whether all epochs are done, patience is spent, it diverged, or was ended."""
         impatient = train.patience and self.epochs_since_best >= train.patience
-        done = self.epochs >= train.epochs or bool(impatient)
+        done = self.epochs >= train.epochs or bool(impatient) or self.ended
         return done or self.diverged is not None
 
     def after_epoch(self, score: float, step: int) -> "Standing":

@@ -407,3 +407,15 @@ def test_a_lone_run_does_not_train_several_seeds(data, tmp_path):
     one = create_run(tmp_path / "run", tiny(train={"seeds": 2}), data)
     with pytest.raises(ValueError, match="study"):
         loop.fit(one)
+
+
+def test_a_trial_that_is_ended_stops_counting(data, tmp_path):
+    values = [{"train.seed": i} for i in range(3)]
+    whole = runs_of(data, tmp_path / "whole", values)
+    wanted = loop.fit_group(whole, tmp_path / "a")
+    ended = runs_of(data, tmp_path / "ended", values)
+    ends = lambda i, record: i == 1 and record["epoch"] == 0
+    results = loop.fit_group(ended, tmp_path / "b", ends=ends)
+    assert [result["epochs"] for result in results] == [3, 1, 3]
+    assert records(ended[1]) == records(whole[1])[:1]
+    assert results[::2] == wanted[::2]
