@@ -4,13 +4,13 @@ version       2; format 1, which is read too, named the files of bags after colu
 identity      what it was prepared from
 arrays        names of the arrays of a split
 splits        split -> rows, base rate of each task, rows of each domain
-origins       name, first row and number of rows of each raw file, in order; older data
-              sets have none
-oddities      repeated: split -> rows that train has too; outside: task -> labels 1
-              outside its sample space; older data sets have none
+origins       name, first row and number of rows of each raw file, in order
+oddities      split -> rows that train has too; task -> labels 1 outside its space
 fingerprint   BLAKE2b of all other files
 checksums     file -> CRC-32; the oldest data sets have none
 seal          CRC-32 of the rest of this file; in format 1 there is none
+
+Data sets of before there were `origins` and `oddities` have none of them.
 """
 
 import dataclasses

@@ -48,8 +48,8 @@ def badness(name: str, value: float) -> float:
     return value if name in LOWER_IS_BETTER else -value
 
 
-REDUCTIONS: dict[str, Callable[[str, Sequence[float | None]], float | None]]
-REDUCTIONS = {"macro": macro, "worst": worst}
+Reduction = Callable[[str, Sequence[float | None]], float | None]
+REDUCTIONS: dict[str, Reduction] = {"macro": macro, "worst": worst}
 
 
 def over_domains(domains: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:

@@ -16,8 +16,7 @@ def summary(asked: Sweep, results: Mapping[str, Result]) -> dict[str, Any]:
     """The tables of a study: of each point and split, without trials that diverged.
 
     points      task -> metric -> `spread` over the trials
-    domains     of several: "macro" and "worst", and "each" domain -> task -> metric
-                -> `spread`; "worst_domain" -> task -> metric -> its name
+    domains     of several: "macro", "worst" and "each", as `by_domain` has them
     intervals   `intervals.report` of one trial: how far it moves on other examples
     """
     points: dict[str, list[Result]] = {}
@@ -43,6 +42,10 @@ def over_tasks(each: Sequence[Result], split: str) -> dict[str, Any]:
 
 def by_domain(each: Sequence[Result], split: str) -> dict[str, Any]:
     """Spreads of each domain, and of their mean and worst; {} of a single domain.
+
+    "macro", "worst"   task -> metric -> `spread`
+    "each"             domain -> task -> metric -> `spread`
+    "worst_domain"     task -> metric -> its name
 
     The worst value is that of each trial's own worst domain, and "worst_domain" is the
     one whose mean over trials is worst.
