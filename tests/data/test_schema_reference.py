@@ -225,7 +225,9 @@ def test_the_command_checks_a_schema_and_its_files(tmp_path, capsys, monkeypatch
     assert call("schema", "schema.toml", "a.csv") == 0
     shown = capsys.readouterr().out
     assert "a.csv" in shown
-    assert sum(map(int, re.findall(r"^(?:train|validation|test) +(\d+) ", shown, re.M))) == len(raw())
+    assert sum(
+        map(int, re.findall(r"^(?:train|validation|test) +(\d+) ", shown, re.M))
+    ) == len(raw())
     (tmp_path / "b.csv").write_text("shop,item\ns,i\n")
     assert call("schema", "schema.toml", "b.csv") == 2
     assert "b.csv has no column 'price'" in capsys.readouterr().err

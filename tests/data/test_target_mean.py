@@ -145,7 +145,9 @@ def test_a_missing_domain_counts_as_the_stand_in(tmp_path, missing):
 def test_a_missing_domain_without_a_stand_in_is_named(tmp_path):
     rows = log().to_pydict()
     rows["shop"][7] = ""
-    with pytest.raises(ValueError, match="row 8, column 'shop': expected a domain in every row"):
+    with pytest.raises(
+        ValueError, match="row 8, column 'shop': expected a domain in every row"
+    ):
         prepare(source(pa.table(rows), MEANS), tmp_path / "prepared")
 
 
