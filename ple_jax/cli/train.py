@@ -17,11 +17,12 @@ and spreads, and each trial has a run directory of its own below DIR.
 import argparse
 import pathlib
 import shlex
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from functools import partial
 from typing import Any
 
-STOPPED = 130
+from ple_jax.cli.experiment import STOPPED, experiment_of
+
 OLDER_CHECKPOINT = 3  # all was done, but from an older checkpoint than the newest
 
 
@@ -120,18 +121,6 @@ def trained(asked: argparse.Namespace) -> int:
 def names_data(paths: Iterable[str]) -> bool:
     """Whether sections or knobs, by dotted path, say what to train on."""
     return any(path.partition(".")[0] == "data" for path in paths)
-
-
-def experiment_of(tree: dict, knobs: Mapping, kinds: Mapping[str, str]):
-    """The experiment of a file and of knobs, with these kinds of plugins by section."""
-    from ple_jax.config import flags
-    from ple_jax.show import console
-
-    named = {f"{section}.kind": [kind] for section, kind in kinds.items()}
-    experiment, dropped = flags.experiment(tree, {**knobs, **named})
-    if dropped:
-        console.say(f"dropped, as the new kind does not take it: {', '.join(dropped)}")
-    return experiment
 
 
 def train_one(asked: argparse.Namespace, experiment) -> int:

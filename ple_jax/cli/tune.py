@@ -21,7 +21,7 @@ import shlex
 import time
 from typing import Any
 
-from ple_jax.cli.train import STOPPED, experiment_of
+from ple_jax.cli.experiment import STOPPED, experiment_of
 
 TRIALS = 40
 
