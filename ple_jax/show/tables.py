@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from rich import box
 from rich.table import Table
 from rich.text import Text
 
@@ -50,7 +51,13 @@ def plain(text: str, style: str = "") -> Text:
 
 
 def _titled(title: str) -> Table:
-    return Table(title=plain(title, "table.title"), title_justify="left")
+    return Table(
+        title=plain(title, "table.title"),
+        title_justify="left",
+        box=box.SIMPLE_HEAD,
+        padding=(0, 2, 0, 0),
+        show_edge=False,
+    )
 
 
 def _filled(table: Table, rows: Iterable[Iterable[str]]) -> Table:
