@@ -83,7 +83,8 @@ def make_schema(
     categorical: int, numeric: int, domains: int, labels: str, seed: int
 ) -> Schema:
     """Describes the columns."""
-    categories = (Field(f"category_{i}") for i in range(categorical))
+    # Embedded, however few the examples: what it is made for is tables and speed.
+    categories = (Field(f"category_{i}", encodings=("id",)) for i in range(categorical))
     numbers = (Field(f"number_{i}", "numeric") for i in range(numeric))
     loss: Literal["binary", "squared"] = "binary" if labels == "binary" else "squared"
     return Schema(
