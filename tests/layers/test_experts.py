@@ -144,7 +144,7 @@ def test_batch_statistics_move_only_in_training(axis):
     before = variables["batch_stats"]
     assert all(jax.tree.leaves(jax.tree.map(np.array_equal, before, still)))
     assert not any(jax.tree.leaves(jax.tree.map(np.array_equal, before, moved)))
-    assert before["experts"]["BatchNorm_0"]["mean"].shape == (3, H)
+    assert before["experts"]["BatchNorm_0"]["norm"]["mean"].shape == (3, H)
 
 
 @either_axis
