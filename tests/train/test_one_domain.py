@@ -234,7 +234,7 @@ def test_a_merge_gets_each_tasks_own_gradients_and_the_penalty_once(
     want = jax.jit(plain.gradients)(state, batch, key)[0]
     got, seen, _ = jax.jit(merged.gradients)(state, batch, key)
     assert_close(got, want)
-    (each, penalties), _ = jax.jit(plain.losses)(state.trained, {}, batch, key)
+    (each, penalties), _ = jax.jit(plain.losses)(state.trained, state, batch, key)
     np.testing.assert_allclose(seen, each, rtol=1e-5)
     assert len(penalties) > 0
 
