@@ -272,11 +272,12 @@ def finish(group: Group, held: Held) -> list[dict[str, Any]]:
         result: dict[str, Any] = {
             "step": standing.best_step or None,
             "epochs": standing.epochs,
-            "course": course(read_records(run.metrics), group.setup.train.epochs),
         }
         if standing.diverged is not None:
             result["diverged"] = standing.diverged
         if standing.best_step:
+            epochs = group.setup.train.epochs
+            result["course"] = course(read_records(run.metrics), epochs)
             scorer, own = group.setup.scorer, {k: of[:, i] for k, of in logits.items()}
             result |= {k: scorer.measured(z, k) for k, z in own.items()}
             result["intervals"] = {k: scorer.intervals(z, k) for k, z in own.items()}

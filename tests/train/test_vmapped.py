@@ -238,7 +238,8 @@ def test_each_ends_as_its_lone_run(data, tmp_path, data_on):
         assert one.result == result
         # Its directory alone is enough to score, and says what it is when resumed.
         scorer, variables = files.load_scorer(open_run(one.directory))
-        assert_near(scorer.report(variables, "test"), result["test"])
+        found = scorer.measured(scorer.of_split(variables, "test"), "test")
+        assert_near(found, result["test"])
         with pytest.raises(ValueError, match="trials are resumed together"):
             loop.fit(one, resume=True)
 
@@ -312,7 +313,8 @@ def test_trials_keep_their_best_as_they_train(data, tmp_path, monkeypatch):
         with Checkpoints(one.checkpoints) as checkpoints:
             assert checkpoints.latest == checkpoints.best == best["step"]
         scorer, variables = files.load_scorer(open_run(one.directory))
-        assert_near(scorer.report(variables, "validation"), best["validation"])
+        found = scorer.measured(scorer.of_split(variables, "validation"), "validation")
+        assert_near(found, best["validation"])
     for one, result in zip(
         runs, loop.fit_group(runs, tmp_path / "checkpoints", resume=True), strict=True
     ):
