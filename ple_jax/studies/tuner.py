@@ -176,8 +176,7 @@ class Tuner:
         metric    that of `train.metric`
         trials    number -> its values, its best epoch's metric, epochs, whether pruned
         start     the first trial: the experiment as it stands
-        best      the best trial: its metric on both halves of validation, and the table
-                  of the half that did not choose it, with intervals
+        best      the best trial: its metric on both halves, and a table of the second
 
         Raises:
             ValueError: No trial came to an end.
