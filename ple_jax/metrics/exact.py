@@ -33,32 +33,36 @@ def report(
         ValueError: A logit is not finite, or `domain` is None with several domains.
     """
     check_logits(logits)
-    weights = np.ones(len(logits)) if weights is None else weights
-
-    def measure_rows(task: Task, i: int, rows: np.ndarray) -> Measured:
-        users = None if user is None else user[rows]
-        return measure(task, logits[rows, i], labels[rows, i], weights[rows], users)
-
-    found = each_task(measure_rows, observed, domain, tasks, domains)
+    found = each_task(
+        measure, logits, labels, observed, weights, domain, tasks, domains, user
+    )
     several = over_domains(found["domains"]) if len(domains) > 1 else {}
     return {"examples": len(logits), **found, **several}
 
 
 def each_task(
-    measure_rows: Callable[[Task, int, np.ndarray], Any],
+    measure: Callable[..., Any],
+    logits: np.ndarray,  # (B, T)
+    labels: np.ndarray,  # (B, T)
     observed: np.ndarray,  # (B, T) bool
+    weights: np.ndarray | None,  # (B,); None weighs all examples equally
     domain: np.ndarray | None,  # (B,) int; None if there is one domain
     tasks: Sequence[Task],
     domains: Sequence[str],
+    user: np.ndarray | None,  # (B,) int
 ) -> dict[str, Any]:
     """Measures every task on its observed rows: "tasks" of all, "domains" of each.
 
     Args:
-        measure_rows: Of a task, its place in the axis T, and the numbers of some rows.
+        measure: Of a task, and the logits, labels, weights and users (B,) of some rows.
+        logits: Those of all tasks, as the rest.
+        labels: Of each row and task.
         observed: Which labels there are.
+        weights: Of each row.
         domain: Of each row.
         tasks: In the order of the axis T.
         domains: Names of the domains.
+        user: Of each row, if there are users.
 
     Raises:
         ValueError: `domain` is None with several domains.
@@ -68,9 +72,15 @@ def each_task(
             f"Metrics of {len(domains)} domains need each example's domain, got None."
         )
 
+    weights = np.ones(len(logits)) if weights is None else weights
+
+    def of_task(i: int, rows: np.ndarray) -> Any:
+        seen = rows[observed[rows, i]]
+        users = None if user is None else user[seen]
+        return measure(tasks[i], logits[seen, i], labels[seen, i], weights[seen], users)
+
     def of_rows(rows: np.ndarray) -> dict[str, Any]:
-        seen = [rows[observed[rows, i]] for i in range(len(tasks))]
-        return {t.name: measure_rows(t, i, seen[i]) for i, t in enumerate(tasks)}
+        return {task.name: of_task(i, rows) for i, task in enumerate(tasks)}
 
     overall = of_rows(np.arange(len(observed)))
     if domain is None or len(domains) == 1:

@@ -48,17 +48,14 @@ def report(
         "domains", where each metric has `standard_error` and `interval`, both None
         where they are undefined.
     """
-    weights = np.ones(len(logits)) if weights is None else weights
-
-    def measure_rows(task: Task, i: int, rows: np.ndarray) -> dict[str, Any]:
-        users = None if user is None else user[rows]
-        return measure(task, logits[rows, i], labels[rows, i], weights[rows], users)
-
+    found = each_task(
+        measure, logits, labels, observed, weights, domain, tasks, domains, user
+    )
     return {
         "over": "examples" if user is None else "users",
         "number": len(logits) if user is None else len(np.unique(user)),
         "confidence": CONFIDENCE,
-        **each_task(measure_rows, observed, domain, tasks, domains),
+        **found,
     }
 
 
