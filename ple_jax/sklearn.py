@@ -286,6 +286,7 @@ class MultiTaskRegressor(RegressorMixin, MultiTaskEstimator):
         self.target_means_ = y.mean(axis=0)
         deviations = y.std(axis=0)
         self.target_deviations_ = np.where(deviations > 0, deviations, 1.0)
+        # Not by `Layout.scales`: a program is compiled anew for each layout.
         labels = (y - self.target_means_) / self.target_deviations_
         tasks = [Task(f"target {i}", loss="squared") for i in range(y.shape[1])]
         return self._fit(table, labels, tasks, weights)

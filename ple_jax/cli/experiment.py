@@ -1,4 +1,4 @@
-"""What the commands that train share: an experiment with its knobs, and a status."""
+"""What commands share: the status of a stop, and an experiment with its knobs."""
 
 from collections.abc import Mapping
 

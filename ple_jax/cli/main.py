@@ -28,11 +28,12 @@ from typing import Any, NoReturn
 
 from ple_jax import __version__, cli, plugins
 from ple_jax.checks import nearest
+from ple_jax.cli.experiment import STOPPED
 from ple_jax.config import flags
 from ple_jax.show.errors import sentence
 from ple_jax.show.escape import printable
 
-MISTAKE, STOPPED = 2, 130
+MISTAKE = 2
 NO_KNOBS: flags.Knobs = MappingProxyType({})
 
 
