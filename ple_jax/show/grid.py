@@ -20,6 +20,17 @@ ROOM = 9  # a header no longer than this stays on one line
 ENDS = re.compile(r"(?<=[_\s/,=-])")  # a name may go on below after these
 
 
+def framed(title: str) -> Table:
+    """An empty table, with a line below its headers and no other."""
+    return Table(
+        title=Text(title, "table.title") if title else None,
+        title_justify="left",
+        box=box.SIMPLE_HEAD,
+        padding=(0, BETWEEN - 1, 0, 0),
+        show_edge=False,
+    )
+
+
 @dataclasses.dataclass(frozen=True)
 class Grid:
     """Cells of text under headers; the first columns name the row.
@@ -93,13 +104,7 @@ class Grid:
         return blocks
 
     def _table(self, title: str, columns: list[list[str]]) -> Table:
-        table = Table(
-            title=Text(title, "table.title") if title else None,
-            title_justify="left",
-            box=box.SIMPLE_HEAD,
-            padding=(0, BETWEEN - 1, 0, 0),
-            show_edge=False,
-        )
+        table = framed(title)
         for j, (header, *_) in enumerate(columns):
             side: Literal["left", "right"] = "left" if j < self.names else "right"
             table.add_column(Text(header), justify=side, overflow="fold")

@@ -3,12 +3,11 @@
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from rich import box
 from rich.table import Table
 from rich.text import Text
 
 from ple_jax.show.escape import one_line
-from ple_jax.show.grid import Grid
+from ple_jax.show.grid import Grid, framed
 from ple_jax.show.measured import headline, number
 
 
@@ -48,16 +47,6 @@ def grid(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> G
 def plain(text: str, style: str = "") -> Text:
     """A cell: names may hold what a terminal, or rich's markup, would obey."""
     return Text(one_line(text), style)
-
-
-def _titled(title: str) -> Table:
-    return Table(
-        title=plain(title, "table.title"),
-        title_justify="left",
-        box=box.SIMPLE_HEAD,
-        padding=(0, 2, 0, 0),
-        show_edge=False,
-    )
 
 
 def _filled(table: Table, rows: Iterable[Iterable[str]]) -> Table:
@@ -133,7 +122,7 @@ def _listed(facts: dict[str, str | None]) -> str:
 
 def prose(title: str, columns: Iterable[str], rows: Iterable[Iterable[str]]) -> Table:
     """A table of text."""
-    table = _titled(title)
+    table = framed(one_line(title))
     for column in columns:
         table.add_column(plain(column), overflow="fold")
     return _filled(table, rows)
