@@ -3,9 +3,10 @@
     python tests/mutants.py                    40 mutants of each room, seed 0
     python tests/mutants.py losses --sample 0  all of one room
 
-cosmic-ray makes the mutants, in a copy of the last commit. Left out are operators that
-nobody confuses (`a | b` for `a + b`), so that a score is not flattered by mutants that
-die when they are imported.
+cosmic-ray makes the mutants, in a copy of the last commit. A mutant of `step.py` meets
+`test_step.py` first, then the rest of the room until one fails. Left out are operators
+that nobody confuses (`a | b` for `a + b`), so that a score is not flattered by mutants
+that die when they are imported.
 """
 
 import argparse
@@ -33,7 +34,7 @@ CONFIG = """
 module-path = "ple_jax/{code}"
 timeout = {timeout}
 excluded-modules = []
-test-command = "{python} -m pytest -q -x -p no:randomly {tests}"
+test-command = "{python} {script} --try-out {room}"
 [cosmic-ray.distributor]
 name = "local"
 """
@@ -46,6 +47,8 @@ KEPT = re.compile(f"core/.*({ARITHMETIC}|{BOUNDS}|{WORDS})$")
 
 def main() -> None:
     asked = arguments()
+    if asked.try_out:
+        sys.exit(try_out(asked.try_out, pathlib.Path.cwd()))
     with tempfile.TemporaryDirectory() as scratch:
         copy = pathlib.Path(scratch) / "copy"
         call("git", "clone", "--quiet", ROOT, copy, cwd=ROOT)
@@ -56,6 +59,7 @@ def main() -> None:
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("rooms", nargs="*", choices=[*ROOMS, []], default=list(ROOMS))
+    parser.add_argument("--try-out", choices=ROOMS, help="only test the copy as it is")
     parser.add_argument("--sample", type=int, default=40, help="of each room; 0: all")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--timeout", type=int, default=900, help="seconds a mutant")
@@ -64,11 +68,15 @@ def arguments() -> argparse.Namespace:
 
 def score(room: str, copy: pathlib.Path, asked: argparse.Namespace) -> str:
     """Runs a room's mutants; prints those that survive, and returns the summary."""
-    code, tests = ROOMS[room]
+    code, _ = ROOMS[room]
     config, session = (copy.parent / f"{room}.{end}" for end in ("toml", "sqlite"))
     config.write_text(
         CONFIG.format(
-            code=code, tests=tests, python=sys.executable, timeout=asked.timeout
+            code=code,
+            python=sys.executable,
+            script=pathlib.Path(__file__).resolve(),
+            room=room,
+            timeout=asked.timeout,
         )
     )
     cosmic = [sys.executable, "-m", "cosmic_ray.cli"]
@@ -85,6 +93,15 @@ def score(room: str, copy: pathlib.Path, asked: argparse.Namespace) -> str:
     return (
         f"{room}: {killed} of {len(done)} killed, from {population} (seed {asked.seed})"
     )
+
+
+def try_out(room: str, copy: pathlib.Path) -> int:
+    """Runs a room's tests until one fails, those named for a changed file first."""
+    shown = subprocess.check_output(["git", "diff", "--name-only"], cwd=copy, text=True)
+    names = [f"tests/{room}/test_{pathlib.Path(p).stem}.py" for p in shown.split()]
+    nearest = [name for name in names if (copy / name).exists()]
+    pytest = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:randomly"]
+    return subprocess.call([*pytest, *nearest, *ROOMS[room][1].split()], cwd=copy)
 
 
 def keep(items: WorkDB, sample: int, seed: int) -> int:
