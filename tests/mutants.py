@@ -52,13 +52,13 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         copy = pathlib.Path(scratch) / "copy"
         call("git", "clone", "--quiet", ROOT, copy, cwd=ROOT)
-        for room in asked.rooms:
+        for room in asked.rooms or ROOMS:
             print(score(room, copy, asked), flush=True)
 
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("rooms", nargs="*", choices=[*ROOMS, []], default=list(ROOMS))
+    parser.add_argument("rooms", nargs="*", choices=[*ROOMS, []])
     parser.add_argument("--try-out", choices=ROOMS, help="only test the copy as it is")
     parser.add_argument("--sample", type=int, default=40, help="of each room; 0: all")
     parser.add_argument("--seed", type=int, default=0)
