@@ -7,7 +7,6 @@ They work in a `Pipeline` and in a `GridSearchCV`, and can be pickled. Install t
 `sklearn`.
 """
 
-import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
@@ -24,17 +23,18 @@ from sklearn.utils.validation import (
 from ple_jax import config
 from ple_jax.config.experiment import Experiment
 from ple_jax.config.values import plain
-from ple_jax.data.examples import Examples
 from ple_jax.data.frames import (
+    encode_labelled,
     encode_table,
     fields_of,
     fitted_encoder,
     table_of,
     typed,
+    with_labels,
 )
 from ple_jax.metrics.exact import sigmoid
 from ple_jax.runs.defaults import resolved
-from ple_jax.schema import Schema, Task
+from ple_jax.schema import Task
 from ple_jax.train import in_memory
 
 
@@ -42,8 +42,9 @@ class MultiTaskEstimator(BaseEstimator):
     """What the classifier and the regressor share: inputs, training, and their knobs.
 
     Columns of numbers and times are numbers; those of text, categories and truth values
-    are ids, with an embedding each. A column of objects is of numbers if all its values
-    are, and otherwise of text. Values may be missing, and ids may be new after `fit`.
+    are ids. A column of objects is of numbers if all its values are, and otherwise of
+    text. Values may be missing, and ids may be new after `fit`. What is left open is
+    decided by the rules for files: see `encodings` of a `Field`, and `train`.
 
     Args:
         model: A kind of model, or a dict of its options with a `kind` among them.
@@ -56,7 +57,8 @@ class MultiTaskEstimator(BaseEstimator):
         validation_fraction: Share of the rows that validation holds; 0 trains on all
             rows, and keeps the last epoch.
         embedding_dim: Width of the embedding of each id.
-        encodings: How numbers are encoded, as `encodings` of a schema's field.
+        encodings: As `encodings` of a schema's field: a column has those that its kind
+            knows, and without any `auto`, which for ids may be target means and counts.
         categorical_features: Columns that are ids: "from_dtype" decides as above; names
             or numbers of columns make these ids, and all others numbers.
         weighting: How the losses of the tasks become one: a kind, or a dict.
@@ -138,22 +140,19 @@ class MultiTaskEstimator(BaseEstimator):
                 f"Expected rows to train on beside those of validation, got n_samples="
                 f"{len(rows)} and validation_fraction={self.validation_fraction}."
             )
-        schema = Schema(fields, tuple(tasks))
-        encoder = fitted_encoder(schema, table, np.isin(np.arange(len(table)), trained))
-        examples = dataclasses.replace(
-            encode_table(encoder, table),
-            labels=labels.astype(np.float32),
-            observed=np.ones(labels.shape, bool),
-            weights=weights.astype(np.float32),
-        )
+        rows_of = lambda numbers: np.isin(np.arange(len(table)), numbers)
+        table, schema = with_labels(table, fields, tasks, labels, weights)
+        encoder = fitted_encoder(schema, table, rows_of(trained))
+        examples = encode_labelled(encoder, table, rows_of(trained), is_train=True)
+        validation = None
+        if held:
+            validation = encode_labelled(encoder, table, rows_of(kept), is_train=False)
         asked = self._experiment(len(trained), tasks, random)
         self.experiment_ = resolved(asked, encoder.layout, len(trained))
-        self.encoder_ = encoder
+        self.encoder_ = encoder.without_folds()
+        layout = in_memory.with_spare_rows(encoder.layout)
         self.variables_, self.n_iter_, self.best_epoch_ = in_memory.fit(
-            self.experiment_,
-            in_memory.with_spare_rows(encoder.layout),
-            _picked(examples, trained),
-            _picked(examples, kept) if held else None,
+            self.experiment_, layout, examples, validation
         )
         return self
 
@@ -295,10 +294,6 @@ class MultiTaskRegressor(RegressorMixin, MultiTaskEstimator):
         """The numbers: (n,), or (n, targets) for many targets."""
         y = self._logits(X) * self.target_deviations_ + self.target_means_
         return y if y.shape[1] > 1 else y[:, 0]
-
-
-def _picked(examples: Examples, rows: np.ndarray) -> Examples:
-    return Examples.of({k: array[rows] for k, array in examples.arrays().items()})
 
 
 def _checked(

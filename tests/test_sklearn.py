@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
+from ple_jax.data.frames import encode_table, table_of
 from ple_jax.sklearn import MultiTaskClassifier, MultiTaskRegressor
 
 TINY = {
@@ -257,3 +258,63 @@ def test_it_works_in_a_pipeline_and_a_search():
     assert len(search.cv_results_["params"]) == 4
     assert search.best_params_["multitaskclassifier__learning_rate"] == 0.05
     assert search.best_score_ > 0.6
+
+
+def visits(rows=1201, users=211, seed=0):
+    """Visits of users that differ, and a score of each: few rows a user."""
+    rng = np.random.default_rng(seed)
+    liking = np.random.default_rng(7).normal(size=users)
+    user = rng.integers(0, users, rows)
+    return {"user": [f"u{k}" for k in user]}, liking[user]
+
+
+@pytest.mark.parametrize("targets", [1, 2])
+def test_ids_are_encoded_by_the_rules_for_files(targets):
+    x, liking = visits()
+    y = np.stack([liking > 0, liking > 0.5], axis=1)[:, :targets]
+    model = MultiTaskClassifier(**TINY, random_state=0).fit(frame(x), y)
+    (field,) = model.encoder_.schema.fields
+    assert field.encodings == ("count", "target_mean")
+    assert len(model.encoder_.layout.numbers) == 2 + targets
+    assert model.encoder_.categoricals["user"].folds is None
+    x, liking = visits(seed=1)
+    y = np.stack([liking > 0, liking > 0.5], axis=1)[:, :targets]
+    assert model.score(frame(x), y) > 0.9 - 0.1 * targets
+
+
+def test_target_means_of_numbers_help_a_regression():
+    x, liking = visits()
+    model = MultiTaskRegressor(**TINY, random_state=0).fit(frame(x), 1e3 * liking)
+    x, liking = visits(seed=1)
+    assert model.score(frame(x), 1e3 * liking) > 0.5
+
+
+def test_rows_of_train_do_not_see_their_own_labels(monkeypatch):
+    x, liking = visits()
+    noise = 3 * np.random.default_rng(1).normal(size=len(liking))
+    given = []
+    fit = lambda experiment, layout, train, _: given.append(train) or (None, 1, 1)
+    monkeypatch.setattr("ple_jax.train.in_memory.fit", fit)
+    model = MultiTaskRegressor(**TINY, validation_fraction=0)
+    model.fit(frame(x), liking + noise)
+    seen = lambda mean: np.corrcoef(mean, noise)[0, 1]
+    (train,), later = given, encode_table(model.encoder_, table_of(frame(x)))
+    assert abs(seen(train.numbers[:, 2])) < 0.1 < 0.2 < seen(later.numbers[:, 2])
+
+
+def test_encodings_can_be_named_for_both_kinds_of_columns():
+    x, y, _ = log()
+    knobs = {**TINY, "encodings": ["standard", "id"], "epochs": 1}
+    model = MultiTaskClassifier(**knobs).fit(frame(x), y)
+    encodings = {f.name: f.encodings for f in model.encoder_.schema.fields}
+    assert encodings == {"shop": ("id",), "item": ("id",), "price": ("standard",)}
+
+
+def test_rows_without_weight_are_not_looked_at():
+    x, liking = visits()
+    y, some = liking > 0, np.arange(len(liking)) % 2
+    means = lambda y: MultiTaskClassifier(**TINY, random_state=0).fit(frame(x), y, some)
+    other = np.where(some, y, 1 - y)
+    np.testing.assert_array_equal(
+        means(y).predict_proba(frame(x)), means(other).predict_proba(frame(x))
+    )

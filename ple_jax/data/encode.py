@@ -196,6 +196,14 @@ class Encoder:
             "user": user,
         }
 
+    def without_folds(self) -> "Encoder":
+        """The same, for rows of any split but train, as `save` keeps it."""
+        kept = {
+            name: dataclasses.replace(fit, folds=None)
+            for name, fit in self.categoricals.items()
+        }
+        return dataclasses.replace(self, categoricals=kept)
+
     @cached_property
     def lookups(self) -> dict[str, Lookup]:
         """Table -> the ids of its values."""

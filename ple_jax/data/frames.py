@@ -3,10 +3,11 @@
 pandas and polars are never imported here: an object of theirs brings them along.
 """
 
+import dataclasses
 import pathlib
 import sys
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, get_args
 
 import numpy as np
 import pyarrow as pa
@@ -19,9 +20,11 @@ from ple_jax.data.encode import Encoder
 from ple_jax.data.examples import Examples
 from ple_jax.data.parquet_file import MOST_ROWS
 from ple_jax.data.read import check_columns
+from ple_jax.data.rows import Rows
 from ple_jax.data.source import Chunk, Chunks, Source
+from ple_jax.data.split import folds_of
 from ple_jax.data.train_counts import Counts
-from ple_jax.schema import Encoding, Field, Schema
+from ple_jax.schema import Encoding, Field, OfNumbers, OfValues, Schema, Split, Task
 
 ORIGIN = "the data"  # what errors name in place of a file
 FROM_DTYPE = "from_dtype"
@@ -115,7 +118,7 @@ def fields_of(
         table: The inputs.
         categorical: Columns that are categorical, by name or number; "from_dtype" takes
             all that are neither numbers nor times.
-        encodings: Those of the numeric fields.
+        encodings: A field has those that its kind knows, or else `auto`.
 
     Raises:
         ValueError: `categorical` names no column, or a column holds lists.
@@ -132,11 +135,12 @@ def fields_of(
         check_known(name, table.column_names, "column (categorical)")
     named = [encodings] if isinstance(encodings, str) else list(encodings)
     chosen = convert(tuple[Encoding, ...], named, "encodings")
+    of = lambda known: tuple(e for e in chosen if e in get_args(known)) or ("auto",)
 
     def field(column: pa.Field) -> Field:
         if not is_number(column) if by_type else column.name in ids:
-            return Field(column.name, encodings=("id",))
-        return Field(column.name, "numeric", encodings=chosen)
+            return Field(column.name, encodings=of(OfValues))
+        return Field(column.name, "numeric", encodings=of(OfNumbers))
 
     return tuple(map(field, table.schema))
 
@@ -155,19 +159,58 @@ def is_number(column: pa.Field) -> bool:
     return arrow.is_number(kind) or pa.types.is_temporal(kind)
 
 
+def with_labels(
+    table: pa.Table,
+    fields: tuple[Field, ...],
+    tasks: Sequence[Task],
+    labels: np.ndarray,
+    weights: np.ndarray,
+) -> tuple[pa.Table, Schema]:
+    """The table with labels (B, T) and weights (B,), and the schema of all of it."""
+    apart = max(table.column_names, key=len) + " "  # longer than any other name
+    named = [dataclasses.replace(t, column=f"{apart}{t.name}") for t in tasks]
+    for task, column in zip(named, labels.T, strict=True):
+        table = table.append_column(task.label_column, pa.array(column.astype(float)))
+    table = table.append_column(apart, pa.array(weights.astype(float)))
+    return table, Schema(fields, tuple(named), weight=apart)
+
+
 def fitted_encoder(schema: Schema, table: pa.Table, train: np.ndarray) -> Encoder:
-    """An encoder that is fitted to the inputs of rows where `train` (B,) is true."""
-    counts = Counts(schema, labels=False)
-    for chunk in chunks_of(table):
-        mask = train[chunk.first : chunk.first + len(chunk.table)]
-        counts.add(rows_of(chunk, schema).where(mask))
+    """An encoder that is fitted to the rows of a table where `train` (B,) is true."""
+    counts = Counts(schema, scales=False)
+    for rows in some_rows(table, schema, train):
+        counts.add(rows, folds_of_rows(rows))
     return Encoder.fit(counts)
+
+
+def encode_labelled(
+    encoder: Encoder, table: pa.Table, kept: np.ndarray, is_train: bool
+) -> Examples:
+    """The rows of a table where `kept` (B,) is true, with their labels and weights."""
+    rows = some_rows(table, encoder.schema, kept)
+    folds = folds_of_rows if is_train else lambda rows: None
+    return joined(encoder.encode(some, folds=folds(some)) for some in rows)
+
+
+def some_rows(table: pa.Table, schema: Schema, kept: np.ndarray) -> Iterator[Rows]:
+    """Those rows of each chunk where `kept` (B,) is true."""
+    for chunk in chunks_of(table):
+        mask = kept[chunk.first : chunk.first + len(chunk.table)]
+        yield rows_of(chunk, schema).where(mask)
+
+
+def folds_of_rows(rows: Rows) -> np.ndarray:  # (B,) int64
+    """The folds of rows of train, by their numbers."""
+    return folds_of(rows.row_numbers.astype(np.uint64), Split().seed)
 
 
 def encode_table(encoder: Encoder, table: pa.Table) -> Examples:
     """The rows of a table, without labels."""
-    each = [
-        encoder.encode(input_rows(chunk, encoder.schema), labels=False).arrays()
-        for chunk in chunks_of(table)
-    ]
+    chunks = (input_rows(chunk, encoder.schema) for chunk in chunks_of(table))
+    return joined(encoder.encode(rows, labels=False) for rows in chunks)
+
+
+def joined(parts: Iterable[Examples]) -> Examples:
+    """All examples of at least one part, in order."""
+    each = [part.arrays() for part in parts]
     return Examples.of({k: np.concatenate([a[k] for a in each]) for k in each[0]})

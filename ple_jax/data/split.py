@@ -40,7 +40,7 @@ def assigner(source: Source) -> Assign:
     else:
         cuts = _time_cuts(source, column)
         return lambda rows, first: _time_splits(rows.times(column).values, cuts)
-    folds = lambda rows, first: _folds(_units(rows, first, split), split.seed)
+    folds = lambda rows, first: folds_of(_units(rows, first, split), split.seed)
     return lambda rows, first: (splits(rows, first), folds(rows, first))
 
 
@@ -54,7 +54,7 @@ def _units(rows: Rows, first: int, split: Split) -> np.ndarray:  # (B,) uint64
     return np.where(is_missing(values)[codes], number, hashes[codes])
 
 
-def _folds(units: np.ndarray, seed: int) -> np.ndarray:
+def folds_of(units: np.ndarray, seed: int) -> np.ndarray:  # (B,) int64
     """Folds by a hash of units (B,) and seed, other than that of the split."""
     return (mix(units, seed + FOLD_KEY) % FOLDS).astype(np.int64)
 

@@ -14,11 +14,10 @@ from ple_jax.schema import Field, Schema
 class Counts:
     """The counts of the train split that fitting needs.
 
-    `labels` says whether the rows have those of squared tasks, whose scale is then
-    fitted too.
+    `scales` says whether those of the labels of squared tasks are fitted too.
     """
 
-    def __init__(self, schema: Schema, labels: bool = True):
+    def __init__(self, schema: Schema, scales: bool = True):
         self.schema = schema
         self.values = {f.table or f.name: ValueCounts() for f in table_fields(schema)}
         self.numbers: dict[str, list[NumberCounts]] = {
@@ -27,7 +26,7 @@ class Counts:
         self.domains = ValueCounts()
         lists = [t for t in schema.tasks if isinstance(t.positive, tuple)]
         self.labels = {task: ValueCounts() for task in lists}
-        squared = [t.name for t in schema.tasks if labels and t.loss == "squared"]
+        squared = [t.name for t in schema.tasks if scales and t.loss == "squared"]
         self.targets = {name: NumberCounts.of(np.zeros(0)) for name in squared}
         self.sums = {
             f.name: LabelSums()
