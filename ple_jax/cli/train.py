@@ -45,10 +45,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def tree_of(asked: argparse.Namespace) -> dict[str, Any]:
     """The nested dicts of the experiment, or of the run to resume; {} without both."""
     from ple_jax import config
-    from ple_jax.runs.directory import recorded_tree
+    from ple_jax.runs.directory import going_on, recorded_tree
 
     if asked.experiment:
-        return config.load(asked.experiment)
+        tree = config.load(asked.experiment)
+        goes_on = asked.resume and asked.run_dir
+        return going_on(tree, asked.run_dir) if goes_on else tree
     if asked.resume and asked.run_dir:
         return recorded_tree(asked.run_dir)
     return {}

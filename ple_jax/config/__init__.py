@@ -242,13 +242,43 @@ def with_old_values(tree: Mapping[str, Any]) -> dict[str, Any]:
     """
     new = dict(tree)
     for section, values in (OLD_VALUES | RULED).items():
-        if not isinstance(tree.get(section), Mapping):
-            continue
-        with suppress(ValueError):  # a plugin that is not there, or not allowed yet
-            known = knobs(section, kind_of(section, tree))
-            then = {name: old for name, old in values.items() if name in known}
-            new[section] = then | tree[section]
+        if lacks := _lacking(section, values, tree):
+            new[section] = lacks | tree[section]
     return new
+
+
+def _lacking(
+    section: str, values: Mapping[str, Any], tree: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Those of the values whose knobs a section could have, and has not."""
+    if isinstance(tree.get(section), Mapping):
+        with suppress(ValueError):  # a plugin that is not there, or not allowed yet
+            known = knobs(section, kind_of(section, tree)).keys() - tree[section].keys()
+            return {name: old for name, old in values.items() if name in known}
+    return {}
+
+
+def with_values_of_then(
+    tree: Mapping[str, Any], record: Mapping[str, Any]
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """An experiment to go on with a recorded one, which may be older than some knobs.
+
+    Args:
+        tree: The nested dicts of the experiment.
+        record: Those of the record, as they are written.
+
+    Returns:
+        The tree with the old value of each knob that neither has, where this is another
+        than today's default; and these values by dotted path.
+    """
+    new, held = dict(tree), dict[str, Any]()
+    for section, values in OLD_VALUES.items():
+        old = _lacking(section, values, record)
+        open_here = _lacking(section, old, {section: {}, **tree})
+        if open_here:
+            new[section] = open_here | tree.get(section, {})
+        held |= {f"{section}.{name}": value for name, value in open_here.items()}
+    return new, held
 
 
 def differences(old: Experiment, new: Experiment) -> list[str]:

@@ -207,6 +207,19 @@ def recorded_tree(directory: pathlib.Path) -> dict[str, Any]:
     return config.with_old_values(tree)
 
 
+def going_on(tree: dict[str, Any], directory: pathlib.Path) -> dict[str, Any]:
+    """The nested dicts of an experiment, by which to go on with a recorded run.
+
+    A knob that they leave out, and that is younger than the record, keeps the value of
+    then; this is said.
+    """
+    record = config.load_as_written(experiment_file(directory))
+    tree, held = config.with_values_of_then(tree, record)
+    for path, value in held.items():
+        say_once(f"note: the run is older than {path} and goes on with {value}")
+    return tree
+
+
 say_once = functools.cache(console.say)
 
 

@@ -232,18 +232,36 @@ ENDS = {
 }
 
 
-def resume(folder):
-    assert main(["train", "--resume", "--run-dir", str(folder)]) == 0
+def resume(folder, *named):
+    assert main(["train", *named, "--resume", "--run-dir", str(folder)]) == 0
     return json.loads((folder / "result.json").read_text())
 
 
-@pytest.mark.parametrize("kind", ["dense", "rows"])
-def test_a_run_is_resumed_where_it_was(kind, written):
+@pytest.mark.parametrize(("kind", "is_named"), [("dense", False), ("rows", True)])
+def test_a_run_is_resumed_where_it_was(kind, is_named, written, capsys):
     folder = written(kind)
-    result = resume(folder)
+    result = resume(folder, *[named(folder)] * is_named)
     assert told(folder) == pytest.approx(ENDS[kind], rel=1e-4, abs=1e-5)
     assert epochs(folder) == [0, 1, 2]
     assert result["epochs"] == 3
+    said = capsys.readouterr().err.count("older than model.norm_window and goes on")
+    assert said == is_named
+
+
+def named(folder, more=""):
+    """The experiment of a run as a file of its own, with more knobs of the model."""
+    text = (folder / "experiment.toml").read_text()
+    path = folder.parent / "named.toml"
+    path.write_text(text.replace("[model]", f"[model]\n{more}"))
+    return str(path)
+
+
+@pytest.mark.parametrize("kind", ["rows", "sweep"])
+def test_a_knob_that_is_younger_than_a_run_can_be_stated(kind, written, capsys):
+    folder = written(kind)
+    asked = named(folder, "norm_window = 0.1")
+    assert main(["train", asked, "--resume", "--run-dir", str(folder)]) == 2
+    assert "model.norm_window: 0.0 -> 0.1" in capsys.readouterr().err
 
 
 def test_a_sweep_is_resumed_where_it_was(written):
