@@ -27,7 +27,7 @@ ROOMS = {
     "losses": ("losses.py", "tests/test_losses.py"),
     "metrics": ("metrics", "tests/metrics"),
     "data": ("data", "tests/data tests/serve"),
-    "train": ("train", "tests/train tests/weightings tests/studies"),
+    "train": ("train", "tests/train tests/weightings"),
 }
 CONFIG = """
 [cosmic-ray]
