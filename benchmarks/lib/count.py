@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .sizes import TASKS, Size
+from .sizes import Size
 
 MODELS = ("ple", "mmoe")
 FLOAT = 4  # bytes
@@ -67,7 +67,7 @@ def work(model: str, size: Size, rows: Rows) -> Work:
     activations = size.inputs + sum(layer.copies * layer.outputs for layer in layers)
     activations += sum(gates * width for _, gates, width in mixed)
     dense = sum(layer.parameters for layer in layers)
-    batch = size.fields + size.numbers + TASKS
+    batch = size.fields + size.numbers + size.tasks
     floats = (
         size.batch * (batch + 4 * activations)
         + size.width * (rows.read + 6 * rows.moved + 2 * rows.read)
@@ -83,7 +83,7 @@ def layers_of(model: str, size: Size) -> list[Products]:
         layers += stack(experts(model, size), inputs, size.expert_dims)
         layers.append(Products(pairs, inputs, 1, bias=False))
         inputs = width
-    return [*layers, *stack(TASKS, inputs, (*size.tower_dims, 1))]
+    return [*layers, *stack(size.tasks, inputs, (*size.tower_dims, 1))]
 
 
 def stack(copies: int, inputs: int, dims: tuple[int, ...]) -> list[Products]:
@@ -95,10 +95,12 @@ def mixtures(model: str, size: Size) -> list[tuple[int, int, int]]:
     """For each level: pairs of a gate and an expert it sees, gates, and width."""
     width = size.expert_dims[-1]
     if model == "mmoe":
-        return [(TASKS * size.experts, TASKS, width)]
-    own = TASKS * (size.own + size.shared)
+        return [(size.tasks * size.experts, size.tasks, width)]
+    own = size.tasks * (size.own + size.shared)
     everyone = own + experts(model, size)
-    return [(everyone, TASKS + 1, width)] * (size.levels - 1) + [(own, TASKS, width)]
+    return [(everyone, size.tasks + 1, width)] * (size.levels - 1) + [
+        (own, size.tasks, width)
+    ]
 
 
 def experts(model: str, size: Size) -> int:

@@ -18,7 +18,6 @@ from ple_jax.types import Batch
 
 from . import compare, problem
 from .protocol import Case, Cases, Contender, serve
-from .sizes import TASKS
 
 
 def build(case: Case) -> Contender:
@@ -56,7 +55,9 @@ def exchange(case: Case, variables, batches: Batch, folder) -> None:
     layout = problem.layout_of(case.size)
     tables = Tables(layout, Inputs(embedding_dim=case.size.width))
     options = problem.options_of(case.model, case.size)
-    model = models.build(case.model, num_tasks=TASKS, num_domains=1, **options)
+    model = models.build(
+        case.model, num_tasks=case.size.tasks, num_domains=1, **options
+    )
     batch = jax.tree.map(lambda leaf: leaf[0], batches)
 
     def loss(trained):

@@ -7,24 +7,25 @@ from typing import Any
 import jax
 import numpy as np
 
+from ple_jax import models
 from ple_jax.config.experiment import Experiment, Inputs, Plugin, Train
 from ple_jax.layout import IdColumn, Layout, NumberColumn
 from ple_jax.schema import Task
 from ple_jax.train.step import Trainer, trainer_of
 from ple_jax.types import Batch
 
-from .sizes import TASKS, Size
+from .sizes import Size
 
 
 def layout_of(size: Size) -> Layout:
-    """Fields with a table each, plain numbers, binary tasks, one domain."""
+    """Fields with a table each, plain numbers, binary tasks."""
     names = [f"field_{i}" for i in range(size.fields)]
     return Layout(
         ids=tuple(IdColumn(name, name, size.rows) for name in names),
         bags=(),
         numbers=tuple(NumberColumn(f"number_{i}") for i in range(size.numbers)),
-        tasks=tuple(Task(f"task_{i}") for i in range(TASKS)),
-        domains=("all",),
+        tasks=tuple(Task(f"task_{i}") for i in range(size.tasks)),
+        domains=tuple(f"domain_{i}" for i in range(size.domains)),
     )
 
 
@@ -40,15 +41,18 @@ def experiment_of(model: str, size: Size, **inputs: Any) -> Experiment:
 
 
 def options_of(model: str, size: Size) -> dict[str, Any]:
-    """The options of PLE or MMoE."""
-    widths = {"expert_dims": size.expert_dims, "tower_dims": size.tower_dims}
-    if model == "mmoe":
-        return widths | {"num_experts": size.experts}
-    return widths | {
+    """What a size says of a model's options."""
+    said = {
+        "expert_dims": size.expert_dims,
+        "tower_dims": size.tower_dims,
+        "num_experts": size.experts,
         "num_levels": size.levels,
         "experts_per_task": size.own,
         "shared_experts": size.shared,
+        "groups": size.groups,
     }
+    known = models.describe(model)["options"]
+    return {name: value for name, value in said.items() if name in known}
 
 
 def batches_of(arrays: Mapping[str, np.ndarray]) -> Batch:
@@ -58,7 +62,7 @@ def batches_of(arrays: Mapping[str, np.ndarray]) -> Batch:
         ids=np.asarray(arrays["ids"]),
         bags={},
         numbers=np.asarray(arrays["numbers"]),
-        domain=np.zeros(labels.shape[:2], np.int32),
+        domain=np.asarray(arrays["domain"]),
         labels=labels,
         observed=np.ones(labels.shape, bool),
         weights=np.ones(labels.shape[:2], np.float32),

@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 
 BATCHES = 32  # drawn once, read in rotation
-TASKS = 2
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,6 +25,9 @@ class Size:
         experts: Experts of MMoE.
         expert_dims: Widths of an expert's layers, at each level.
         tower_dims: Widths of a tower's hidden layers.
+        tasks: Binary tasks.
+        domains: Domains; examples are spread evenly.
+        groups: What owns gates, own experts and towers, in models that can choose.
     """
 
     rows: int
@@ -39,6 +41,9 @@ class Size:
     experts: int = 8
     expert_dims: tuple[int, ...] = (64,)
     tower_dims: tuple[int, ...] = (32,)
+    tasks: int = 2
+    domains: int = 1
+    groups: str = "tasks"
 
     @classmethod
     def from_json(cls, tree: dict[str, Any]) -> "Size":
@@ -58,7 +63,7 @@ class Size:
     @property
     def expert_counts(self) -> list[int]:
         """Experts of PLE in each group: one group a task, then the shared one."""
-        return [self.own] * TASKS + [self.shared]
+        return [self.own] * self.tasks + [self.shared]
 
 
 def mtreclib(rows: int) -> Size:
@@ -89,13 +94,14 @@ QUICK = {"quick": Size(1000, batch=256)}
 
 
 def arrays(size: Size, count: int, seed: int = 0) -> dict[str, np.ndarray]:
-    """`count` random batches: ids uniform, numbers normal, labels a coin."""
+    """Random batches: ids and domains uniform, numbers normal, labels a coin."""
     rng = np.random.default_rng(seed)
     shape = count, size.batch
     return {
         "ids": rng.integers(0, size.rows, (*shape, size.fields), np.int32),
         "numbers": rng.standard_normal((*shape, size.numbers), np.float32),
-        "labels": rng.integers(0, 2, (*shape, TASKS)).astype(np.float32),
+        "labels": rng.integers(0, 2, (*shape, size.tasks)).astype(np.float32),
+        "domain": rng.integers(0, size.domains, shape, np.int32),
     }
 
 

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from lib import compare
 from lib.protocol import Case, Cases, Contender, serve
-from lib.sizes import TASKS, Size
+from lib.sizes import Size
 from torch.nn import functional as F
 
 from peers.strong import Strong
@@ -89,14 +89,14 @@ def torch_rechub(case: Case) -> Contender:
         *(features.DenseFeature(name) for name in numbers_of(size)),
     ]
     experts = {"dims": list(size.expert_dims)}
-    towers = [{"dims": list(size.tower_dims)} for _ in range(TASKS)]
+    towers = [{"dims": list(size.tower_dims)} for _ in range(size.tasks)]
     rest = experts, towers
     if case.model == "ple":
         rest = size.levels, size.own, size.shared, *rest
     else:
         rest = size.experts, *rest
     kind = {"ple": models.PLE, "mmoe": models.MMOE}[case.model]
-    model = kind(columns, ["classification"] * TASKS, *rest)
+    model = kind(columns, ["classification"] * size.tasks, *rest)
     batches = batches_of(case)
     names = [*ids_of(size), *numbers_of(size)]
     inputs = [

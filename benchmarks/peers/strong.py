@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 import torch
-from lib.sizes import TASKS, Size
+from lib.sizes import Size
 from torch import nn
 from torch.nn import functional as F
 
@@ -93,10 +93,10 @@ class Level(nn.Module):
 class Towers(nn.Module):
     """One tower and head a task."""
 
-    def __init__(self, inputs: int, dims: Sequence[int]):
+    def __init__(self, tasks: int, inputs: int, dims: Sequence[int]):
         super().__init__()
-        self.mlp = MLPs(TASKS, inputs, dims)
-        self.heads = Dense(TASKS, dims[-1], 1)
+        self.mlp = MLPs(tasks, inputs, dims)
+        self.heads = Dense(tasks, dims[-1], 1)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:  # (T, B, H) -> (B, T)
         """One logit a task."""
@@ -108,7 +108,7 @@ class Network(nn.Sequential):
 
     def loss(self, x: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         """The sum over the tasks of their mean loss."""
-        return TASKS * F.binary_cross_entropy_with_logits(self(x), labels)
+        return labels.shape[1] * F.binary_cross_entropy_with_logits(self(x), labels)
 
 
 def network(model: str, size: Size) -> Network:
@@ -117,25 +117,26 @@ def network(model: str, size: Size) -> Network:
     made = Network()
     for name, level in levels.items():
         made.add_module(name, level)
-    made.add_module("towers", Towers(size.expert_dims[-1], size.tower_dims))
+    towers = Towers(size.tasks, size.expert_dims[-1], size.tower_dims)
+    made.add_module("towers", towers)
     return made
 
 
 def mmoe_level(size: Size) -> dict[str, Level]:
     """Every task's gate sees every expert."""
-    mask = torch.ones(TASKS, size.experts, dtype=torch.bool)
+    mask = torch.ones(size.tasks, size.experts, dtype=torch.bool)
     owner = [0] * size.experts
     return {"level_0": Level(size.inputs, size.expert_dims, owner, mask)}
 
 
 def ple_levels(size: Size) -> dict[str, Level]:
     """Gates see their own experts and the shared; the shared gate sees all."""
-    groups = torch.arange(TASKS + 1)
+    groups, shared = torch.arange(size.tasks + 1), size.tasks
     owner = groups.repeat_interleave(torch.tensor(size.expert_counts))
-    mask = (owner == groups[:, None]) | (owner == TASKS) | (groups[:, None] == TASKS)
+    mask = (owner == groups[:, None]) | (owner == shared) | (groups[:, None] == shared)
     levels, inputs = {}, size.inputs
     for i in range(size.levels):
-        seen = mask[:TASKS] if i == size.levels - 1 else mask
+        seen = mask[:shared] if i == size.levels - 1 else mask
         levels[f"level_{i}"] = Level(inputs, size.expert_dims, owner.tolist(), seen)
         inputs = size.expert_dims[-1]
     return levels

@@ -1,0 +1,111 @@
+"""A compiled step computes little more than its model's equations need."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from ple_jax import models
+from tests.benchmarks.test_benchmarks import ROOT, quick
+
+SMALL = {"rows": 7, "fields": 3, "width": 5, "numbers": 2}
+ZEROS = pytest.mark.xfail(strict=True, reason="gates multiply zeros")
+OF_ALL = pytest.mark.xfail(strict=True, reason="gates of all domains are computed")
+
+
+@pytest.fixture(autouse=True)
+def lib(monkeypatch):
+    """Lets a test import `benchmarks.lib`; its modules import each other relatively."""
+    monkeypatch.syspath_prepend(str(ROOT))
+
+
+def compiled(function, *arguments):
+    return jax.jit(function).lower(*arguments).compile()
+
+
+def test_operations_of_known_programs():
+    from benchmarks.lib.program import operations
+
+    x, w = jnp.ones((11, 7)), jnp.ones((7, 5))
+    of = lambda *given: operations(compiled(*given).as_text())
+    assert of(jnp.matmul, x, w) == 2 * 11 * 7 * 5
+    assert of(lambda x: jnp.maximum(3 * x, 0), x) == 2 * 11 * 7
+    assert of(jnp.exp, x) == 0
+    assert of(lambda x: x.sum(), x) == 11 * 7 - 1
+
+
+def test_a_loop_counts_as_often_as_it_runs():
+    from benchmarks.lib.program import operations
+
+    x = jnp.ones((7, 7))
+    body = lambda i, x: jnp.tanh(x @ x)
+    known = compiled(lambda x: jax.lax.fori_loop(0, 13, body, x), x)
+    assert 13 * 2 * 7**3 <= operations(known.as_text()) < 13 * (2 * 7**3 + 9)
+    asked = compiled(lambda n, x: jax.lax.fori_loop(0, n, body, x), 13, x)
+    once, often = (operations(asked.as_text(), lambda _, n=n: n) for n in (1, 13))
+    assert often == 13 * once
+    # Without loops around it, the compiler counts the same.
+    assert once == pytest.approx(asked.cost_analysis()["flops"], abs=3)
+
+
+@pytest.mark.parametrize("kind", models.available())
+@pytest.mark.parametrize("groups", ["tasks", "domains", "tasks_domains"])
+def test_parameters_are_those_of_the_equations(kind, groups):
+    from benchmarks.lib import needs, problem
+    from benchmarks.lib.sizes import Size
+
+    size = Size(**SMALL, tasks=3, domains=5, groups=groups)
+    options = problem.options_of(kind, size)
+    model = models.build(kind, num_tasks=3, num_domains=5, **options)
+    given = np.zeros((4, size.inputs), np.float32), np.zeros(4, np.int32)
+    made = jax.eval_shape(lambda: model.init(jax.random.key(0), *given))["params"]
+    count = sum(leaf.size for leaf in jax.tree.leaves(made))
+    assert needs.work(kind, size, options).parameters == count
+
+
+def test_the_need_of_mmoe_is_as_by_hand():
+    from benchmarks.lib import needs
+    from benchmarks.lib.sizes import Size
+
+    size = Size(**SMALL, batch=11, tasks=3)
+    options = {"num_experts": 2, "expert_dims": (13,), "tower_dims": (17,)}
+    # Products by input: 17 numbers, 15 of them embeddings; then 13; then 17.
+    of_input = (2 * 13 + 3 * 2) * (2 * 2 * 17 + 2 * 15)
+    towers = 3 * (13 * 17 + 17) * 6
+    mixing = 3 * 2 * 13 * 6
+    # Biases, rectifiers, softmax, loss.
+    rest = 2 * (2 * 13 + 3 * 17 + 3) + 2 * (2 * 13 + 3 * 17) + 8 * 6 + 12 * 3
+    need = needs.work("mmoe", size, options)
+    assert need.operations == 11 * (of_input + towers + mixing + rest)
+    assert need.kept == 11 * (17 + 2 * 13 + 6 + 3 * 13 + 3 * 17 + 3)
+
+
+DOMAINS = {"domains": 4, "groups": "tasks_domains"}
+POINTS = [
+    pytest.param("ple", {"tasks": 2}, id="ple"),
+    pytest.param("ple", {"tasks": 16}, id="ple, 16 tasks", marks=ZEROS),
+    pytest.param("mmoe", {"tasks": 8}, id="mmoe, 8 tasks"),
+    pytest.param("ml_mmoe", {"tasks": 8}, id="ml_mmoe, 8 tasks", marks=ZEROS),
+    pytest.param("ple", DOMAINS, id="ple, 4 domains", marks=OF_ALL),
+    pytest.param("cgc", DOMAINS, id="cgc, 4 domains"),
+]
+
+
+@pytest.mark.parametrize(("kind", "changes"), POINTS)
+def test_operations_are_few_more_than_needed(kind, changes):
+    from benchmarks.lib import cost
+    from benchmarks.lib.sizes import Size
+
+    # Nothing runs, so that the batch may be large; tables would only add alike.
+    step = cost.of_step(kind, Size(50, batch=2048, **changes))
+    assert step.operations_ratio > 0.95  # or else the equations are wrong
+    # The whole state is donated: no table or moment is copied.
+    assert step.memory.results - step.memory.donated < 1000
+    assert step.operations_ratio <= 1.15
+
+
+def test_growth_counts(tmp_path):
+    one, three = quick("growth", tmp_path)["results"]
+    assert three["GFLOP"] > one["GFLOP"]
+    assert 0.95 < one["/ equations"] < 1.5
+    assert one["/ kept"] > 0
