@@ -48,7 +48,8 @@ class Advice:
         """Plain values, ready for JSON; test is that of the recommended model alone."""
         models = {}
         for one in self.compared:
-            facts = dataclasses.asdict(one)
+            facts = vars(one) | {}
+            del facts["moved"]
             kind, test = facts.pop("kind"), facts.pop("test")
             chosen = kind == self.recommended.kind
             models[kind] = {**facts, "test": test} if chosen else facts

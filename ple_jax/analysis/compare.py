@@ -11,16 +11,17 @@ from ple_jax.analysis import trees
 from ple_jax.analysis.plan import SEEDS, Cost, Plan
 from ple_jax.config import sweep
 from ple_jax.data.store import Prepared
-from ple_jax.metrics.spread import spread
+from ple_jax.metrics.intervals import Influence
+from ple_jax.metrics.paired import HEADLINES, gain
+from ple_jax.runs.directory import Run
 from ple_jax.runs.journal import read_records
+from ple_jax.schema import Task
 from ple_jax.show import console
-from ple_jax.studies import study
-from ple_jax.train.evaluate import LOWER_IS_BETTER
+from ple_jax.studies import paired, study
 
 ALONE = "single_task"
 KINDS = (ALONE, "shared_bottom", "mmoe", "ple")
 OF_DOMAINS = ("star",)  # where there are several
-HEADLINES = {"binary": "auc_roc", "squared": "rmse"}
 PILOT_EPOCHS = 2  # the first one compiles
 
 Tree = Mapping[str, Any]
@@ -37,6 +38,7 @@ class Compared:
         trained: How many epochs each seed was trained; () for trees.
         seconds: What it took.
         test: Task -> headline on test for each seed; {} without test.
+        moved: Task -> the influences on the scores of each seed.
     """
 
     kind: str
@@ -45,6 +47,7 @@ class Compared:
     trained: tuple[int, ...]
     seconds: float
     test: dict[str, list[float | None]]
+    moved: dict[str, list[Influence]] = dataclasses.field(default_factory=dict)
 
 
 def kinds_for(data: Prepared) -> tuple[str, ...]:
@@ -83,7 +86,18 @@ def trained(
         tuple(result["epochs"] for result in results),
         watch.seconds,
         headlines([result["test"] for result in done if "test" in result], data),
+        moved([r for r, of in zip(made.runs, results, strict=True) if of in done]),
     )
+
+
+def moved(runs: Sequence[Run]) -> dict[str, list[Influence]]:
+    """Task -> the influences on what each seed scores on validation."""
+    found: dict[str, list[Influence]] = {}
+    for group in study.together(runs):
+        for _, of_run in paired.influences(group, "validation"):
+            for task, influence in of_run.items():
+                found.setdefault(task, []).extend([influence] if influence else [])
+    return found
 
 
 def _of_kinds(tree: Tree) -> sweep.OfKinds:
@@ -121,25 +135,20 @@ def pilot(folder: pathlib.Path, data: Prepared, tree: Tree, kind: str) -> Cost:
 
 def boosted(data: Prepared) -> Compared:
     """The scores of trees, which have no seeds."""
-    watch = console.Stopwatch()
-    scores = {task: [score] for task, score in trees.fit(data).items()}
-    return Compared(trees.KIND, scores, (), (), watch.seconds, {})
+    watch, fitted = console.Stopwatch(), trees.fit(data)
+    scores = {task: [score] for task, (score, _) in fitted.items()}
+    influences = {task: [of] for task, (_, of) in fitted.items() if of}
+    return Compared(trees.KIND, scores, (), (), watch.seconds, {}, influences)
 
 
 def gains(
     better: Compared, other: Compared, data: Prepared
 ) -> dict[str, dict[str, Any]]:
-    """Task -> the spread over seeds of how much better one model is than another.
+    """Task -> how much better one model is than another on validation: see `gain`."""
 
-    Seeds are paired, unless one of both has a single one.
-    """
-    found = {}
-    for task in data.layout.tasks:
-        sign = -1 if HEADLINES[task.loss] in LOWER_IS_BETTER else 1
-        a, b = better.scores.get(task.name, []), other.scores.get(task.name, [])
-        if len(a) != len(b):
-            a, b = (a * len(b), b) if len(a) == 1 else (a, b * len(a))
-        pairs = zip(a, b, strict=len(a) == len(b))
-        known = [(x, y) for x, y in pairs if x is not None and y is not None]
-        found[task.name] = spread([sign * (x - y) for x, y in known])
-    return found
+    def of(task: Task) -> dict[str, Any]:
+        scores = [one.scores.get(task.name, []) for one in (better, other)]
+        first, second = (one.moved.get(task.name, []) for one in (better, other))
+        return gain(task.loss, scores[0], scores[1], (first, second))
+
+    return {task.name: of(task) for task in data.layout.tasks}

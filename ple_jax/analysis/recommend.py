@@ -6,8 +6,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from ple_jax.analysis import trees
-from ple_jax.analysis.compare import ALONE, HEADLINES, Compared, gains
+from ple_jax.analysis.compare import ALONE, Compared, gains
 from ple_jax.data.store import Prepared
+from ple_jax.metrics.paired import HEADLINES, is_sure
 from ple_jax.metrics.spread import spread
 
 Gains = Mapping[str, Mapping[str, Any]]  # task -> spread
@@ -77,16 +78,16 @@ def lead(
     found = gains(best, second, data)
     if all(gain["interval"] is None for gain in found.values()):
         yield "With one seed, nobody knows what is chance."
-    elif not any(map(is_sure, found.values())):
-        yield (
-            f"On no task is it ahead of `{second.kind}` by more than seeds differ: "
-            "take either."
-        )
-
-
-def is_sure(gain: Mapping[str, Any]) -> bool:
-    """Whether a gain is above 0 by more than its interval over seeds."""
-    return gain["interval"] is not None and gain["interval"][0] > 0
+        return
+    sure = {task: gain for task, gain in found.items() if is_sure(gain)}
+    each = ", ".join(f"{task!r} by {spelled(gain)}" for task, gain in sure.items())
+    chance = f"`{second.kind}` by more than chance"
+    if each:
+        yield f"It is ahead of {chance} on {each}."
+    else:
+        yield f"On no task is it ahead of {chance}: take either."
+    if all(gain["over_seeds"] is None for gain in found.values()):
+        yield "Chance is that of other rows: with one seed, nobody knows what seeds do."
 
 
 def spelled(gain: Mapping[str, Any]) -> str:
@@ -171,7 +172,7 @@ def transfer(
             )
     known = any(gain["interval"] is not None for gain in lost.values())
     if known and not any(map(is_sure, lost.values())):
-        yield "No task is worse than alone by more than seeds differ."
+        yield "No task is worse than alone by more than chance."
 
 
 def metric_of(loss: str) -> str:

@@ -10,6 +10,8 @@ from ple_jax.data.examples import Examples
 from ple_jax.data.store import Prepared
 from ple_jax.layout import Layout
 from ple_jax.metrics.curves import auc_roc
+from ple_jax.metrics.intervals import Influence, of_headline
+from ple_jax.schema import Task
 
 KIND = "trees"
 OPTIONS = {"max_iter": 200, "early_stopping": False, "random_state": 0}
@@ -22,8 +24,11 @@ def is_installed() -> bool:
     return importlib.util.find_spec("sklearn") is not None
 
 
-def fit(data: Prepared) -> dict[str, float | None]:
-    """Trains trees for each task; task -> its AUC or RMSE on validation.
+Fitted = tuple[float | None, Influence | None]
+
+
+def fit(data: Prepared) -> dict[str, Fitted]:
+    """Trains trees for each task; task -> AUC or RMSE on validation, and influences.
 
     They see the arrays that the models see: ids (those of small tables as categories),
     numbers, and the most frequent items of lists. The number of trees is the best on
@@ -41,22 +46,24 @@ def fit(data: Prepared) -> dict[str, float | None]:
     with threadpoolctl.threadpool_limits(1, user_api="openmp"):
         for i, task in enumerate(data.layout.tasks):
             seen = Rows.of(inputs[0], train, i), Rows.of(inputs[1], validation, i)
-            scores[task.name] = _score(task.loss, *seen, options)
+            scores[task.name] = _score(task, *seen, options)
     return scores
 
 
 class Rows(NamedTuple):
-    """The examples of one task: inputs (B, columns), labels (B,) and weights (B,)."""
+    """The examples of one task: inputs (B, columns), labels, weights and users (B,)."""
 
     x: np.ndarray
     y: np.ndarray
     weights: np.ndarray
+    user: np.ndarray | None
 
     @classmethod
     def of(cls, x: np.ndarray, split: Examples, task: int) -> "Rows":
         """Those of a split that are observed."""
         rows = split.observed[:, task]
-        return cls(x[rows], split.labels[rows, task], split.weights[rows])
+        user = None if split.user is None else split.user[rows]
+        return cls(x[rows], split.labels[rows, task], split.weights[rows], user)
 
 
 def columns(split: Examples, layout: Layout) -> np.ndarray:  # (B, columns) float32
@@ -68,21 +75,22 @@ def columns(split: Examples, layout: Layout) -> np.ndarray:  # (B, columns) floa
     return np.concatenate([np.asarray(part, np.float32) for part in parts], axis=1)
 
 
-def _score(
-    loss: str, train: Rows, other: Rows, options: Mapping[str, Any]
-) -> float | None:
-    """The best score on other rows over the number of trees: AUC, or RMSE."""
+def _score(task: Task, train: Rows, other: Rows, options: Mapping[str, Any]) -> Fitted:
+    """The best AUC or RMSE on other rows over the number of trees."""
     from sklearn import ensemble
 
-    if not len(other.y) or (loss == "binary" and len(np.unique(train.y)) < 2):
-        return None
-    if loss == "binary":
-        trees = ensemble.HistGradientBoostingClassifier(**options)
-        trees.fit(train.x, train.y, sample_weight=train.weights)
-        scores = (p[:, 1] for p in trees.staged_predict_proba(other.x))
-        areas = (auc_roc(score, other.y) for score in scores)
-        return max((area for area in areas if area is not None), default=None)
-    trees = ensemble.HistGradientBoostingRegressor(**options)
+    binary = task.loss == "binary"
+    if not len(other.y) or (binary and len(np.unique(train.y)) < 2):
+        return None, None
+    kinds = "HistGradientBoostingRegressor", "HistGradientBoostingClassifier"
+    trees = getattr(ensemble, kinds[binary])(**options)
     trees.fit(train.x, train.y, sample_weight=train.weights)
-    errors = (p - other.y for p in trees.staged_predict(other.x))
-    return min(float(np.average(e**2, weights=other.weights)) for e in errors) ** 0.5
+    if binary:
+        stages = (p[:, 1] for p in trees.staged_predict_proba(other.x))
+        score = lambda p: auc_roc(p, other.y) or 0.0
+    else:
+        stages = trees.staged_predict(other.x)
+        score = lambda p: -float(np.average((p - other.y) ** 2, weights=other.weights))
+    best = max(stages, key=score)
+    moved = of_headline(task, best, other.y, other.weights, other.user)
+    return (None, None) if moved is None else (moved.value, moved)

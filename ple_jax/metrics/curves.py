@@ -1,5 +1,6 @@
 """Areas under curves of ranked scores, exact on the host. None means undefined."""
 
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -14,9 +15,7 @@ class Curve(NamedTuple):
     @classmethod
     def of(cls, scores: np.ndarray, labels: np.ndarray) -> "Curve":
         """The curve of scores (B,) and 0/1 labels (B,); equal scores are one point."""
-        order = np.argsort(scores)[::-1]
-        y = np.asarray(labels, np.float64)[order]
-        return cls(*count_runs(y, starts_run(scores[order])))
+        return Ranked(scores, labels).curve
 
     def auc_roc(self) -> float | None:
         """The probability that a positive outscores a negative; ties count half.
@@ -43,6 +42,40 @@ class Curve(NamedTuple):
             return None
         precision = np.cumsum(p) / np.cumsum(p + n)
         return float((precision * p).sum() / p.sum())
+
+
+class Ranked:
+    """Scored rows, sorted once for all that needs their order.
+
+    Attributes:
+        curve: Of all rows.
+        point: The place of each row's score on the curve (B,).
+    """
+
+    def __init__(
+        self,
+        scores: np.ndarray,  # (B,)
+        labels: np.ndarray,  # (B,) 0 or 1
+        user: np.ndarray | None = None,  # (B,)
+    ):
+        self._given = scores, labels, user
+        order = np.argsort(scores)[::-1]
+        new = starts_run(scores[order])
+        self.curve = Curve(*count_runs(np.asarray(labels, np.float64)[order], new))
+        self.point = np.empty(len(scores), np.int64)
+        self.point[order] = np.cumsum(new) - 1
+
+    @cached_property
+    def by_user(self) -> tuple[np.ndarray, np.ndarray]:  # (users,) each
+        """AUC and size of each user with both classes."""
+        scores, labels, user = self._given
+        if user is None:
+            return np.zeros(0), np.zeros(0)
+        return group_aucs(scores, labels, user)
+
+    def grouped_auc(self) -> float | None:
+        """The mean AUC of users: see `grouped_auc`."""
+        return weighted_mean(*self.by_user)
 
 
 def auc_roc(scores: np.ndarray, labels: np.ndarray) -> float | None:
@@ -79,8 +112,12 @@ def grouped_auc(
         >>> grouped_auc(scores, labels, group=np.array([7, 7, 8, 8]))
         0.5
     """
-    auc, sizes = group_aucs(scores, labels, group)
-    return float(np.average(auc, weights=sizes)) if len(auc) else None
+    return weighted_mean(*group_aucs(scores, labels, group))
+
+
+def weighted_mean(values: np.ndarray, sizes: np.ndarray) -> float | None:
+    """The mean of values (n,), weighted by sizes (n,); None of none."""
+    return float(np.average(values, weights=sizes)) if len(values) else None
 
 
 def group_aucs(

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ple_jax.metrics.curves import Curve, grouped_auc
+from ple_jax.metrics.curves import Curve, Ranked
 from ple_jax.metrics.over_domains import over_domains
 from ple_jax.schema import Task
 
@@ -36,8 +36,13 @@ def report(
     found = each_task(
         measure, logits, labels, observed, weights, domain, tasks, domains, user
     )
-    several = over_domains(found["domains"]) if len(domains) > 1 else {}
-    return {"examples": len(logits), **found, **several}
+    return assembled(found, len(logits))
+
+
+def assembled(found: dict[str, Any], examples: int) -> dict[str, Any]:
+    """The report of "tasks" and "domains": with their number of examples, and means."""
+    several = over_domains(found["domains"]) if len(found["domains"]) > 1 else {}
+    return {"examples": examples, **found, **several}
 
 
 def each_task(
@@ -113,16 +118,17 @@ def measure(
     labels: np.ndarray,  # (B,)
     weights: np.ndarray,  # (B,)
     user: np.ndarray | None = None,  # (B,)
+    ranked: Ranked | None = None,
 ) -> Measured:
-    """The metrics of one task on observed examples."""
+    """The metrics of one task on observed examples, which may be ranked already."""
     sums = Sums.of(task, logits, labels, weights)
     if task.loss == "squared":
         return squared_metrics(sums, len(logits))
-    curve = Curve.of(logits, labels)
-    measured = {"auc_pr": curve.auc_pr()} | binary_metrics(sums, curve)
+    ranked = ranked or Ranked(logits, labels, user)
+    measured = {"auc_pr": ranked.curve.auc_pr()} | binary_metrics(sums, ranked.curve)
     measured["calibration_error"] = calibration_error(logits, labels, weights)
     if user is not None:
-        measured["grouped_auc"] = grouped_auc(logits, labels, user)
+        measured["grouped_auc"] = ranked.grouped_auc()
     return measured
 
 

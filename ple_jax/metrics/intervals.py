@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy import special
 
-from ple_jax.metrics.curves import Curve, count_runs, group_aucs, starts_run
+from ple_jax.metrics.curves import Ranked
 from ple_jax.metrics.exact import Sums, each_task, example_losses, sigmoid
 from ple_jax.metrics.spread import CONFIDENCE
 from ple_jax.schema import Task
@@ -51,9 +51,16 @@ def report(
     found = each_task(
         measure, logits, labels, observed, weights, domain, tasks, domains, user
     )
+    return assembled(found, len(logits), user)
+
+
+def assembled(
+    found: dict[str, Any], examples: int, user: np.ndarray | None
+) -> dict[str, Any]:
+    """The report of "tasks" and "domains": with what is drawn, and how many of them."""
     return {
         "over": "examples" if user is None else "users",
-        "number": len(logits) if user is None else len(np.unique(user)),
+        "number": examples if user is None else len(np.unique(user)),
         "confidence": CONFIDENCE,
         **found,
     }
@@ -65,13 +72,20 @@ def measure(
     labels: np.ndarray,  # (B,)
     weights: np.ndarray,  # (B,)
     user: np.ndarray | None = None,  # (B,)
+    ranked: Ranked | None = None,
 ) -> dict[str, Any]:
-    """Standard error and interval of a task's metrics, on observed examples."""
+    """Standard error and interval of a task's metrics, on observed examples.
+
+    The examples of a binary task may be ranked already.
+    """
     z, y, w = (np.asarray(a, np.float64) for a in (logits, labels, weights))
     sample = Sample.of(len(z), user)
-    found = [*(_of_errors if task.loss == "squared" else _of_binary)(sample, z, y, w)]
-    if user is not None and task.loss == "binary":
-        found.append(_of_grouped_auc(z, y, user))
+    if task.loss == "squared":
+        found = [*_of_errors(sample, z, y, w)]
+    else:
+        ranked = ranked or Ranked(z, y, user)
+        found = [*_of_binary(sample, ranked, z, y, w)]
+        found += [] if user is None else [_of_grouped_auc(ranked)]
     return {name: _entry(name, value, error) for name, value, error in found}
 
 
@@ -165,34 +179,72 @@ def _of_errors(
 
 
 def _of_binary(
-    sample: Sample, z: np.ndarray, y: np.ndarray, w: np.ndarray
+    sample: Sample, ranked: Ranked, z: np.ndarray, y: np.ndarray, w: np.ndarray
 ) -> Iterator[Found]:
-    ranked = Ranked.of(z, y)
-    curve = ranked.curve
-    yield "auc_roc", curve.auc_roc(), _error_of_auc_roc(sample, ranked, y)
+    curve, area = ranked.curve, of_auc_roc(sample, ranked, y)
+    yield "auc_roc", curve.auc_roc(), area and area.standard_error()
     influence = _influence_on_auc_pr(ranked, y)
     yield "auc_pr", curve.auc_pr(), sample.standard_error(influence)
     yield from _of_losses(sample, z, y, w)
 
 
-class Ranked(NamedTuple):
-    """Examples on the curve of their scores."""
+class Influence(NamedTuple):
+    """How a number depends on each user or example of a sample, in two parts.
 
-    curve: Curve
-    point: np.ndarray  # (B,) the place of each example's score on the curve
+    Numbers of the same sample can be subtracted, and averaged: then so are the parts.
+    """
+
+    value: float
+    first: np.ndarray  # (U,)
+    second: np.ndarray  # (U,)
+    users: tuple[int, int, int]  # with a share in the first, in the second, and all
+
+    def standard_error(self) -> float | None:
+        """sqrt(f(U1) a a + f(U2) b b + 2 f(U) a b) of the parts, f(U) = U / (U - 1)."""
+        if min(self.users) < 2:
+            return None
+        (a, b), grown = (self.first, self.second), [u / (u - 1) for u in self.users]
+        both = grown[0] * (a @ a) + grown[1] * (b @ b)
+        return float(max(both + 2 * grown[2] * (a @ b), 0) ** 0.5)
+
+    def less(self, other: "Influence") -> "Influence":
+        """That of the difference of two numbers of one sample."""
+        first, second = self.first - other.first, self.second - other.second
+        return Influence(self.value - other.value, first, second, self.users)
 
     @classmethod
-    def of(cls, scores: np.ndarray, labels: np.ndarray) -> "Ranked":
-        """Of scores (B,) and 0/1 labels (B,)."""
-        order = np.argsort(scores)[::-1]
-        new = starts_run(scores[order])
-        point = np.empty(len(scores), np.int64)
-        point[order] = np.cumsum(new) - 1
-        return cls(Curve(*count_runs(labels[order], new)), point)
+    def of_mean(cls, each: Sequence["Influence"]) -> "Influence":
+        """That of the mean of numbers of one sample."""
+        mean = lambda name: sum(getattr(one, name) for one in each) / len(each)
+        return cls(mean("value"), mean("first"), mean("second"), each[0].users)
 
 
-def _error_of_auc_roc(sample: Sample, ranked: Ranked, y: np.ndarray) -> float | None:
-    """The standard error of an AUC by its placement values.
+def of_headline(
+    task: Task,
+    logits: np.ndarray,  # (B,)
+    labels: np.ndarray,  # (B,)
+    weights: np.ndarray,  # (B,)
+    user: np.ndarray | None = None,  # (B,)
+) -> Influence | None:
+    """The influences on a task's AUC or, with a squared loss, RMSE; None without one.
+
+    An AUC counts each example once, an RMSE by its weight.
+    """
+    z, y, w = (np.asarray(a, np.float64) for a in (logits, labels, weights))
+    sample = Sample.of(len(z), user)
+    if task.loss == "binary":
+        return of_auc_roc(sample, Ranked(z, y), y)
+    squares, total = (z - y) ** 2, w.sum()
+    rmse = ((w * squares).sum() / total) ** 0.5 if total else 0.0
+    if not rmse:
+        return None
+    influence = sample.sums(w * (squares - rmse**2) / total / (2 * rmse))
+    users = (sample.number,) * 3
+    return Influence(float(rmse), influence, np.zeros_like(influence), users)
+
+
+def of_auc_roc(sample: Sample, ranked: Ranked, y: np.ndarray) -> Influence | None:
+    """The influences on an AUC, by placement values; its error is that of them.
 
         V_i = share of negatives below positive i, ties count half
         a_u = sum_{positive i in u} (V_i - AUC) / P,    b_u of negatives alike
@@ -209,13 +261,9 @@ def _error_of_auc_roc(sample: Sample, ranked: Ranked, y: np.ndarray) -> float | 
     above = np.cumsum(p) - p / 2
     of_positive = y * (below[ranked.point] / n.sum() - auc) / p.sum()
     of_negative = (1 - y) * (above[ranked.point] / p.sum() - auc) / n.sum()
-    a, b = sample.sums(of_positive), sample.sums(of_negative)
-    with_p, with_n = (np.count_nonzero(sample.sums(of)) for of in (y, 1 - y))
-    if min(with_p, with_n) < 2:
-        return None
-    grown = lambda users: users / (users - 1)
-    both = grown(with_p) * (a @ a) + grown(with_n) * (b @ b)
-    return float(max(both + 2 * grown(sample.number) * (a @ b), 0) ** 0.5)
+    with_p, with_n = (int(np.count_nonzero(sample.sums(of))) for of in (y, 1 - y))
+    parts = sample.sums(of_positive), sample.sums(of_negative)
+    return Influence(auc, *parts, (with_p, with_n, sample.number))
 
 
 def _influence_on_auc_pr(ranked: Ranked, y: np.ndarray) -> np.ndarray | None:  # (B,)
@@ -261,12 +309,11 @@ def _of_losses(
     yield "calibration", calibration, sample.standard_error(of_calibration)
 
 
-def _of_grouped_auc(scores: np.ndarray, labels: np.ndarray, user: np.ndarray) -> Found:
+def _of_grouped_auc(ranked: Ranked) -> Found:
     """Of a mean over users with both classes: d G = n_u (AUC_u - G) / sum n."""
-    auc, sizes = group_aucs(scores, labels, user)
-    if not len(auc):
+    (auc, sizes), mean = ranked.by_user, ranked.grouped_auc()
+    if mean is None:
         return "grouped_auc", None, None
-    mean = float(np.average(auc, weights=sizes))
     influence = sizes * (auc - mean) / sizes.sum()
     error = Sample.of(len(auc), None).standard_error(influence)
     return "grouped_auc", mean, error

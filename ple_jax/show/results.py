@@ -1,6 +1,6 @@
 """The tables of a final result, of a run or of a study."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from ple_jax.show.grid import Grid
@@ -58,6 +58,8 @@ def of_study(result: Mapping[str, Any], view: View = ALL) -> list[Grid]:
         )
         tables = point_tables(split, points, intervals, view)
         found += tables if split == splits[-1] else tables[:1]
+    if "differences" in result and view.metric is None:
+        found.append(difference_table(result["differences"]))
     if splits:
         found += _domain_tables(result, splits[-1], view)
     return found
@@ -136,6 +138,39 @@ def point_tables(
         notes.append("--metric shows others.")
     front = Grid(split, [*names, *columns], rows, " ".join(notes), names=len(names))
     return [front, *_others(split, points.popitem()[1], shown)] if alone else [front]
+
+
+def difference_table(found: Mapping[str, Any]) -> Grid:
+    """How far the best point is ahead of each other one, and whether by chance."""
+    over = f"95 % over {found['over']}"
+    rows = [
+        [
+            task,
+            point,
+            signed(gain["mean"]),
+            "yes" if by_more_than_chance(gain["interval"]) else "no",
+            *(ends(gain[name]) for name in ("interval", "over_rows", "over_seeds")),
+        ]
+        for task, points in found["tasks"].items()
+        for point, gain in points.items()
+    ]
+    columns = ["task", "point", "ahead by", "more than chance", "95 %", over]
+    note = (
+        f"{found['best']} is the best point on validation. 95 %: of the difference, "
+        f"over {found['over']} and seeds."
+    )
+    title = f"{found['split']}, {found['best']} against the others"
+    return Grid(title, [*columns, "95 % over seeds"], rows, note, names=2)
+
+
+def signed(value: float | None) -> str:
+    """A difference, with its sign."""
+    return "undefined" if value is None else f"{value:+.4f}"
+
+
+def by_more_than_chance(interval: Sequence[float] | None) -> bool:
+    """Whether an interval of a difference does not hold 0."""
+    return interval is not None and not interval[0] <= 0 <= interval[1]
 
 
 def _others(split: str, tasks: Tasks, shown: Mapping[str, str]) -> list[Grid]:

@@ -5,8 +5,7 @@ import statistics
 
 from ple_jax.config import sweep
 from ple_jax.runs.directory import Run, open_run, recorded_tree, trials_folder
-from ple_jax.studies import study
-from ple_jax.train import evaluate
+from ple_jax.studies import paired, study
 
 
 def validation_score(run: Run) -> float | None:
@@ -15,11 +14,7 @@ def validation_score(run: Run) -> float | None:
     It is that of `train.metric` on validation, or its negative for an error.
     """
     result = run.result or {}
-    if "validation" not in result:
-        return None
-    metric = evaluate.resolve_metric(run.experiment.train.metric, run.data.layout)
-    value = evaluate.chosen_metric(result["validation"], metric)
-    return evaluate.score_of(value, metric)
+    return paired.validation_score(run, result) if "validation" in result else None
 
 
 def best_members(directory: pathlib.Path) -> list[Run]:

@@ -4,7 +4,7 @@ experiment.toml   the experiment with its sweep
 data/             the data set, once: trials link to it
 trials/NAME/      a run directory each
 checkpoints/      the state of trials that train together, while they do
-result.json       each trial's table, and each point's: see `summary`
+result.json       each trial's table, and each point's: see `summary` and `paired`
 """
 
 import dataclasses
@@ -38,6 +38,7 @@ from ple_jax.runs.directory import (
     write_result,
 )
 from ple_jax.runs.lock import locked
+from ple_jax.studies.paired import differences
 from ple_jax.studies.summary import summary
 from ple_jax.train import divergence, loop, vmapped
 from ple_jax.train.state import variables_of
@@ -153,8 +154,22 @@ def _fit(study: Study, resume: bool, strict: bool) -> dict[str, Any]:
         raise divergence.error(first, "all trials did, none earlier")
     ordered = {trial.name: results[trial.name] for trial in study.sweep.trials}
     result = {"trials": ordered, **summary(study.sweep, ordered)}
+    if against := _differences(study, results):
+        result["differences"] = against
     write_result(study.directory, result)
     return result
+
+
+def _differences(study: Study, results: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    """How far the best point is ahead of the others; without trials that diverged."""
+    points: dict[str, list[Run]] = {}
+    for run, trial in zip(study.runs, study.sweep.trials, strict=True):
+        if "diverged" not in results[trial.name]:
+            points.setdefault(trial.point, []).append(run)
+    if len(points) < 2:
+        return {}
+    done = [run for runs in points.values() for run in runs]
+    return differences(points, together(done), results)
 
 
 def together(runs: Sequence[Run]) -> list[list[Run]]:

@@ -13,7 +13,7 @@ from ple_jax.data.examples import Examples
 from ple_jax.data.loader import batches_in_order
 from ple_jax.data.store import Prepared
 from ple_jax.layout import Layout
-from ple_jax.metrics import exact, intervals
+from ple_jax.metrics import exact, whole
 from ple_jax.metrics.certainty import certain_mean
 from ple_jax.metrics.over_domains import LOWER_IS_BETTER, REDUCTIONS
 from ple_jax.parallel.mesh import batch_shardings
@@ -56,9 +56,9 @@ class Scorer:
         """Exact metrics of a split's logits (rows, T), per task and domain x task."""
         return self._of_rows(exact.report, logits, self.data.split(name))
 
-    def intervals(self, logits: np.ndarray, name: str) -> dict[str, Any]:
-        """How far these metrics would move on other users, or other examples."""
-        return self._of_rows(intervals.report, logits, self.data.split(name))
+    def whole(self, logits: np.ndarray, name: str) -> dict[str, Any]:
+        """The same, with "intervals": how far they move on other users or examples."""
+        return self.report_of(logits, self.data.split(name))
 
     def _of_rows(
         self, report: Callable[..., dict], logits: np.ndarray, rows: Examples
@@ -78,13 +78,11 @@ class Scorer:
 
     def report(self, variables: PyTree, name: str) -> dict[str, Any]:
         """Exact metrics of a split and their intervals, per task and domain x task."""
-        return self.report_of(self.of_split(variables, name), self.data.split(name))
+        return self.whole(self.of_split(variables, name), name)
 
     def report_of(self, logits: np.ndarray, rows: Examples) -> dict[str, Any]:
         """The same of any labelled examples, by their logits (rows, T)."""
-        measured = self._of_rows(exact.report, logits, rows)
-        ends = self._of_rows(intervals.report, logits, rows)
-        return {**measured, "intervals": ends}
+        return self._of_rows(whole.report, logits, rows)
 
 
 def finite(tree: Any) -> Any:

@@ -278,9 +278,10 @@ def finish(group: Group, held: Held) -> list[dict[str, Any]]:
         if standing.best_step:
             epochs = group.setup.train.epochs
             result["course"] = course(read_records(run.metrics), epochs)
-            scorer, own = group.setup.scorer, {k: of[:, i] for k, of in logits.items()}
-            result |= {k: scorer.measured(z, k) for k, z in own.items()}
-            result["intervals"] = {k: scorer.intervals(z, k) for k, z in own.items()}
+            scorer = group.setup.scorer
+            found = {k: scorer.whole(of[:, i], k) for k, of in logits.items()}
+            result["intervals"] = {k: of.pop("intervals") for k, of in found.items()}
+            result |= found
         run.write_result(result)
         results.append(result)
     return results

@@ -1,13 +1,16 @@
 """Recommendations from scores that are made up, and the plan for a time."""
 
+import dataclasses
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
 from ple_jax.analysis.compare import Compared, gains
 from ple_jax.analysis.plan import Cost, plan
 from ple_jax.analysis.recommend import recommend
 from ple_jax.layout import IdColumn
+from ple_jax.metrics.intervals import of_headline
 from ple_jax.schema import Field, Task
 
 
@@ -33,7 +36,7 @@ def test_the_best_mean_is_recommended_with_reasons():
     said = "\n".join(found.reasons)
     assert found.kind == "ple"
     assert "0.7567; `mmoe` follows with 0.7533" in said
-    assert "ahead of `mmoe` by more than seeds differ: take either" in said
+    assert "ahead of `mmoe` by more than chance: take either" in said
     assert "best model on 1 of 2 tasks; ahead of it: `single_task` on 'buy'" in said
     assert "Negative transfer: 'buy' is worse" in said
     assert "by 0.0500 +- 0.0000" in said
@@ -60,6 +63,20 @@ def test_one_seed_claims_nothing():
     said = " ".join(recommend(pair, data_of(CLICK)).reasons)
     assert "nobody knows what is chance" in said
     assert "take either" not in said
+
+
+def test_models_on_the_same_rows_are_paired():
+    rng = np.random.default_rng(0)
+    y = np.float64(rng.random(499) < 0.3)
+    z = y + rng.normal(size=499)
+    pair = []
+    for kind, noise in (("ple", 0.01), ("mmoe", 1.0)):
+        moved = of_headline(CLICK, z + noise * rng.normal(size=499), y, np.ones(499))
+        one = scored(kind, click=[moved.value])
+        pair.append(dataclasses.replace(one, moved={"click": [moved]}))
+    said = " ".join(recommend(pair, data_of(CLICK)).reasons)
+    assert "It is ahead of `mmoe` by more than chance on 'click' by 0." in said
+    assert "with one seed, nobody knows what seeds do" in said
 
 
 def test_without_a_score_there_is_nothing_to_recommend():

@@ -190,3 +190,24 @@ def test_a_point_without_a_finished_trial_is_left_to_the_trials():
 def test_a_trial_that_diverged_at_once_has_a_table():
     (grid,) = of_result({"epochs": 0, "step": None, "diverged": 18})
     assert grid.rows == [["run", "0", "none", "before step 18"]]
+
+
+def test_the_best_point_is_shown_against_the_others():
+    gain = {"mean": 0.01, "over_rows": [0.001, 0.019], "over_seeds": None}
+    chance = {**gain, "mean": -0.002, "interval": [-0.01, 0.006]}
+    of_click = {"b": {**gain, "interval": [0.001, 0.019]}, "c": chance}
+    found = {
+        "best": "a",
+        "split": "test",
+        "over": "users",
+        "tasks": {"click": of_click},
+    }
+    result = study(points=("a", "b", "c")) | {"differences": found}
+    (grid,) = [g for g in of_result(result) if "against" in g.title]
+    assert [row[:4] for row in grid.rows] == [
+        ["click", "b", "+0.0100", "yes"],
+        ["click", "c", "-0.0020", "no"],
+    ]
+    assert "a is the best point on validation" in grid.note
+    of_metric = of_result(result, View("auc_roc"))
+    assert not any("against" in g.title for g in of_metric)

@@ -247,7 +247,8 @@ def test_the_spread_of_one_of_none_and_of_undefined_values():
 
 
 def test_points_of_different_shapes_run_one_after_another(data, tmp_path, monkeypatch):
-    lists = {"model.kind": ["ple", "mmoe"], "train.learning_rate": [0.01, 1e30]}
+    kinds = ("ple", "mmoe")
+    lists = {"model.kind": [*kinds], "train.learning_rate": [0.01, 1e30]}
     settings = {"epochs": 1, "seeds": 2, "optimizer": "sgd"}
     made = study.create(tmp_path / "s", of(lists, train=settings), data)
     groups, fit = [], loop.fit_group
@@ -258,7 +259,7 @@ def test_points_of_different_shapes_run_one_after_another(data, tmp_path, monkey
     assert list(result["trials"]) == names(made.sweep)
     assert json.loads((tmp_path / "s" / "result.json").read_text()) == result
     assert not (tmp_path / "s" / "checkpoints").exists()
-    for kind in ("ple", "mmoe"):
+    for kind in kinds:
         point = result["points"][f"kind={kind},learning_rate=0.01"]
         each = [
             result["trials"][f"kind={kind},learning_rate=0.01,seed={i}"] for i in (0, 1)
@@ -269,6 +270,15 @@ def test_points_of_different_shapes_run_one_after_another(data, tmp_path, monkey
         diverged = result["trials"][f"kind={kind},learning_rate=1e+30,seed=0"]
         assert diverged["diverged"] > 0
     assert result["points"]["kind=ple,learning_rate=1e+30"]["test"] == {}
+    against = result["differences"]
+    best, (other,) = against["best"], against["tasks"]["click"]
+    assert {best, other} == {f"kind={kind},learning_rate=0.01" for kind in kinds}
+    means = {k: result["points"][k]["test"]["click"]["auc_roc"] for k in (best, other)}
+    found = against["tasks"]["click"][other]
+    wanted = means[best]["mean"] - means[other]["mean"]
+    assert found["mean"] == pytest.approx(wanted)
+    assert found["over_rows"][0] < found["mean"] < found["over_rows"][1]
+    assert found["over_seeds"][0] < found["mean"] < found["over_seeds"][1]
     groups.clear()
     assert study.fit(made, resume=True) == result
     assert groups == []
@@ -356,6 +366,7 @@ def test_train_evaluate_resume(here, capsys):
     assert len(result["trials"]) == 8
     name = "learning_rate=0.03,kind=star,seed=1"
     assert name in shown
+    assert f"test, {result['differences']['best']} against the others" in shown
     assert call("evaluate", f"runs/tiny/trials/{name}", "--json") == 0
     measured = json.loads(capsys.readouterr().out)
     assert_near(measured["tasks"], result["trials"][name]["test"]["tasks"])
