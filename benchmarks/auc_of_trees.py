@@ -12,6 +12,7 @@ import numpy as np
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.metrics import roc_auc_score
 
+from ple_jax.data.derive import rows_of
 from ple_jax.data.labels import read_labels
 from ple_jax.data.rows import Rows
 from ple_jax.datasets import census_income
@@ -43,7 +44,7 @@ def main() -> None:
 
 def read(source) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Inputs (categories as ordinal numbers), labels, and the split of each row."""
-    rows = [Rows(chunk, source.schema.format) for chunk in source.chunks()]
+    rows = [rows_of(chunk, source.schema) for chunk in source.chunks()]
     columns = []
     for field in source.schema.fields:
         if field.kind == "numeric":

@@ -22,10 +22,10 @@ from lib import measure, report
 
 from ple_jax import config, datasets
 from ple_jax.config.experiment import Experiment
+from ple_jax.data.derive import input_rows
 from ple_jax.data.loader import batches_in_order
 from ple_jax.data.prepare import prepare
 from ple_jax.data.read import read
-from ple_jax.data.rows import Rows
 from ple_jax.data.source import Source
 from ple_jax.parallel import runtime
 from ple_jax.runs.directory import Run, create_run
@@ -92,7 +92,7 @@ def ways(chosen: Run, files: dict[str, pathlib.Path]) -> dict[str, Callable]:
 
     def encoded() -> Iterator:
         for chunk in rows():
-            yield encoder.encode(Rows(chunk, encoder.schema.format), labels=False)
+            yield encoder.encode(input_rows(chunk, encoder.schema), labels=False)
 
     out = files["csv"].with_name("scores.parquet")
 

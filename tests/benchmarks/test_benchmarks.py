@@ -1,6 +1,7 @@
 """Every benchmark runs in its quick form and prints JSON; figures are not judged."""
 
 import ast
+import importlib
 import importlib.metadata
 import json
 import os
@@ -10,6 +11,8 @@ import sys
 
 import jax
 import pytest
+
+from ple_jax.datasets import table
 
 ROOT = pathlib.Path(__file__).parents[2]
 FOLDER = ROOT / "benchmarks"
@@ -189,6 +192,69 @@ def test_scoring_speed_scores_prepared_and_raw_rows(tmp_path, experiment):
     (record,) = quick("scoring_speed", tmp_path, "--experiments", experiment)["results"]
     assert record["raw rows"] == 3000
     assert min(record[k] for k in ("prepared", "csv", "parquet")) > 0
+
+
+# A column of numbers, one computed from it, and a label; the split is a column.
+DERIVED = """
+categorical = ["tens"]
+numeric = ["a"]
+[derived.tens]
+kind = "difference"
+of = ["a", "b"]
+edges = [10, 20]
+[[tasks]]
+name = "y"
+[split]
+by = "column"
+column = "split"
+"""
+
+
+@pytest.fixture
+def derived(tmp_path):
+    """A schema with a derived column, and its file."""
+    splits = ["train", "train", "validation", "test"]
+    rows = [
+        f"{i % 31},{i % 7},{i % 2},{splits[i % 4 - i // 4 % 4]}" for i in range(400)
+    ]
+    (tmp_path / "rows.csv").write_text("\n".join(["a,b,y,split", *rows, ""]))
+    (tmp_path / "schema.toml").write_text(DERIVED)
+    return tmp_path
+
+
+@pytest.mark.slow
+def test_scoring_speed_reads_derived_columns(derived):
+    data = f'kind = "table"\nschema = "{derived}/schema.toml"\n'
+    data += f'files = ["{derived}/rows.csv"]\n'
+    synthetic = 'kind = "synthetic"\nexamples = 3000\n'
+    text = EXPERIMENT.replace(synthetic, data).replace("128", "64")
+    (derived / "small.toml").write_text(text)
+    asked = "--experiments", str(derived / "small.toml")
+    (record,) = quick("scoring_speed", derived, *asked)["results"]
+    assert record["read and encode"] > 0
+
+
+def test_trees_read_derived_columns(derived, monkeypatch):
+    pytest.importorskip("sklearn")
+    monkeypatch.syspath_prepend(str(FOLDER))
+    read = importlib.import_module("auc_of_trees").read
+    schema = str(derived / "schema.toml")
+    inputs, targets, split = read(table.build(schema, (str(derived / "rows.csv"),)))
+    wanted = [(i % 31 - i % 7 >= 10) + (i % 31 - i % 7 >= 20) for i in range(400)]
+    assert inputs[:, 0].tolist() == wanted
+    assert targets[:, 0].tolist() == [i % 2 for i in range(400)]
+    assert set(split) == {"train", "validation", "test"}
+
+
+@pytest.mark.slow
+def test_out_of_the_box_holds_a_contest(tmp_path):
+    pytest.importorskip("sklearn")
+    contenders = ["ple", "trees", "trees+"]
+    records = quick("out_of_the_box", tmp_path, "--contenders", *contenders)["results"]
+    assert {r["contender"] for r in records} == {*contenders}
+    assert len(records) == 3 * len({r["task"] for r in records})
+    assert all(0 < r["auc"] < 1 for r in records)
+    assert all(r["test error"] > 0 for r in records if r["contender"] != "ple")
 
 
 @pytest.mark.slow
