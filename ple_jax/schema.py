@@ -169,6 +169,8 @@ class Schema:
             lacks; "own" adds one of that name for them. Without it they are an error.
         user: Column that groups examples for grouped AUC.
         weight: Column of example weights.
+        keys: Columns that identify a row: `predict` copies them in front of the scores,
+            and `ple-jax rows` shows them.
         ignored: Columns to ignore; "*" ignores all that the schema does not name.
         leaking: Columns that reveal the label; using one as a field, or as the domain,
             user or weight, is an error.
@@ -193,6 +195,7 @@ class Schema:
     unseen_domain: str | None = None
     user: str | None = None
     weight: str | None = None
+    keys: tuple[str, ...] = ()
     ignored: tuple[str, ...] = ()
     leaking: tuple[str, ...] = ()
     unknown_warning: float = 0.1
@@ -222,7 +225,7 @@ class Schema:
         if labels:
             names += [task.label_column for task in self.tasks]
             named = self.user, self.weight, self.split.column, self.split.group
-            names += [name for name in named if name]
+            names += [name for name in (*named, *self.keys) if name]
         return list(dict.fromkeys(names))
 
     def raw_columns(self, labels: bool = True) -> list[str]:
@@ -268,6 +271,7 @@ class Schema:
             self._check_no_leak(getattr(self, role), f"the {role} column")
         if self.unseen_domain and not self.domain:
             raise ValueError("unseen_domain needs a `domain`: the column of domains.")
+        check_unique(self.keys, "column of `keys`")
         self._check_no_leak(self.split.group, "the column of groups (split.group)")
         known = [task.name for task in self.tasks if task.loss == "binary"]
         known += [self.domain] if self.domain else []

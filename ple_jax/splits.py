@@ -12,33 +12,39 @@ class Split:
 
     Attributes:
         by: `random` splits at random, `time` takes the oldest rows for train and the
-            newest for test, `column` reads each row's split from a column.
-        column: The column of times, or of split names.
+            newest for test, `column` reads each row's split from a column, `last` takes
+            the last rows of each group for test, and those before them for validation.
+        column: The column of times, or of split names. For `last` that of times; with
+            none, rows are in the order of the files.
         fractions: Shares of train, validation and test, for `random` and `time`. That
-            of test may be 0: then there is no test split.
+            of test may be 0: then there is no test split, for `last` too.
         seed: Seed of the random split.
         group: For `random`, a column such as the user: all rows of one value are in one
-            split. A row without a value is a group of its own.
+            split. A row without a value is a group of its own. For `last`, whose last
+            rows are held out.
         stratify: For `random`, binary tasks or the column of the domain: each split has
             its share of the rows of each label or domain, and of each combination.
+        last: For `last`, how many rows of a group test and validation take each. All
+            rows of a group are train if none would be left for it.
         train: Values of the split column that mean train.
         validation: Values of the split column that mean validation.
         test: Values of the split column that mean test; with none there is no test
             split.
     """
 
-    by: Literal["random", "time", "column"] = "random"
+    by: Literal["random", "time", "column", "last"] = "random"
     column: str | None = None
     fractions: tuple[float, float, float] = (0.8, 0.1, 0.1)
     seed: int = 0
     group: str | None = None
     stratify: tuple[str, ...] | str = ()
+    last: int = 1
     train: tuple[str, ...] = ("train",)
     validation: tuple[str, ...] = ("validation",)
     test: tuple[str, ...] = ("test",)
 
     def __post_init__(self):
-        if (self.by == "random") != (self.column is None):
+        if self.by != "last" and (self.by == "random") != (self.column is None):
             raise ValueError(
                 f"split.by = {self.by!r} takes "
                 f"{'no column' if self.by == 'random' else 'a column'}, "
@@ -66,6 +72,8 @@ class Split:
                 )
 
     def _check_group(self):
+        if self.by == "last":
+            return self._check_last()
         asked = [k for k in ("group", "stratify") if getattr(self, k)]
         if asked and self.by != "random":
             raise ValueError(
@@ -76,6 +84,16 @@ class Split:
                 "split.group and split.stratify exclude each other: a group of rows "
                 "has no one label."
             )
+
+    def _check_last(self):
+        if not self.group or self.stratify:
+            raise ValueError(
+                "split.by = 'last' needs split.group, the column whose last rows are "
+                f"held out, and no split.stratify, got group = {self.group!r} and "
+                f"stratify = {self.stratify!r}."
+            )
+        if self.last < 1:
+            raise ValueError(f"split.last must be at least 1, got {self.last}.")
 
     @property
     def strata(self) -> tuple[str, ...]:

@@ -155,7 +155,8 @@ class TrainedRun:
             data: Rows with the columns of the inputs, in any form that `fit` takes;
                 other columns do not matter.
             allow_unknown: Score rows although train has no value of some field.
-            keep: Columns of the data to copy in front of the scores, such as keys.
+            keep: Columns of the data to copy in front of the scores. Those that the
+                schema names as `keys` are copied anyway, where the data have them.
             domain: Adds the column `domain`: the one that each row was scored in.
             joint: Adds the joint probability of each task that is given another, such
                 as `buy_and_click`.

@@ -17,7 +17,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--overwrite", action="store_true", help="replace the file --out if it exists")
     about = "score by the mean logits of the trials of the best point"
     add("--ensemble", action="store_true", help=about)
-    about = "columns of FILE to copy in front of the scores, such as keys"
+    about = "columns of FILE to copy in front of the scores, beside the schema's `keys`"
     add("--keep", nargs="+", default=(), metavar="COLUMN", help=about)
     about = "add the column `domain`: the one that each row was scored in"
     add("--domain", action="store_true", help=about)

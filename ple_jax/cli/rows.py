@@ -1,7 +1,8 @@
 """List which rows of the raw files are in which split.
 
 Each line has the file, the number of the row in it, counted from 1 without the header,
-and the split, in the order of the files.
+and the split, in the order of the files. The columns that the schema names as `keys`
+follow, if the files are still there.
 """
 
 import argparse

@@ -76,14 +76,23 @@ def open_text(path: pathlib.Path, encoding: str) -> pa.NativeFile:
     Raises:
         ValueError: It holds no text, or more than one file.
     """
+    encoding = marked_encoding(path) or encoding
+    if codecs.lookup(encoding).name == "utf-8":
+        return _open(path)
+    return pa.transcoding_input_stream(_open(path), encoding, "utf-8")
+
+
+def marked_encoding(path: pathlib.Path) -> str | None:
+    """The encoding that the byte order mark of a text file names; None without one.
+
+    Raises:
+        ValueError: It holds no text, or more than one file.
+    """
     with _open(path) as stream:
         head = io.BufferedReader(stream).read(64)
     _check_text(head)
     marks = (e for mark, e in BYTE_ORDER_MARKS.items() if head.startswith(mark))
-    encoding = next(marks, encoding)
-    if codecs.lookup(encoding).name == "utf-8":
-        return _open(path)
-    return pa.transcoding_input_stream(_open(path), encoding, "utf-8")
+    return next(marks, None)
 
 
 def _open(path: pathlib.Path) -> pa.NativeFile:

@@ -29,11 +29,13 @@ NEVER = np.uint64(2**64 - 1)  # a place that no row has, but one in 2^64
 def assigner(source: Source) -> Assign:
     """The function that assigns rows.
 
-    A split by time reads all times beforehand, and one by strata all labels or domains:
-    memory holds 8 or 16 bytes a row meanwhile.
+    A split by time reads all times beforehand, one by strata all labels or domains, and
+    one by last rows all groups and times: memory holds 8 to 32 bytes a row meanwhile.
     """
     split, column = source.schema.split, source.schema.split.column
-    if column is None:
+    if split.by == "last":
+        splits = _last(source)
+    elif column is None:
         splits = _stratified(source) if split.strata else _random(split)
     elif split.by == "column":
         splits = lambda rows, first: _column_splits(rows, column, split)
@@ -47,9 +49,14 @@ def assigner(source: Source) -> Assign:
 def _units(rows: Rows, first: int, split: Split) -> np.ndarray:  # (B,) uint64
     """What stays together: the hash of a row's group, or without one its number."""
     number = np.arange(first, first + len(rows), dtype=np.uint64)
-    if split.group is None:
+    if split.group is None or split.by == "last":
         return number
-    codes, values = rows.text(split.group)
+    return _groups(rows, number, split.group)
+
+
+def _groups(rows: Rows, number: np.ndarray, column: str) -> np.ndarray:  # (B,) uint64
+    """The hash of each row's group; without one that of its number."""
+    codes, values = rows.text(column)
     hashes = hash_texts(plain_spelling(values))
     return np.where(is_missing(values)[codes], number, hashes[codes])
 
@@ -153,11 +160,22 @@ def _time_cuts(source: Source, column: str) -> np.ndarray:  # (BLOCKS + 1,)
     """The first time of each block of train but the first, of validation, and of test.
 
     Equal times stay together.
+    """
+    split = source.schema.split
+    times = np.sort(_times(source, column))
+    blocks = np.arange(1, BLOCKS) / BLOCKS * split.fractions[0]
+    shares = np.r_[blocks, np.cumsum(split.fractions[:2])]
+    at = (shares * len(times)).astype(np.int64)
+    cuts = times[np.minimum(at, len(times) - 1)]
+    return cuts if split.has_test else np.r_[cuts[:-1], np.inf]
+
+
+def _times(source: Source, column: str) -> np.ndarray:  # (rows,) float64
+    """All times, in the order of the rows.
 
     Raises:
         ValueError: Files hold different kinds of times, which have no common order.
     """
-    split = source.schema.split
     parts: list[np.ndarray] = []
     kinds: dict[str, str] = {}  # kind -> the first origin that has it
     for chunk in source.chunks():
@@ -170,9 +188,32 @@ def _time_cuts(source: Source, column: str) -> np.ndarray:  # (BLOCKS + 1,)
                 "expected one kind of time everywhere."
             )
         parts.append(values)
-    times = np.sort(np.concatenate(parts))
-    blocks = np.arange(1, BLOCKS) / BLOCKS * split.fractions[0]
-    shares = np.r_[blocks, np.cumsum(split.fractions[:2])]
-    at = (shares * len(times)).astype(np.int64)
-    cuts = times[np.minimum(at, len(times) - 1)]
-    return cuts if split.has_test else np.r_[cuts[:-1], np.inf]
+    return np.concatenate(parts)
+
+
+def _last(source: Source) -> Splits:
+    """Splits off the last rows of each group; the same of equal times is a later row.
+
+    test         the last k rows of a group
+    validation   the k before them, or the last k if no test is wanted
+    train        the others, and groups of which none would be left
+    """
+    split, first = source.schema.split, 0
+    assert split.group
+    parts = []
+    for chunk in source.chunks():
+        rows = rows_of(chunk, source.schema, [split.group])
+        number = np.arange(first, first + len(rows), dtype=np.uint64)
+        parts.append(_groups(rows, number, split.group))
+        first += len(rows)
+    group = np.concatenate(parts)
+    times = _times(source, split.column) if split.column else np.arange(len(group))
+    order = np.lexsort((times, group))  # rows of equal times keep their order
+    _, starts, sizes = np.unique(group[order], return_index=True, return_counts=True)
+    ends = np.repeat(starts + sizes, sizes)
+    after = ends - np.arange(len(group)) - 1  # how many rows of the group come later
+    held = split.last * (1 + split.has_test)
+    kept = (after >= held) | (np.repeat(sizes, sizes) <= held)
+    number = np.empty(len(group), np.int8)
+    number[order] = np.where(kept, 0, 1 + split.has_test - after // split.last)
+    return lambda rows, first: number[first : first + len(rows)].astype(np.int64)

@@ -9,7 +9,12 @@ from collections.abc import Sequence
 
 import pyarrow as pa
 
-from ple_jax.data.file_kinds import UNREADABLE, is_parquet, open_text
+from ple_jax.data.file_kinds import (
+    UNREADABLE,
+    is_parquet,
+    marked_encoding,
+    open_text,
+)
 from ple_jax.schema import Format
 
 HEAD = 1 << 18  # bytes
@@ -32,19 +37,26 @@ def format_of(path: pathlib.Path) -> Format:
     try:
         if is_parquet(path):
             return Format()
+        marked = marked_encoding(path)
         with open_text(path, "utf-8") as stream:
             raw = stream.read(HEAD)
     except (pa.ArrowException, OSError, EOFError, ValueError, *UNREADABLE) as error:
         raise ValueError(f"{path} cannot be read: {error}.") from error
     if len(raw) == HEAD:
         raw = raw.rpartition(b"\n")[0] or raw
-    encoding = encoding_of(raw)
+    encoding = encoding_of(raw)  # of what is UTF-8 by now if there is a mark
     text = raw.decode(encoding, "replace").removeprefix("\ufeff")
-    return dataclasses.replace(format_of_text(text), encoding=encoding)
+    return dataclasses.replace(format_of_text(text), encoding=marked or encoding)
 
 
 def encoding_of(raw: bytes) -> str:
-    """The encoding of some lines: UTF-8 if they can be, else that of Windows."""
+    """The encoding of some lines: UTF-8 if they can be, else that of Windows.
+
+    In UTF-16, every other byte of ASCII is 0: the second one, or the first.
+    """
+    zeros = raw[::2].count(0), raw[1::2].count(0)
+    if max(zeros) > len(raw) / 8:
+        return "utf-16-le" if zeros[1] > zeros[0] else "utf-16-be"
     for encoding in ("utf-8", "cp1252"):
         try:
             raw.decode(encoding)

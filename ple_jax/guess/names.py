@@ -33,6 +33,10 @@ TIMES = set(
     "hour".split()
 )
 MOMENTS = set("time timestamp ts datetime created event".split())  # of the row itself
+AFTERWARDS = set(  # what is set, or set anew, when the outcome is known
+    "status updated modified changed closed ended finished resolved delivered returned "
+    "cancelled canceled cancellation refunded checkout completed".split()
+)
 DOMAINS = set("domain scenario tab tenant marketplace surface".split())
 PERHAPS_DOMAINS = set(
     "shop store site market platform channel country region language device hotel "

@@ -18,7 +18,13 @@ from ple_jax.guess.labels import (
     labels_of,
 )
 from ple_jax.guess.leaks import telling
-from ple_jax.guess.times import best_time, moments, times_of, why_not_split
+from ple_jax.guess.times import (
+    best_time,
+    moments,
+    times_of,
+    why_late,
+    why_not_split,
+)
 from ple_jax.schema import Task
 from ple_jax.splits import Split
 
@@ -182,12 +188,16 @@ def split_of(
     best = asked.time or best_time(columns[n] for n in times)
     if best in (None, NONE):
         return Split(), decisions
-    if why := why_not_split(times[best], labels):
+    late = None if asked.time else why_late(best)
+    if why := late or why_not_split(times[best], labels):
         if asked.time:
             raise ValueError(f"Rows cannot be split by {best!r}: {why}.")
         decisions[best] = Decision("ignored", f"a time; no split by it: {why}")
         return Split(), decisions
-    decisions[best] = Decision("time", "the oldest rows train, the newest test")
+    others = [n for n in times if n != best and asked.time is None]
+    chosen = f"; chosen before {', '.join(others)}" if others else ""
+    why = f"the oldest rows train, the newest test{chosen}"
+    decisions[best] = Decision("time", why)
     return Split(by="time", column=best), decisions
 
 

@@ -6,12 +6,19 @@ import shlex
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
+from ple_jax.config import json_schema
+from ple_jax.data import schema_reference
 from ple_jax.data.read import expand_patterns
 from ple_jax.disk import check_new, replace_file
 from ple_jax.guess.columns import sample_of
 from ple_jax.guess.inputs import Decision
 from ple_jax.guess.roles import Asked, Guess, guess
-from ple_jax.guess.written import PLACEHOLDER, experiment_text, schema_text
+from ple_jax.guess.written import (
+    EDITOR_SCHEMA,
+    PLACEHOLDER,
+    experiment_text,
+    schema_text,
+)
 
 
 class Start(NamedTuple):
@@ -31,6 +38,8 @@ def start(
 ) -> Start:
     """Writes NAME_schema.toml and NAME.toml for these files.
 
+    Beside them is a JSON Schema, which the first line of the schema names for editors.
+
     Raises:
         FileExistsError: One of them exists, and is not to be replaced.
         ValueError: A file cannot be read, or a column that was asked for is not there.
@@ -44,6 +53,7 @@ def start(
     guessed = guess(sample_of(files), asked)
     folder.mkdir(parents=True, exist_ok=True)
     texts = {
+        folder / EDITOR_SCHEMA: json_schema.text(schema_reference.of_schemas()),
         schema: schema_text(guessed),
         experiment: experiment_text(
             schema.name, files, folder, train_command(experiment)
@@ -84,12 +94,18 @@ def role_of(name: str, decision: Decision, guessed: Guess) -> str:
 
 def next_steps(made: Start) -> list[str]:
     """What to do now: edit a line, or train."""
-    train = train_command(made.experiment)
+    train, encoding = train_command(made.experiment), made.guess.sample.form.encoding
+    said = (
+        []
+        if encoding == "utf-8"
+        else [f"The text is read as {encoding}: [format] says so."]
+    )
     if made.guess.tasks:
-        return [f"next: {train}"]
+        return [*said, f"next: {train}"]
     text = made.schema.read_text(encoding="utf-8").splitlines()
     line = next(i for i, found in enumerate(text, 1) if PLACEHOLDER in found)
     return [
+        *said,
         f"No column is a label beyond doubt: name it in line {line} of {made.schema}, "
         "or by --label COLUMN --overwrite.",
         f"then: {train}",

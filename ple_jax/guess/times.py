@@ -83,8 +83,18 @@ def clock_of(column: Column) -> Clock:
 def best_time(columns: Iterable[Column]) -> str | None:
     """The column that orders rows best: by its name, and then by how fine it is."""
     found = [column for column in columns if column.missing == 0]
-    rank = lambda c: (names.hints(c.name, names.MOMENTS), len(c.counts))
+    early = lambda c: not names.hints(c.name, names.AFTERWARDS)
+    rank = lambda c: (early(c), names.hints(c.name, names.MOMENTS), len(c.counts))
     return max(found, key=rank).name if found else None
+
+
+def why_late(name: str) -> str | None:
+    """Says why a time of this name may be set after the outcome; None if it is not."""
+    word = next((w for w in names.words(name) if w in names.AFTERWARDS), None)
+    return word and (
+        f"its name says {word!r}, so perhaps it is set after the outcome; if it is "
+        f"not, --time {name}"
+    )
 
 
 def why_not_split(times: np.ndarray, labels: Mapping[str, np.ndarray]) -> str | None:

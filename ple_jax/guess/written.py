@@ -13,7 +13,13 @@ from ple_jax.guess.times import clock_of
 from ple_jax.schema import Field, Format, Task
 from ple_jax.splits import Split
 
+EDITOR_SCHEMA = "ple_jax.schema.json"  # lies beside, for completion in editors
 PLACEHOLDER = "EDIT THIS: the column to predict"
+EDITORS = (
+    "# For editors: ple-jax schema --json-schema --experiment --out "
+    "ple_jax.experiment.json,\n# and #:schema ./ple_jax.experiment.json as first line."
+)
+LATE = "a time; no split by it: its name says"
 OF_ROLE = {"leaking": ("leaking",), "ignored": ("ignored", "weight")}
 
 
@@ -32,7 +38,12 @@ def key(name: str) -> str:
 
 def schema_text(guess: Guess) -> str:
     """The schema as TOML; reasons are comments, and so is what may be switched on."""
-    parts = [heading(guess), *lists(guess), roles(guess), *bags(guess)]
+    parts = [
+        f"#:schema ./{EDITOR_SCHEMA}\n{heading(guess)}",
+        *lists(guess),
+        roles(guess),
+        *bags(guess),
+    ]
     parts += [*derived(guess), *map(task, guess.tasks), *other_tasks(guess)]
     if not guess.tasks:
         parts.append(table("[[tasks]]", {"name": "label", "column": PLACEHOLDER}))
@@ -176,7 +187,8 @@ def split_table(guess: Guess) -> str:
     split = guess.split
     if split.by != "random":
         return table("[split]", changed(split, Split()))
-    times = [n for n, d in guess.decisions.items() if d.reason == "a time"]
+    is_time = lambda d: d.reason == "a time" or d.reason.startswith(LATE)
+    times = [n for n, d in guess.decisions.items() if is_time(d)]
     lines = [f'# by = "time"\n# column = {toml(name)}' for name in times[:1]]
     return "\n".join(["[split]  # at random", *lines])
 
@@ -195,4 +207,4 @@ def experiment_text(
     paths = from_folder({"files": list(files)}, folder)
     data = {"kind": "table", "schema": schema, **paths}
     model = table("[model]", {"kind": "ple"})
-    return f"# {comment(run)}\n{table('[data]', data)}\n\n{model}\n"
+    return f"# {comment(run)}\n{EDITORS}\n{table('[data]', data)}\n\n{model}\n"

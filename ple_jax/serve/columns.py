@@ -25,7 +25,8 @@ class Beside:
     """The columns of a table of scores, apart from one a task.
 
     Attributes:
-        keep: Columns of the input that are copied, in front.
+        keep: Columns of the input that are copied, in front; behind those of the
+            schema's `keys` that the input has.
         domain: Whether there is `domain`: the one that the row was scored in.
         split: Whether there is `split`: that of the row, if the file is one that the
             data set was prepared from, and null otherwise.
@@ -54,7 +55,9 @@ class Columns:
         self.tasks = run.data.layout.tasks
         for name in beside.keep:
             check_known(name, given.names, f"column of {origin} (keep)")
-        kept = [pa.field(n, plain_type(given.field(n).type)) for n in beside.keep]
+        keys = [name for name in run.data.schema.keys if name in given.names]
+        self.keep = [*keys, *(name for name in beside.keep if name not in keys)]
+        kept = [pa.field(n, plain_type(given.field(n).type)) for n in self.keep]
         texts = [n for n in (DOMAIN, SPLIT) if getattr(beside, n)]
         numbers = [task.name for task in self.tasks]
         numbers += ["_and_".join(chain) for chain in self.chains]
@@ -88,7 +91,7 @@ class Columns:
             domain: The number of each row's domain (B,).
             scores: The score of each row for each task: T arrays (B,) float32.
         """
-        columns = [self._kept(chunk, name) for name in self.beside.keep]
+        columns = [self._kept(chunk, name) for name in self.keep]
         if self.beside.domain:
             columns.append(pa.array(self.run.data.layout.domains).take(domain))
         if self.beside.split:

@@ -45,8 +45,9 @@ def measure_table(
 
 
 def labelled(schema: Schema) -> Schema:
-    """What measuring needs: no column of splits, and any others beside."""
-    return dataclasses.replace(schema, split=Split(), ignored=("*",), leaking=())
+    """What measuring needs: no column of splits or keys, and any others beside."""
+    free = dataclasses.replace(schema, split=Split(), keys=())
+    return dataclasses.replace(free, ignored=("*",), leaking=())
 
 
 def measure_chunks(

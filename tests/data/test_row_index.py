@@ -20,6 +20,7 @@ from ple_jax.data.read import read
 from ple_jax.data.row_index import RowIndex
 from ple_jax.data.source import Source
 from ple_jax.data.store import Prepared
+from ple_jax.datasets.table import source_of
 from ple_jax.splits import SPLITS, Split
 
 ROWS = {"a.csv": 211, "b.csv": 107}
@@ -122,3 +123,28 @@ def test_the_command_prints_or_writes_them(folder, tmp_path, capfdbinary):
     assert b"is the file to read" in capfdbinary.readouterr().err
     assert call("rows", tmp_path) == 2
     assert b"is not a prepared data set" in capfdbinary.readouterr().err
+
+
+def test_keys_are_shown_while_the_files_are_there(tmp_path, capfdbinary):
+    path = tmp_path / "log.csv"
+    write_csv(path, raw().append_column("order id", [[f"no {k}" for k in range(397)]]))
+    schema = dataclasses.replace(SCHEMA, keys=("order id", "item"))
+    prepare(source_of([path], schema), tmp_path / "data")
+    asked = ("rows", tmp_path / "data", "--split", "test")
+    assert call(*asked) == 0
+    printed = pyarrow.csv.read_csv(pa.BufferReader(capfdbinary.readouterr().out))
+    assert printed.column_names == ["file", "row", "split", "order id", "item"]
+    places = [k - 1 for k in printed["row"].to_pylist()]
+    assert printed["order id"].to_pylist() == [f"no {k}" for k in places]
+    assert printed["item"].to_pylist() == raw()["item"].take(places).to_pylist()
+    path.write_text(path.read_text() + "\n")
+    assert call(*asked) == 0
+    out, err = capfdbinary.readouterr()
+    again = pyarrow.csv.read_csv(pa.BufferReader(out))
+    assert again.equals(printed.select(["file", "row", "split"]))
+    assert b"log.csv is gone or has changed: keys are not shown" in err
+    write_csv(path, raw())
+    with pytest.raises(ValueError, match="has no column 'order id'"):
+        prepare(source_of([path], schema), tmp_path / "other")
+    with pytest.raises(ValueError, match="these twice: \\['item'\\]"):
+        dataclasses.replace(SCHEMA, keys=("item", "item"))

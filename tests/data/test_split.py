@@ -146,6 +146,7 @@ NO_TEST = {
     "group": Split(fractions=(0.5, 0.5, 0), group="user"),
     "stratify": Split(fractions=(0.9, 0.1, 0), stratify="click"),
     "time": Split("time", "when", (0.9, 0.1, 0)),
+    "last": Split("last", fractions=(0.9, 0.1, 0), group="user"),
     "column": Split("column", "half", test=()),
 }
 
@@ -172,6 +173,9 @@ def test_no_test_split_may_be_wanted(split, tmp_path):
         ({"by": "column", "column": "x", "validation": ()}, "values for validation"),
         ({"by": "time", "column": "t", "group": "u"}, "split.group needs"),
         ({"group": "user", "stratify": "click"}, "exclude each other"),
+        ({"by": "last", "column": "t"}, "'last' needs split.group"),
+        ({"by": "last", "group": "u", "stratify": "click"}, "no split.stratify"),
+        ({"by": "last", "group": "u", "last": 0}, "at least 1, got 0"),
     ],
 )
 def test_splits_that_make_no_sense(options, message):
@@ -184,3 +188,33 @@ def test_strata_are_tasks_or_the_domain():
         dataclasses.replace(SCHEMA, split=Split(stratify="clik"))
     with pytest.raises(ValueError, match="column of groups"):
         dataclasses.replace(SCHEMA, split=Split(group="click"))
+
+
+def last_of_each(users, times, k, has_test):
+    """By a loop over users: their rows from the newest, ties from the later row."""
+    wanted = np.zeros(len(users), int)
+    for user in set(users) - {None}:
+        mine = [i for i, u in enumerate(users) if u == user]
+        mine.sort(key=lambda i: (times[i], i), reverse=True)
+        if len(mine) > k * (1 + has_test):
+            wanted[mine[:k]] = 1 + has_test
+            wanted[mine[k : 2 * k] if has_test else []] = 1
+    return wanted
+
+
+@pytest.mark.parametrize("chunk", [1, 131, 397])
+@pytest.mark.parametrize(
+    ("k", "has_test", "in_order"), [(1, 1, 0), (3, 1, 0), (2, 0, 0), (2, 1, 1)]
+)
+def test_the_last_rows_of_each_user_are_held_out(k, has_test, in_order, chunk):
+    random = np.random.default_rng(5)
+    users = [None if u == 7 else f"u{u}" for u in random.integers(0, 89, 397)]
+    times = np.arange(397) if in_order else random.integers(0, 23, 397)
+    table = with_column(raw(), "user", users).append_column("when", [times])
+    asked = {"by": "last", "column": None if in_order else "when", "group": "user"}
+    shares = (0.8, 0.1, 0.1) if has_test else (0.9, 0.1, 0)
+    split, folds = split_by(table, chunk, **asked, last=k, fractions=shares)
+    np.testing.assert_array_equal(split, last_of_each(users, times, k, has_test))
+    assert {*split} == ({0, 1, 2} if has_test else {0, 1})
+    of_one = {*folds[np.array(users) == "u0"]}
+    assert len(of_one) > 1  # so that a user of train is known out of fold

@@ -10,6 +10,7 @@ from ple_jax.guess.labels import candidate_of, chained, chosen, labels_of
 from ple_jax.guess.leaks import telling
 from ple_jax.guess.roles import Asked, guess
 from ple_jax.guess.times import moments
+from ple_jax.guess.written import schema_text
 
 N = 211
 
@@ -262,3 +263,20 @@ def test_a_column_that_names_splits_splits(sampled, rng):
     split = guess(sampled(**logs(rng), fold=names)).split
     assert (split.by, split.column) == ("column", "fold")
     assert (split.train, split.validation) == (("Train",), ("dev",))
+
+
+def test_times_that_are_set_after_the_outcome_split_nothing(sampled, rng):
+    days = [f"2024-{1 + k // 28:02}-{1 + k % 28:02}" for k in range(300)]
+    asked = {"city": rng.choice(list("abc"), 300), "click": texts(np.arange(300) % 2)}
+    late = {"reservation_status_date": rng.permutation(days)}
+    made = guess(sampled(**asked, **late), Asked())
+    assert made.split.by == "random"
+    (why,) = [d.reason for n, d in made.decisions.items() if n in late]
+    assert "its name says 'status', so perhaps it is set after the outcome" in why
+    assert "--time reservation_status_date" in why
+    assert '# column = "reservation_status_date"' in schema_text(made)
+    made = guess(sampled(**asked, **late), Asked(time="reservation_status_date"))
+    assert made.split.column == "reservation_status_date"
+    made = guess(sampled(**asked, **late, booked_on=days), Asked())
+    assert made.split.column == "booked_on"
+    assert "before reservation_status_date" in made.decisions["booked_on"].reason

@@ -1,6 +1,8 @@
 """The two files of `init`: read back by the strict readers, and trained as they are."""
 
+import json
 import re
+import tomllib
 
 import numpy as np
 import pyarrow as pa
@@ -84,12 +86,28 @@ def test_all_that_is_switched_off_can_be_switched_on(here):
 
 def test_other_encodings_are_read(here):
     rows = "".join(f"{'Zürich' if i % 3 else 'Bern'},{i % 2}\n" for i in range(60))
-    for encoding in ("utf-16", "latin-1"):
+    for encoding in ("utf-16", "utf-16-le", "utf-16-be", "latin-1"):
         (here / "rows.csv").write_bytes(("city,click\n" + rows).encode(encoding))
         made = start(["rows.csv"], Asked(), here / encoding)
         assert made.guess.sample.columns["city"].texts == ["Zürich", "Bern"]
-        form = read_schema(made.schema).format
-        assert form.encoding == {"latin-1": "cp1252"}.get(encoding, "utf-8")
+        known = {"latin-1": "cp1252"}.get(encoding, encoding)
+        assert read_schema(made.schema).format.encoding == known
+        said = f"The text is read as {known}: [format] says so."
+        assert next_steps(made)[0] == said
+        schema = read_schema(made.schema)
+        chunks = table.source_of([here / "rows.csv"], schema).chunks()
+        assert sum(len(chunk.table) for chunk in chunks) == 60
+
+
+def test_editors_find_the_schema_of_schemas(here):
+    jsonschema = pytest.importorskip("jsonschema")
+    write_odd(here / "odd.parquet")
+    made = start(["odd.parquet"], Asked(), here / "new")
+    first = made.schema.read_text(encoding="utf-8").splitlines()[0]
+    assert first.startswith("#:schema ./")
+    path = made.schema.parent / first.removeprefix("#:schema ")
+    written = tomllib.loads(made.schema.read_text(encoding="utf-8"))
+    jsonschema.validate(written, json.loads(path.read_text(encoding="utf-8")))
 
 
 def test_the_format_is_read_back(here):

@@ -1,5 +1,7 @@
 """What stands beside the scores: columns of the input, domain, split, joint chances."""
 
+import dataclasses
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.csv
@@ -9,8 +11,11 @@ from lib.tables import raw, write_csv
 from lib.training import call
 
 import ple_jax
+from ple_jax.data.store import Prepared
+from ple_jax.runs.directory import open_run
 from ple_jax.schema import Task
 from ple_jax.serve.columns import chain_of
+from ple_jax.serve.measure import labelled
 
 
 @pytest.fixture
@@ -37,6 +42,23 @@ def test_columns_are_copied_as_they_are(folder, predicted):
     alone = predicted("rows.parquet")
     assert alone.column_names == ["click", "buy", "stars"]
     assert kept.select(alone.column_names).equals(alone)
+
+
+def test_keys_of_the_schema_come_first_where_the_file_has_them(
+    folder, predicted, monkeypatch
+):
+    alone = predicted("rows.parquet")
+    schema = open_run(folder / "run").data.schema
+    keyed = dataclasses.replace(schema, keys=("key", "item"))
+    monkeypatch.setattr(Prepared, "schema", property(lambda data: keyed))
+    kept = predicted("rows.parquet", "--keep", "price", "key")
+    assert kept.column_names == ["key", "item", "price", *alone.column_names]
+    assert kept["key"].to_pylist() == [k + 2**40 for k in range(397)]
+    assert predicted("rows.csv").column_names == ["item", *alone.column_names]
+    frame = ple_jax.open(folder / "run").predict(raw())
+    assert frame.column_names == ["item", *alone.column_names]
+    monkeypatch.undo()
+    assert labelled(keyed).raw_columns() == schema.raw_columns()
 
 
 def test_csv_in_and_out(folder, tmp_path, predicted):
