@@ -53,6 +53,21 @@ class Axis:
         """Indexes the parallel networks of (networks, H, B) or (B, networks, H)."""
         return x[networks] if self.batch_last else x[:, networks]
 
+    def batch(self, x: jax.Array) -> int:
+        """The number of examples B."""
+        return x.shape[-1 if self.batch_last else 0]
+
+    def fold(self, x: jax.Array) -> jax.Array:  # (B, M, N) -> (B, M * N)
+        """Makes two axes of networks one."""
+        batch = self.batch(x)
+        return x.reshape((-1, batch) if self.batch_last else (batch, -1))
+
+    def unfold(self, x: jax.Array, networks: int) -> jax.Array:
+        """Makes one axis of networks two: (B, M * N) -> (B, M, N)."""
+        batch = self.batch(x)
+        parts = (networks, -1)
+        return x.reshape((*parts, batch) if self.batch_last else (batch, *parts))
+
     def einsum(self, subscripts: str, *operands: Array) -> jax.Array:
         """NumPy's einsum with the batch axis b written first, wherever it lies."""
         if self.batch_last:

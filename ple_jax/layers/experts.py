@@ -12,8 +12,10 @@ import numpy as np
 
 from ple_jax.layers.batch_last import BATCH_FIRST, Axis, Dense
 from ple_jax.layers.dropout import Dropout
-from ple_jax.layers.mixture import mixture
+from ple_jax.layers.gates import Gates
+from ple_jax.layers.mixture import dense, mixture
 from ple_jax.layers.norms import batch_normalise
+from ple_jax.layers.patterns import Pattern, patterns_of
 from ple_jax.types import Array
 
 
@@ -32,25 +34,23 @@ class Routing:
     visible: tuple[tuple[int, ...], ...]
     given: int = 0
 
+    @property
+    def experts(self) -> int:
+        """E, the given ones included."""
+        return len(self.owner) + self.given
+
     @cached_property
     def mask(self) -> np.ndarray:  # (G, E) bool
         """Whether gate g sees expert e."""
-        mask = np.zeros((len(self.visible), len(self.owner) + self.given), bool)
+        mask = np.zeros((len(self.visible), self.experts), bool)
         for gate, experts in enumerate(self.visible):
             mask[gate, list(experts)] = True
         return mask
 
     @cached_property
-    def weighed(self) -> np.ndarray:  # (G, E) bool
-        """The pairs that need a weight: a gate that sees one expert has no choice."""
-        return self.mask & (self.mask.sum(axis=1, keepdims=True) > 1)
-
-    @cached_property
-    def pair(self) -> np.ndarray:  # (G, E) int
-        """The number of each weighed pair; for all others, the count of such pairs."""
-        count = self.weighed.sum()
-        numbers = np.cumsum(self.weighed).reshape(self.weighed.shape) - 1
-        return np.where(self.weighed, numbers, count)
+    def patterns(self) -> tuple[Pattern, ...]:
+        """The gates, cut where they see experts in another way."""
+        return tuple(patterns_of(self.visible))
 
     def with_given(self, count: int) -> "Routing":
         """The same gates, with the outputs of the last `count` experts given."""
@@ -170,52 +170,6 @@ def stack(
     return stacked(axis=axis, **fields)
 
 
-class Gates(nn.Module):
-    """The weight of each expert in each gate's mixture: a softmax over those it sees.
-
-        w_g = softmax(W_g s_g)
-
-    Attributes:
-        routing: Which experts each gate sees; W_g has just these columns.
-        use_bias: Whether to add a bias before the softmax.
-        axis: Where examples lie while this computes.
-
-    Reference: Tang et al., RecSys 2020, equation 3; Ma et al., KDD 2018, equation 8.
-    """
-
-    routing: Routing
-    use_bias: bool = False
-    axis: Axis = BATCH_FIRST
-
-    @nn.compact
-    def __call__(
-        self,
-        selector: Array,  # (B, D) for all gates, or (B, groups, D), groups >= G
-    ) -> jax.Array:  # (B, G, E)
-        """Rows sum to 1 and are 0 where a gate does not see an expert."""
-        routing, axis, batch = self.routing, self.axis, selector.shape[0]
-        pairs = int(routing.weighed.sum())
-        if not pairs:
-            ones = jnp.asarray(routing.mask, selector.dtype)
-            return jnp.broadcast_to(ones, (batch, *ones.shape))
-        shape = (selector.shape[-1], pairs)
-        kernel = self.param("kernel", nn.initializers.lecun_normal(), shape)
-        # A zero stands in where there is no weight.
-        spread = jnp.pad(kernel, ((0, 0), (0, 1)))[:, routing.pair]  # (D, G, E)
-        s = axis.enter(selector)
-        if s.ndim == 2:  # one product for all gates
-            logits = axis.einsum("dge,bd->bge", spread, s)
-        else:
-            # Slice after the transpose, so that the compiler cancels it.
-            own = axis.take(s, slice(len(routing.visible)))
-            logits = axis.einsum("dge,bgd->bge", spread, own)
-        if self.use_bias:
-            bias = self.param("bias", nn.initializers.zeros, (pairs,))
-            logits += axis.enter(jnp.pad(bias, (0, 1))[routing.pair][None])
-        mask = axis.enter(routing.mask[None])
-        return axis.leave(jax.nn.softmax(logits, axis=axis.features, where=mask))
-
-
 class Level(HiddenLayers):
     """One level of experts and gates.
 
@@ -247,9 +201,12 @@ class Level(HiddenLayers):
         if self.routing.owner:
             outputs = [self._run_experts(axis.enter(x), train), *outputs]
         f = jnp.concatenate(outputs, axis=axis.networks)
-        weights = Gates(self.routing, bias, axis=axis, name="gates")(selector)
-        self.sow("intermediates", "mixture", weights)
-        return axis.leave(mixture(axis.enter(weights), f, axis))
+        gates = Gates(self.routing.patterns, bias, axis, name="gates")
+        weights = gates(axis.enter(selector))
+        if self.is_mutable_collection("intermediates"):
+            everyone = dense(self.routing.patterns, weights, self.routing.experts, axis)
+            self.sow("intermediates", "mixture", axis.leave(everyone))
+        return axis.leave(mixture(self.routing.patterns, weights, f, axis))
 
     def _run_experts(self, x: jax.Array, train: bool) -> jax.Array:
         """(B, D) or (B, groups, D) -> (B, E, H); with the batch last, if it is."""

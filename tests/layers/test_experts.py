@@ -10,13 +10,13 @@ from lib.oracles import expert, softmax
 from ple_jax.layers.batch_last import BATCH_FIRST, BATCH_LAST
 from ple_jax.layers.experts import (
     MLP,
-    Gates,
     Level,
     Towers,
     everyone_sees_all,
     own_and_shared,
     stack,
 )
+from ple_jax.layers.gates import Gates
 
 # Distinct primes: a swapped axis or a wrong count cannot go unnoticed.
 B, D, H, GROUPS = 11, 7, 5, 3
@@ -86,17 +86,18 @@ def test_the_gradient_of_a_level_matches_finite_differences(routing, axis):
 @either_axis
 @every_routing
 def test_gate_weights_sum_to_one_and_are_zero_for_the_unseen(routing, axis):
-    gates = Gates(routing, axis=axis)
-    selector = random_array(B, GROUPS, D)
-    params = random_params(gates, selector) if routing.weighed.any() else {}
-    weights = gates.apply({"params": params}, selector)
+    level = Level(routing, (H,), axis=axis)
+    x = random_array(B, GROUPS, D)
+    params = random_params(level, x, x)
+    sown = level.apply({"params": params}, x, x, mutable=["intermediates"])[1]
+    (weights,) = sown["intermediates"]["mixture"]
     np.testing.assert_allclose(weights.sum(-1), 1, rtol=1e-6)
     assert not np.asarray(weights)[:, ~routing.mask].any()
 
 
 def test_a_gate_has_no_parameters_for_experts_that_it_does_not_see():
     routing = own_and_shared([2, 3], 2, shared_gate=True)
-    params = random_params(Gates(routing), random_array(B, D))
+    params = random_params(Gates(routing.patterns), random_array(B, D))
     assert params["kernel"].shape == (D, (2 + 2) + (3 + 2) + (2 + 3 + 2))
 
 
