@@ -34,8 +34,9 @@ def line(
         made = Strong(model, size, compiled=True)
     made.loss = computing_in(dtype, device, made.loss)
     drawn = arrays(size, batches)
-    on_device = {n: torch.from_numpy(a).to(device) for n, a in drawn.items()}
-    ready = list(zip(*(on_device[n] for n in drawn), strict=True))
+    names = ("ids", "numbers", "labels")
+    on_device = [torch.from_numpy(drawn[n]).to(device) for n in names]
+    ready = list(zip(*on_device, strict=True))
 
     def run():
         for batch in ready:
