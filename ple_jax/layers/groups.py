@@ -65,6 +65,27 @@ class Grouping:
         return jnp.take_along_axis(x, domain[:, None, None, None], axis=1)[:, 0]
 
 
+class OwnLevel(nn.Module):
+    """What one domain has for itself of a level: its groups' gates and own experts.
+
+        y_g = sum_e softmax(W_g x_g)_e f_e,   e in own(g) and given
+
+    Attributes:
+        level: The gates and own experts; other experts' outputs are given.
+    """
+
+    level: Level
+
+    def __call__(
+        self,
+        x: Array,  # (B, D) for all groups, or (B, groups, D); gates read it too
+        given: Array,  # (B, level.routing.given, H)
+        train: bool = False,
+    ) -> jax.Array:  # (B, G, H)
+        """Each gate's mixture."""
+        return self.level(x, x, train, given)
+
+
 class Head(nn.Module):
     """The last level and the towers that one domain has for itself.
 

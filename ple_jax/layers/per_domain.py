@@ -217,7 +217,9 @@ def _put(tree: PyTree, values: PyTree, i) -> PyTree:
     return jax.tree.map(put, tree, values)
 
 
-def dropout_keys(module: nn.Module, rows: int) -> jax.Array | tuple[()]:  # (B, 2)
+def dropout_keys(
+    module: nn.Module, rows: int | tuple[int, ...]
+) -> jax.Array | tuple[()]:  # (*rows, 2)
     """Key data for each row, or () if the module was given no key for dropout."""
     if not module.has_rng("dropout"):
         return ()
@@ -247,26 +249,36 @@ class PerDomain(nn.Module):
         """Each example's result; sows what the module sows."""
         module = self.module.clone(parent=None, name=None)
         private = self.param(PRIVATE, self._init, module, inputs)
-        watched = self.is_mutable_collection("intermediates")
-        keys = dropout_keys(self, len(domain)) if train else ()
-
-        def function(_, own, rows, keys):
-            rngs = {"dropout": dropout_key(keys)} if len(keys) else {}
-            mutable = ["intermediates"] if watched else []
-            return module.apply(
-                {"params": own}, *rows, train, rngs=rngs, mutable=mutable
-            )
-
-        out, sown = by_domain(function, (), private, inputs, keys, domain)
-        self._sow(sown.get("intermediates", {}))
-        return out
-
-    def _sow(self, sown):
-        for path, value in jax.tree.leaves_with_path(sown):
-            names = [key.key for key in path if hasattr(key, "key")]
-            self.sow("intermediates", "/".join(names), value)
+        return run_copies(self, module, private, domain, inputs, train)
 
     def _init(self, key, module, inputs):
         rows = [jnp.zeros((1, *leaf.shape[1:]), leaf.dtype) for leaf in inputs]
         one = lambda key: module.init(key, *rows)["params"]
         return jax.vmap(one)(jax.random.split(key, self.num_domains))
+
+
+def run_copies(
+    parent: nn.Module,
+    module: nn.Module,
+    private: PyTree,  # leaves (N, ...)
+    domain: Array,  # (B,)
+    inputs: tuple[Array, ...],
+    train: bool,
+) -> PyTree:
+    """Runs an unbound module with each domain's own parameters on its own examples.
+
+    `parent` gives keys for dropout, and sows what the module sows.
+    """
+    watched = parent.is_mutable_collection("intermediates")
+    keys = dropout_keys(parent, len(domain)) if train else ()
+
+    def function(_, own, rows, keys):
+        rngs = {"dropout": dropout_key(keys)} if len(keys) else {}
+        mutable = ["intermediates"] if watched else []
+        return module.apply({"params": own}, *rows, train, rngs=rngs, mutable=mutable)
+
+    out, sown = by_domain(function, (), private, inputs, keys, domain)
+    for path, value in jax.tree.leaves_with_path(sown.get("intermediates", {})):
+        names = [key.key for key in path if hasattr(key, "key")]
+        parent.sow("intermediates", "/".join(names), value)
+    return out

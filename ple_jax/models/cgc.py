@@ -18,4 +18,4 @@ class CGC(PLE):
     """
 
 
-build = partial(CGC, num_levels=1, level_widths=())
+build = partial(CGC, num_levels=1, level_widths=(), shared_sees="all")

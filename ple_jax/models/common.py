@@ -245,6 +245,14 @@ class WithGroups(WithExperts):
         each = PerDomain(towers, self.num_domains, name="towers")
         return each(domain, x, train=train)
 
+    def apply_shared(
+        self, x: Array, size: int, dims: tuple[int, ...], train: bool, name: str
+    ) -> jax.Array:  # (B, size, H)
+        """Runs `size` experts that all domains share, on (B, D) or (B, size, D)."""
+        if not size:
+            return jnp.zeros((len(x), 0, dims[-1]), x.dtype)
+        return self.make_mlps(size, dims, train, one_input=x.ndim == 2, name=name)(x)
+
     def apply_last_level(
         self,
         x: Array,  # (B, D), or (B, groups, D): read by shared experts
@@ -267,11 +275,7 @@ class WithGroups(WithExperts):
         if not self.grouping.by_domain:
             x = self.make_level(routing, dims, name=level)(x, selector, train)
             return self.apply_own_towers(x, domain, train)
-        if shared:
-            where = {"one_input": x.ndim == 2, "name": shared_name}
-            given = self.make_mlps(shared, dims, train, **where)(x)
-        else:
-            given = jnp.zeros((len(x), 0, dims[-1]), x.dtype)
+        given = self.apply_shared(x, shared, dims, train, name=shared_name)
         own = self.make_level(routing.with_given(shared), dims, parent=None)
         head = Head(own, self.make_own_towers(parent=None), parent=None)
         domains = PerDomain(head, self.num_domains, name="domains")

@@ -1,15 +1,20 @@
 """Progressive layered extraction (Tang et al., RecSys 2020)."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import flax.linen as nn
 import jax
 
 from ple_jax import checks
 from ple_jax.layers.experts import own_and_shared
+from ple_jax.layers.groups import OwnLevel
+from ple_jax.layers.meeting import Meeting
+from ple_jax.layers.per_domain import PerDomain
 from ple_jax.models.common import WithGates
 from ple_jax.space import OneOf
 from ple_jax.types import Array
+
+SharedSees = Literal["all", "own_domain"]
 
 
 class PLE(WithGates):
@@ -33,21 +38,34 @@ class PLE(WithGates):
         level_widths: Widths of single-layer experts, one for each level, instead of
             expert_dims; the paper narrows from level to level.
 
-    With domains, each domain runs the last level on its own examples only. The levels
-    below run all experts on every example, since the shared gate mixes all of them.
+        shared_sees: What the shared gate mixes below the last level, beside the shared
+            experts, if groups are by domain: `all` domains' experts, or those of the
+            example's `own_domain`, by weights that each domain has for itself.
+
+    Cost: with `all`, it grows with N, by equation 7: below the last level every
+    domain's experts run on every example, and gates on their own domain's. With
+    `own_domain`, or one level, it is flat in N.
 
     Reference: Tang et al., RecSys 2020, section 4.2, equations 6 and 7.
+    Differs from the paper: it has no domains, and so no `own_domain`.
     """
 
     num_levels: Annotated[int, OneOf(1, 2, 3)] = 2
     experts_per_task: Annotated[int | tuple[int, ...], OneOf(1, 2, 4)] = 2
     shared_experts: Annotated[int, OneOf(1, 2, 4)] = 2
     level_widths: tuple[int, ...] = ()
+    shared_sees: SharedSees = "all"
 
     def __post_init__(self):
         checks.at_least(1, num_levels=self.num_levels)
         checks.at_least(0, shared_experts=self.shared_experts)
         checks.dims(level_widths=self.level_widths)
+        checks.choice(SharedSees, shared_sees=self.shared_sees)
+        if self.shared_sees != "all" and not self.grouping.by_domain:
+            raise ValueError(
+                f"shared_sees = {self.shared_sees!r} needs groups = 'domains' or "
+                f"'tasks_domains', got {self.groups!r}."
+            )
         if self.level_widths and len(self.level_widths) != self.num_levels:
             raise ValueError(
                 f"level_widths needs one width for each of the {self.num_levels} "
@@ -82,26 +100,50 @@ class PLE(WithGates):
     @nn.compact
     def __call__(self, x: Array, domain: Array, train: bool = False) -> jax.Array:
         """One logit per task."""
-        grouping, own, shared = self.grouping, self.own_experts, self.shared_experts
         *lower, last = self.level_dims
-        everyone = own * (grouping.total // grouping.in_domain)
         for j, dims in enumerate(lower):
-            routing = own_and_shared(everyone, shared, shared_gate=True)
-            level = self.make_level(routing, dims, name=f"level_{j}")
-            x = level(x, x, train)  # (B, G+1, H)
+            x = self._apply_lower_level(x, domain, train, dims, j)
         common, mine = x, x
-        if grouping.by_domain and lower:
-            common, mine = x[:, -1], grouping.own(x[:, :-1], domain)
+        if self.grouping.by_domain and lower:
+            common, mine = x[:, -1], x[:, :-1]
         return self.apply_last_level(
             common,
             mine,
             domain,
             train,
-            routing=own_and_shared(own, shared),
+            routing=own_and_shared(self.own_experts, self.shared_experts),
             dims=last,
             level=f"level_{len(lower)}",
-            shared=shared,
+            shared=self.shared_experts,
         )
+
+    def _apply_lower_level(
+        self, x: Array, domain: Array, train: bool, dims: tuple[int, ...], j: int
+    ) -> jax.Array:
+        """Level j: mixtures of all groups, or of the example's, and the shared one."""
+        grouping, own, shared = self.grouping, self.own_experts, self.shared_experts
+        if self.shared_sees == "own_domain":
+            return self._apply_own_level(x, domain, train, dims, j)
+        everyone = own * (grouping.total // grouping.in_domain)
+        routing = own_and_shared(everyone, shared, shared_gate=True)
+        level = self.make_level(routing, dims, name=f"level_{j}")
+        # Below this one, experts of all domains read what their own gates mix.
+        if grouping.by_domain and j == self.num_levels - 2:
+            within = own_and_shared(own, shared)
+            return Meeting(level, grouping, within, shared)(x, domain, train)
+        return level(x, x, train)
+
+    def _apply_own_level(
+        self, x: Array, domain: Array, train: bool, dims: tuple[int, ...], j: int
+    ) -> jax.Array:  # (B, in_domain + 1, H)
+        """Level j, of which each domain has all but the shared experts for itself."""
+        own, shared = self.own_experts, self.shared_experts
+        common = x if x.ndim == 2 else x[:, -1]
+        given = self.apply_shared(common, shared, dims, train, name=f"shared_{j}")
+        routing = own_and_shared(own, shared, shared_gate=True).with_given(shared)
+        level = OwnLevel(self.make_level(routing, dims, parent=None), parent=None)
+        each = PerDomain(level, self.num_domains, name=f"level_{j}")
+        return each(domain, x, given, train=train)
 
 
 build = PLE
