@@ -24,7 +24,7 @@ class Touched(flax.struct.PyTreeNode):
 
     rows: Array  # (U,) int32, ascending; padded with V, which is out of range
     slots: Array  # (B, S) int32: the place in `rows` of each lookup of an example
-    embedded: Array | None = None  # (B, S, W): what the lookups read, if done already
+    embedded: Array | None = None  # (B, fields, W): what is read, if done already
 
 
 class Batch(flax.struct.PyTreeNode):

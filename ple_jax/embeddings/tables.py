@@ -12,7 +12,7 @@ import numpy as np
 
 from ple_jax.checks import check_known, is_off
 from ple_jax.config.experiment import Inputs
-from ple_jax.embeddings.gather import gather_rows
+from ple_jax.embeddings.gather import read_fields
 from ple_jax.embeddings.touched_rows import with_delta
 from ple_jax.layout import Bag, IdColumn, Layout
 from ple_jax.types import Array, Batch
@@ -119,10 +119,6 @@ class Tables:
         width, frozen = self.fused[name]
         return jax.random.fold_in(key, width + FROZEN_KEYS * frozen)
 
-    def rows(self, batch: Batch) -> dict[str, Array]:  # "dim_8" -> (B, S) int32
-        """The rows of each fused table that the batch reads; padding reads row 0."""
-        return {name: self._rows(batch, name, padding=0) for name in self.fused}
-
     def rows_or_end(
         self, batch: Batch, name: str, xp: ModuleType = jnp
     ) -> Array:  # (..., B, S) int32
@@ -133,23 +129,17 @@ class Tables:
             name: Name of the fused table.
             xp: jax.numpy to compute on the device, NumPy to compute on the host.
         """
-        return self._rows(batch, name, padding=self.offsets[name][""], xp=xp)
-
-    def _rows(
-        self, batch: Batch, name: str, padding: int, xp: ModuleType = jnp
-    ) -> Array:  # (..., B, S) int32
-        """Adds each column's offset to its ids; padding of bags becomes `padding`."""
-        parts = []
-        if columns := self._columns_in(name, self.layout.ids):
-            index = [i for i, _ in columns]
-            every = len(index) == len(self.layout.ids)
-            ids = batch.ids if every else batch.ids[..., np.array(index)]
-            parts.append(ids + self._first_rows(batch, name, [c for _, c in columns]))
-        for _, bag in self._columns_in(name, self.layout.bags):
-            ids = batch.bags[bag.name]
-            there = ids + self._first_rows(batch, name, [bag])
-            parts.append(xp.where(ids < 0, padding, there))
-        return xp.concatenate(parts, axis=-1) if len(parts) > 1 else parts[0]
+        fields = self._columns_in(name, self.layout.ids)
+        bags = [bag for _, bag in self._columns_in(name, self.layout.bags)]
+        every = len(fields) == len(self.layout.ids)
+        index = np.array([i for i, _ in fields], np.int32)
+        parts = [batch.ids if every else batch.ids[..., index]]
+        parts += [batch.bags[bag.name] for bag in bags]
+        columns: list[IdColumn | Bag] = [c for _, c in fields]
+        columns += [bag for bag in bags for _ in range(bag.length)]
+        ids = xp.concatenate(parts, axis=-1) if bags else parts[0]
+        rows = ids + self._first_rows(batch, name, columns)
+        return xp.where(ids < 0, self.offsets[name][""], rows) if bags else rows
 
     def _first_rows(
         self, batch: Batch, name: str, columns: Sequence[IdColumn | Bag]
@@ -162,35 +152,50 @@ class Tables:
         rows = np.array([c.rows for c in columns], np.int32).reshape(shape)
         return first + batch.domain[..., None] * rows
 
+    def lengths(self, name: str) -> tuple[int, ...]:
+        """The padded length of each bag that reads a fused table."""
+        return tuple(b.length for _, b in self._columns_in(name, self.layout.bags))
+
+    def read(
+        self, name: str, table: jax.Array, batch: Batch
+    ) -> jax.Array:  # (B, fields, W)
+        """The embeddings of the fields of a fused table; of a bag, the mean of its own.
+
+        Ids were checked on the host, so none is out of range.
+        """
+        return read_fields(table, self.rows_or_end(batch, name), self.lengths(name))
+
     def lookup(
         self, tables: Mapping[str, jax.Array], batch: Batch
-    ) -> dict[str, jax.Array]:  # "dim_8" -> (B, S, 8)
-        """Looks up the rows of each table. Frozen tables pass no gradient.
+    ) -> dict[str, jax.Array]:  # "dim_8" -> (B, fields, 8)
+        """Reads the fields of each table. Frozen tables pass no gradient.
 
-        Ids were checked on the host, so none is out of range. If `batch.touched` holds
-        a table's rows already, `tables` has a delta (U, W) of zeros in its place.
+        If `batch.touched` holds a table's embeddings already, `tables` has a delta
+        (U, W) of zeros in its place.
         """
-        rows, embedded = self.rows(batch), {}
+        embedded = {}
         for name, table in tables.items():
             touched = batch.touched.get(name)
             if touched is None or touched.embedded is None:
-                embedded[name] = gather_rows(table, rows[name])
+                embedded[name] = self.read(name, table, batch)
             else:
-                embedded[name] = with_delta(touched.embedded, table, touched.slots)
+                there = self.rows_or_end(batch, name) < self.offsets[name][""]
+                slots = jnp.where(there, touched.slots, len(table))
+                lengths = self.lengths(name)
+                embedded[name] = with_delta(touched.embedded, table, slots, lengths)
         stop = jax.lax.stop_gradient
         return {n: stop(e) if self.fused[n][1] else e for n, e in embedded.items()}
 
     def assemble(
         self,
-        embedded: Mapping[str, jax.Array],  # "dim_8" -> (B, S, 8)
+        embedded: Mapping[str, jax.Array],  # "dim_8" -> (B, fields, 8)
         batch: Batch,
         dropout_key: jax.Array | None = None,
     ) -> jax.Array:  # (B, D), or (B, T, D) if `inputs.per_task`
         """Concatenates the embedded fields and the numbers; a key turns dropout on."""
         parts: list[Array] = []
         for name in self.fused:
-            fields = self._pool(embedded[name], batch, name)
-            fields = self._drop(fields, dropout_key, name)
+            fields = self._drop(embedded[name], dropout_key, name)
             parts.append(self._joined(fields))
         parts += map(self._for_each_task, self._numbers(batch))
         return jnp.concatenate(parts, axis=-1).astype(jnp.float32)
@@ -201,11 +206,11 @@ class Tables:
         plain = np.array([c.bins == 0 for c in self.layout.numbers], bool)
         if plain.any():
             parts.append(batch.numbers if plain.all() else batch.numbers[:, plain])
-        parts += [
-            jnp.clip(batch.numbers[:, i, None] - np.arange(c.bins)[None], 0, 1)
-            for i, c in enumerate(self.layout.numbers)
-            if c.bins
-        ]
+        if not plain.all():
+            bins = [c.bins for c in self.layout.numbers]
+            start = np.concatenate([np.arange(count) for count in bins])
+            position = batch.numbers[:, np.repeat(np.arange(len(bins)), bins)]
+            parts.append(jnp.clip(position - start[None], 0, 1))
         return parts
 
     def _joined(self, fields: jax.Array) -> jax.Array:
@@ -220,20 +225,6 @@ class Tables:
         if not self.inputs.per_task:
             return x
         return jnp.broadcast_to(x[:, None], (x.shape[0], self.tasks_apart, x.shape[1]))
-
-    def _pool(
-        self, embedded: jax.Array, batch: Batch, name: str
-    ) -> jax.Array:  # (B, fields, width)
-        """The mean of each bag's embeddings; zero for an empty bag."""
-        start = len(self._columns_in(name, self.layout.ids))
-        parts = [embedded[:, :start]]
-        for _, bag in self._columns_in(name, self.layout.bags):
-            there = (batch.bags[bag.name] >= 0).astype(embedded.dtype)[:, :, None]
-            values = embedded[:, start : start + bag.length] * there
-            count = jnp.maximum(there.sum(1, keepdims=True), 1)
-            parts.append(values.sum(1, keepdims=True) / count)
-            start += bag.length
-        return jnp.concatenate(parts, axis=1) if len(parts) > 1 else embedded
 
     def _drop(
         self,

@@ -1,9 +1,12 @@
 """Finds the distinct table rows that a batch reads, on the device or on the host."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ple_jax.embeddings.gather import scatter_fields
 from ple_jax.types import Array, Touched
 
 
@@ -51,9 +54,14 @@ def _changes(ordered, xp):  # (n,) -> (n,) bool
     return xp.concatenate([xp.zeros(1, bool), ordered[1:] != ordered[:-1]])
 
 
-@jax.custom_vjp
-def with_delta(embedded: jax.Array, delta: jax.Array, slots: jax.Array) -> jax.Array:
-    """embedded (B, S, W) + delta (U, W)[slots (B, S)], for a delta of zeros.
+@partial(jax.custom_vjp, nondiff_argnums=(3,))
+def with_delta(
+    embedded: jax.Array,  # (B, fields, W)
+    delta: jax.Array,  # (U, W)
+    slots: jax.Array,  # (B, S)
+    lengths: tuple[int, ...] = (),
+) -> jax.Array:  # (B, fields, W)
+    """embedded + `read_fields` of delta at `slots`, for a delta of zeros.
 
     Adding zero costs nothing, so the value is `embedded` itself. Only the gradient of
     `delta` is wanted: it sums the gradients of all places that read a row.
@@ -61,15 +69,13 @@ def with_delta(embedded: jax.Array, delta: jax.Array, slots: jax.Array) -> jax.A
     return embedded
 
 
-def _forward(embedded, delta, slots):
+def _forward(embedded, delta, slots, lengths):
     return embedded, (slots, len(delta))
 
 
-def _backward(kept, grads):
+def _backward(lengths, kept, grads):
     slots, rows = kept
-    delta = jnp.zeros((rows, grads.shape[-1]), grads.dtype)
-    delta = delta.at[slots].add(grads, mode="promise_in_bounds")
-    return None, delta, None
+    return None, scatter_fields(grads, slots, lengths, rows), None
 
 
 with_delta.defvjp(_forward, _backward)

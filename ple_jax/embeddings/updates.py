@@ -12,7 +12,6 @@ from ple_jax.checks import is_off
 from ple_jax.config.experiment import Train
 from ple_jax.embeddings import touched_rows
 from ple_jax.embeddings.choose import is_updated_by_rows
-from ple_jax.embeddings.gather import gather_rows
 from ple_jax.embeddings.tables import Tables
 from ple_jax.optim.dense import is_moved
 from ple_jax.optim.rows import RowOptimizer, frozen
@@ -73,10 +72,9 @@ class RowUpdates:
         The batch gets the embedded rows, so that they are gathered once: here, and not
         again in `Tables.lookup`.
         """
-        tables, rows = dict(trained["tables"]), self.tables.rows(batch)
-        touched = dict(batch.touched)
+        tables, touched = dict(trained["tables"]), dict(batch.touched)
         for name in self.optimizers:
-            embedded = gather_rows(tables[name], rows[name])
+            embedded = self.tables.read(name, tables[name], batch)
             touched[name] = touched[name].replace(embedded=embedded)
             shape = len(touched[name].rows), tables[name].shape[1]
             tables[name] = jnp.zeros(shape, tables[name].dtype)

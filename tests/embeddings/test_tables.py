@@ -149,3 +149,27 @@ def test_each_task_may_have_embeddings_of_its_own(domain):
         want = shared.assemble(shared.lookup(of_task, batch), batch)
         np.testing.assert_array_equal(x[:, t], want)
     assert abs(np.std(tables["dim_2"]) - inputs.embedding_scale) < 0.01
+
+
+def lines_of_input(fields=3, bags=2, numbers=2):
+    """Lines of the program that makes a model's input, and its gradient."""
+    names = lambda what, count: [f"{what}_{i}" for i in range(count)]
+    layout = Layout(
+        tuple(IdColumn(n, n, 5) for n in names("id", fields)),
+        tuple(Bag(n, n, 7, 3) for n in names("bag", bags)),
+        tuple(NumberColumn(n, 4) for n in names("number", numbers)),
+        (Task("click"),),
+        ("all",),
+    )
+    tables = Tables(layout, Inputs())
+    read = lambda t, b: (tables.assemble(tables.lookup(t, b), b) ** 2).sum()
+    bags = {bag.name: np.zeros((B, 3)) for bag in layout.bags}
+    batch = make_batch(np.zeros((B, fields)), bags, np.zeros((B, numbers)))
+    start = jax.eval_shape(tables.init, jax.random.key(0))
+    lowered = jax.jit(jax.grad(read)).lower(start, batch)
+    return lowered.as_text().count("\n")
+
+
+@pytest.mark.parametrize("what", ["fields", "bags", "numbers"])
+def test_a_program_is_as_long_whatever_the_number_of_inputs(what):
+    assert lines_of_input(**{what: 200}) < 1.1 * lines_of_input(**{what: 20})

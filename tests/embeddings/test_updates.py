@@ -108,7 +108,7 @@ def test_auto_weighs_rows_against_ids(monkeypatch):
     asked = []
     monkeypatch.setattr(choose, "auto_rows", lambda *of: asked.append(of) or 22)
     chosen(tables)
-    (lookups,) = (rows.shape[-1] for rows in tables.rows(draw_batch()).values())
+    lookups = tables.rows_or_end(draw_batch(), "dim_3").shape[-1]
     assert asked == [(Train().batch_size * lookups, 3)]
     monkeypatch.undo()
     if jax.default_backend() == "cpu":
