@@ -28,7 +28,8 @@ def test_ids_above_two_to_the_24_stay_apart():
     """DeepCTR-Torch carries ids as float32, where 16777217 is 16777216."""
     layout = Layout((IdColumn("item", "item", 2**24 + 9, dim=1),), (), (), (), ("all",))
     tables = Tables(layout, Inputs())
-    rows = tables.rows(make_batch([[2**24], [2**24 + 1], [2**24 + 2]]))["dim_1"]
+    batch = make_batch([[2**24], [2**24 + 1], [2**24 + 2]])
+    rows = tables.rows_or_end(batch, "dim_1")
     np.testing.assert_array_equal(rows[:, 0], [2**24, 2**24 + 1, 2**24 + 2])
 
 
