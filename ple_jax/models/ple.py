@@ -37,7 +37,6 @@ class PLE(WithGates):
         expert_dims: Widths of the layers of each expert, at every level.
         level_widths: Widths of single-layer experts, one for each level, instead of
             expert_dims; the paper narrows from level to level.
-
         shared_sees: What the shared gate mixes below the last level, beside the shared
             experts, if groups are by domain: `all` domains' experts, or those of the
             example's `own_domain`, by weights that each domain has for itself.
