@@ -248,6 +248,7 @@ def of_auc_roc(sample: Sample, ranked: Ranked, y: np.ndarray) -> Influence | Non
 
         V_i = share of negatives below positive i, ties count half
         a_u = sum_{i in u} (V_i - AUC) / P for positive i,    b_u of negatives alike
+        SE^2 = f(U+) sum a_u^2 + f(U-) sum b_u^2 + 2 f(U) sum a_u b_u
         f(U) = U / (U - 1)
 
     U+ users have a positive, U- a negative. Reference: Obuchowski, 1997, equations 3-6;
