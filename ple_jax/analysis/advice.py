@@ -48,8 +48,7 @@ class Advice:
         """Plain values, ready for JSON; test is that of the recommended model alone."""
         models = {}
         for one in self.compared:
-            facts = vars(one) | {}
-            del facts["moved"]
+            facts = {name: of for name, of in vars(one).items() if name != "moved"}
             kind, test = facts.pop("kind"), facts.pop("test")
             chosen = kind == self.recommended.kind
             models[kind] = {**facts, "test": test} if chosen else facts

@@ -13,6 +13,8 @@ from ple_jax.metrics.curves import auc_roc
 from ple_jax.metrics.intervals import Influence, of_headline
 from ple_jax.schema import Task
 
+Fitted = tuple[float | None, Influence | None]
+
 KIND = "trees"
 OPTIONS = {"max_iter": 200, "early_stopping": False, "random_state": 0}
 MOST_CATEGORIES = 255  # of a column, which trees can split by sets of values
@@ -22,9 +24,6 @@ MOST_ITEMS = 32  # of a list, each a column of its own
 def is_installed() -> bool:
     """Whether scikit-learn is there, as the extra `sklearn` brings it."""
     return importlib.util.find_spec("sklearn") is not None
-
-
-Fitted = tuple[float | None, Influence | None]
 
 
 def fit(data: Prepared) -> dict[str, Fitted]:
