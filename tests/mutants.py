@@ -4,9 +4,9 @@
     python tests/mutants.py losses --sample 0  all of one room
 
 cosmic-ray makes the mutants, in a copy of the last commit. A mutant of `step.py` meets
-`test_step.py` first, then the rest of the room until one fails. Left out are operators
-that nobody confuses (`a | b` for `a + b`), so that a score is not flattered by mutants
-that die when they are imported.
+`test_step.py` first, then tests that name `step`, then the others, until one fails.
+Left out are operators that nobody confuses (`a | b` for `a + b`), lest a score be
+flattered by mutants that die when they are imported.
 """
 
 import argparse
@@ -96,12 +96,22 @@ def score(room: str, copy: pathlib.Path, asked: argparse.Namespace) -> str:
 
 
 def try_out(room: str, copy: pathlib.Path) -> int:
-    """Runs a room's tests until one fails, those named for a changed file first."""
+    """Runs a room's tests until one fails, those nearest to the changed file first."""
     shown = subprocess.check_output(["git", "diff", "--name-only"], cwd=copy, text=True)
-    names = [f"tests/{room}/test_{pathlib.Path(p).stem}.py" for p in shown.split()]
-    nearest = [name for name in names if (copy / name).exists()]
-    pytest = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:randomly"]
-    return subprocess.call([*pytest, *nearest, *ROOMS[room][1].split()], cwd=copy)
+    changed = {pathlib.Path(path).stem for path in shown.split()}
+    places = [copy / place for place in ROOMS[room][1].split()]
+    files = [f for place in places for f in sorted(place.rglob("test_*.py")) or [place]]
+    pytest = [sys.executable, "-m", "pytest", "-q", "-x", "-n", "auto"]
+    near = sorted(files, key=lambda file: distance(file, changed))
+    return subprocess.call([*pytest, *near], cwd=copy)
+
+
+def distance(test: pathlib.Path, changed: set[str]) -> int:
+    """0: the test of a changed module, 1: a test that names it, 2: another."""
+    if test.stem.removeprefix("test_") in changed:
+        return 0
+    words = set(re.findall(r"\w+", test.read_text()))
+    return 1 if words & changed else 2
 
 
 def keep(items: WorkDB, sample: int, seed: int) -> int:
