@@ -15,7 +15,7 @@ is that over rows alone.
 References: DeLong et al., Biometrics 1988, equation 5; Obuchowski, Biometrics 1997.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from scipy import special
@@ -72,6 +72,22 @@ def _intervals(found: dict[str, Any], error: float | None) -> dict[str, Any]:
         "over_seeds": around(over_seeds),
         "interval": around(both),
     }
+
+
+def p_value(found: Mapping[str, Any]) -> float | None:
+    """The two-sided p-value of a `gain`; None if it has no interval.
+
+        p = 2 Phi(-z |d| / h),   h half of the interval of 95 %, z = Phi^-1(0.975)
+
+    It is below 0.05 just where the interval does not hold 0.
+    """
+    if found["interval"] is None:
+        return None
+    low, high = found["interval"]
+    half, z = (high - low) / 2, float(special.ndtri((1 + CONFIDENCE) / 2))
+    if half == 0:  # two equal models, or seeds that never differ
+        return 1.0 if found["mean"] == 0 else 0.0
+    return 2 * float(special.ndtr(-z * abs(found["mean"]) / half))
 
 
 def is_sure(found: dict[str, Any]) -> bool:

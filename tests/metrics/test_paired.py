@@ -4,10 +4,11 @@ import math
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from ple_jax.metrics import intervals
 from ple_jax.metrics.intervals import Influence, of_headline
-from ple_jax.metrics.paired import gain, is_sure
+from ple_jax.metrics.paired import gain, is_sure, p_value
 from ple_jax.metrics.spread import spread
 from ple_jax.schema import Task
 
@@ -115,3 +116,18 @@ def test_a_lower_error_is_ahead_and_one_seed_meets_each():
     nothing = gain("binary", [None], [0.7])
     assert not any(nothing.values())
     assert not is_sure(nothing)
+
+
+@pytest.mark.parametrize("mean", [0.0, 0.011, -0.023, 0.04])
+def test_a_p_value_is_below_5_percent_just_where_the_interval_leaves_out_0(mean):
+    for half in (0.0105, 0.0109, 0.0111, 0.0229, 0.0231, 0.05):
+        found = {"mean": mean, "interval": [mean - half, mean + half]}
+        assert (p_value(found) < 0.05) == (abs(mean) > half)
+    assert p_value({"mean": mean, "interval": None}) is None
+
+
+def test_a_p_value_is_that_of_the_normal_distribution():
+    found = {"mean": 0.3, "interval": [0.3 - 1.959964 * 0.2, 0.3 + 1.959964 * 0.2]}
+    assert p_value(found) == pytest.approx(2 * stats.norm.sf(1.5), rel=1e-6)
+    assert p_value({"mean": 0.0, "interval": [0.0, 0.0]}) == 1
+    assert p_value({"mean": 0.1, "interval": [0.1, 0.1]}) == 0
