@@ -8,7 +8,7 @@ from scipy import stats
 
 from ple_jax.metrics import intervals
 from ple_jax.metrics.intervals import Influence, of_headline
-from ple_jax.metrics.paired import gain, is_sure, p_value
+from ple_jax.metrics.paired import Difference, gain, is_sure, p_value, turned
 from ple_jax.metrics.spread import spread
 from ple_jax.schema import Task
 
@@ -118,16 +118,82 @@ def test_a_lower_error_is_ahead_and_one_seed_meets_each():
     assert not is_sure(nothing)
 
 
+def test_turned_is_the_gain_of_the_other():
+    a, b = [0.71, 0.74, 0.72], [0.70, 0.69, 0.71]
+    there, back = gain("binary", a, b), gain("binary", b, a)
+    for name, ends in turned(there).items():
+        assert ends == (None if back[name] is None else pytest.approx(back[name]))
+    assert turned(turned(there)) == there
+    assert not any(turned(gain("binary", [None], [0.7])).values())
+
+
+# How sure: p-values, unlike numbers of seeds, and what intervals hold.
+
+
+def test_the_p_value_is_where_the_interval_ends_at_zero():
+    for of_rows, of_seeds in ((0.3, None), (None, 0.2), (0.3, 0.2)):
+        found = Difference(-0.5, of_rows, of_seeds, 4)
+        p = found.p_value()
+        assert found.halves(p)[2] == pytest.approx(0.5)
+    assert Difference(0.6, 0.3, None).p_value() == pytest.approx(0.0455, abs=1e-4)
+    by_t = stats.ttest_1samp([0.1, 0.3, 0.2], 0).pvalue
+    assert gain("binary", [0.6, 0.8, 0.7], [0.5] * 3)["p_value"] == pytest.approx(by_t)
+    assert Difference(0.0, 0.0, None).p_value() == 1
+    assert Difference(1.0, 0.0, None).p_value() < 1e-40
+    assert Difference(1.0, None, None).p_value() is None
+    assert p_value(gain("binary", [0.6], [0.5])) is None
+
+
 @pytest.mark.parametrize("mean", [0.0, 0.011, -0.023, 0.04])
 def test_a_p_value_is_below_5_percent_just_where_the_interval_leaves_out_0(mean):
-    for half in (0.0105, 0.0109, 0.0111, 0.0229, 0.0231, 0.05):
-        found = {"mean": mean, "interval": [mean - half, mean + half]}
-        assert (p_value(found) < 0.05) == (abs(mean) > half)
-    assert p_value({"mean": mean, "interval": None}) is None
+    for error in (0.0035, 0.0039, 0.0041, 0.0079, 0.0081, 0.02):
+        found = Difference(mean, error, 0.003, 2)
+        assert (found.p_value() < 0.05) == (abs(mean) > found.halves(0.05)[2])
 
 
-def test_a_p_value_is_that_of_the_normal_distribution():
-    found = {"mean": 0.3, "interval": [0.3 - 1.959964 * 0.2, 0.3 + 1.959964 * 0.2]}
-    assert p_value(found) == pytest.approx(2 * stats.norm.sf(1.5), rel=1e-6)
-    assert p_value({"mean": 0.0, "interval": [0.0, 0.0]}) == 1
-    assert p_value({"mean": 0.1, "interval": [0.1, 0.1]}) == 0
+def test_unlike_numbers_of_seeds_are_welchs():
+    a, b = [0.71, 0.74, 0.72, 0.79, 0.73], [0.70, 0.69, 0.72]
+    found = gain("binary", a, b)
+    wanted = stats.ttest_ind(a, b, equal_var=False)
+    assert found["p_value"] == pytest.approx(wanted.pvalue)
+    assert found["interval"] == pytest.approx(list(wanted.confidence_interval()))
+
+
+@pytest.mark.parametrize("ratio", [0.0, 0.3, 1.0, 3.0])
+def test_intervals_of_gains_hold_the_truth_as_often_as_they_say(ratio):
+    """Seeds of deviation 1, and a shift of all by the rows that were drawn."""
+    rng, truth, draws, held = np.random.default_rng(7), 0.1, 4000, 0
+    of_rows = ratio * math.sqrt(2 / 5)
+    for i in range(draws):
+        a, b = rng.normal(truth, size=5), rng.normal(size=5)
+        found = Difference.of(list(a + rng.normal() * of_rows), list(b), of_rows)
+        half = found.halves(0.05)[2]
+        holds = abs(found.mean - truth) <= half
+        held += holds
+        if i < 400:  # of two equal models, one wins where the truth is missed
+            equal = found._replace(mean=found.mean - truth)
+            assert (equal.p_value() < 0.05) != holds
+    assert 0.94 <= held / draws <= 0.97
+
+
+@pytest.mark.parametrize("has_users", [False, True])
+def test_intervals_over_rows_hold_the_true_gain_of_an_auc(has_users):
+    """Two scores of one latent truth; the gain of many rows is the true one."""
+    rng = np.random.default_rng(3)
+
+    def draw(users):
+        tilt = np.repeat(rng.normal(size=users), 3) if has_users else 0.0
+        y = np.repeat(rng.random(users) < 0.4, 3) if has_users else rng.random(users)
+        y = np.float64(y) if has_users else np.float64(y < 0.4)
+        common = y + tilt + rng.normal(size=len(y))
+        scores = (common + s * rng.normal(size=len(y)) for s in (0.6, 1.2))
+        user = np.repeat(np.arange(users), 3) if has_users else None
+        return [of_headline(CLICK, z, y, np.ones_like(y), user) for z in scores]
+
+    first, second = draw(300_000)
+    truth, held = first.value - second.value, 0
+    for _ in range(400):
+        better, other = draw(180)
+        ends = gain("binary", [better.value], [other.value], ([better], [other]))
+        held += ends["interval"][0] <= truth <= ends["interval"][1]
+    assert 0.93 <= held / 400 <= 0.97
