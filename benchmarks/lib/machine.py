@@ -1,32 +1,22 @@
 """The machine that measures: its facts, and the memory this process has held."""
 
-import os
 import pathlib
-import platform
 import resource
 from typing import Any
 
 import jax
+
+from ple_jax.parallel.machine import cores, processor
 
 
 def facts() -> dict[str, Any]:
     """Processor, cores, JAX's backend and version."""
     return {
         "processor": processor(),
-        "cores": len(os.sched_getaffinity(0))
-        if hasattr(os, "sched_getaffinity")
-        else os.cpu_count(),
+        "cores": cores(),
         "backend": jax.default_backend(),
         "jax": jax.__version__,
     }
-
-
-def processor() -> str:
-    """Its name, which Linux gives only in /proc/cpuinfo."""
-    cpuinfo = pathlib.Path("/proc/cpuinfo")
-    lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
-    names = [x.partition(":")[2].strip() for x in lines if x.startswith("model name")]
-    return next(iter(names), platform.processor() or platform.machine())
 
 
 def peak_memory() -> int:

@@ -1,7 +1,8 @@
 """Points of a study against the best one, on the same rows."""
 
+import pathlib
 import statistics
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -43,26 +44,46 @@ def differences(
     points = {point: runs for point, runs in points.items() if runs}
     if len(points) < 2:
         return {}
+    score = lambda run: validation_score(run, results[run.directory.name])
+    best = max(points, key=lambda point: statistics.fmean(map(score, points[point])))
     of = lambda run: results[run.directory.name]
-    mean = lambda runs: statistics.fmean(validation_score(r, of(r)) for r in runs)
-    best = max(points, key=lambda point: mean(points[point]))
-    data = points[best][0].data
-    split = data.splits[-1]
-    moved = {name: of for runs in groups for name, of in influences(runs, split)}
+    return {"best": best, **against(best, points, groups, of)}
 
-    def against(point: str, task: Any) -> dict[str, Any]:
-        pair, name = (points[best], points[point]), HEADLINES[task.loss]
+
+def against(
+    first: str,
+    points: Mapping[str, Sequence[Run]],
+    groups: Iterable[Sequence[Run]],
+    of: Callable[[Run], Result],
+) -> dict[str, Any]:
+    """How far the point `first` is ahead of each other one on the last split.
+
+    Args:
+        first: Which point.
+        points: The finished trials of each, of one data set, in the order of seeds.
+        groups: The same trials, of which one program scores each group.
+        of: The final table of a trial.
+
+    Returns:
+        What `differences` does, without "best".
+    """
+    data = points[first][0].data
+    split = data.splits[-1]
+    moved = {place: of for runs in groups for place, of in influences(runs, split)}
+
+    def over(point: str, task: Any) -> dict[str, Any]:
+        pair, name = (points[first], points[point]), HEADLINES[task.loss]
         scores = [
             [of(r)[split]["tasks"][task.name][name] for r in runs] for runs in pair
         ]
-        each = [[moved[r.directory.name][task.name] for r in runs] for runs in pair]
-        first, second = ([i for i in of_runs if i] for of_runs in each)
-        return gain(task.loss, scores[0], scores[1], (first, second))
+        each = [[moved[r.directory][task.name] for r in runs] for runs in pair]
+        ours, theirs = ([i for i in of_runs if i] for of_runs in each)
+        return gain(task.loss, scores[0], scores[1], (ours, theirs))
 
-    others = [point for point in points if point != best]
-    tasks = {t.name: {p: against(p, t) for p in others} for t in data.layout.tasks}
-    over = "examples" if data.split(split).user is None else "users"
-    return {"best": best, "split": split, "over": over, "tasks": tasks}
+    others = [point for point in points if point != first]
+    tasks = {t.name: {p: over(p, t) for p in others} for t in data.layout.tasks}
+    users = "examples" if data.split(split).user is None else "users"
+    return {"split": split, "over": users, "tasks": tasks}
 
 
 def validation_score(run: Run, result: Result) -> float:
@@ -75,13 +96,15 @@ def validation_score(run: Run, result: Result) -> float:
     return evaluate.score_of(value, metric)
 
 
-def influences(runs: Sequence[Run], split: str) -> list[tuple[str, Influences]]:
-    """The name of each trial, and what its headlines on a split depend on."""
+def influences(
+    runs: Sequence[Run], split: str
+) -> list[tuple[pathlib.Path, Influences]]:
+    """The directory of each trial, and what its headlines on a split depend on."""
     layout, rows = runs[0].data.layout, runs[0].data.split(split)
     logits, given = logits_of(runs, split), (rows.labels, rows.observed, rows.weights)
     return [
         (
-            run.directory.name,
+            run.directory,
             each_task(
                 of_headline,
                 logits[:, i],
