@@ -138,12 +138,6 @@ def turned(found: Mapping[str, Any]) -> dict[str, Any]:
     return {**found, "mean": found["mean"] and -found["mean"], **ends}
 
 
-def turned(found: Mapping[str, Any]) -> dict[str, Any]:
-    """A `gain` of the one over the other as that of the other over the one."""
-    ends = {k: v and [-v[1], -v[0]] for k, v in found.items() if k != "mean"}
-    return {"mean": found["mean"] and -found["mean"], **ends}
-
-
 def p_value(found: Mapping[str, Any]) -> float | None:
     """The two-sided p-value of a `gain`; None if it has no interval.
 
