@@ -104,6 +104,11 @@ class Tables:
         bags = self._columns_in(name, self.layout.bags)
         return len(ids) + sum(bag.length for _, bag in bags)
 
+    @property
+    def numbers(self) -> int:
+        """Numbers in all tables."""
+        return sum(self.offsets[name][""] * self.row_width(name) for name in self.fused)
+
     def row_width(self, name: str) -> int:
         """Numbers in a row of a fused table: W, or T W if `inputs.per_task`."""
         return self.fused[name][0] * self.tasks_apart

@@ -40,6 +40,13 @@ def init(num_domains: int, tasks: Sequence[Task]) -> Stream:
     )
 
 
+def emptied(stream: Stream) -> Stream:
+    """A stream of zeros, placed like this one."""
+    zeros = lambda leaf: np.zeros(leaf.shape, leaf.dtype)
+    places = jax.tree.map(lambda leaf: leaf.sharding, stream)
+    return jax.device_put(jax.tree.map(zeros, stream), places)
+
+
 def update(
     stream: Stream,
     logits: jax.Array,  # (B, T)

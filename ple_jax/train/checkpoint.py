@@ -7,7 +7,13 @@ from typing import Any, NamedTuple
 
 from ple_jax.show import console
 from ple_jax.train import checksums
-from ple_jax.train.state import TrainState, state_of, training_of, variables_of
+from ple_jax.train.state import (
+    TrainState,
+    state_of,
+    steps_taken,
+    training_of,
+    variables_of,
+)
 from ple_jax.train.storage import RECORD, SCORE, Storage
 from ple_jax.types import PyTree
 
@@ -76,7 +82,7 @@ class Checkpoints:
             ValueError: It cannot be written, or the one before it could not.
         """
         items = {"variables": variables_of(state), "training": training_of(state)}
-        self._save(int(state.step.max()), items, progress, score)
+        self._save(steps_taken(state), items, progress, score)
 
     def save_variables(
         self,

@@ -24,7 +24,7 @@ from ple_jax.parallel.mesh import make_mesh, state_shardings
 from ple_jax.train import evaluate, step
 from ple_jax.train.feed import Feed
 from ple_jax.train.progress import Standing
-from ple_jax.train.state import TrainState, variables_of
+from ple_jax.train.state import TrainState, jit_init, variables_of
 from ple_jax.train.step import Trainer
 from ple_jax.types import PyTree
 
@@ -145,5 +145,5 @@ def _program_of(text: str, layout: Layout, steps_per_epoch: int) -> _Program:
         seeded = config.with_values(experiment, {"train.seed": seed})
         return step.step_of(seeded, layout, steps_per_epoch).init()
 
-    trainer = step.trainer_of(experiment, layout, steps_per_epoch)
-    return _Program(jax.jit(init), trainer)
+    made = step.step_of(experiment, layout, steps_per_epoch)
+    return _Program(jit_init(init, made.tables), step.jitted(made))

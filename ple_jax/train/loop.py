@@ -14,7 +14,6 @@ from functools import partial
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from ple_jax.config.experiment import Experiment
@@ -222,7 +221,7 @@ def measure(group: Group, held: Held, speed: float) -> tuple[Held, list[Record |
                 standing = dataclasses.replace(standing, ended=True)
         standings[i] = standing
         records.append(record)
-    empty = jax.tree.map(jnp.zeros_like, held.state.stream)
+    empty = streaming.emptied(held.state.stream)
     state, place = held.state.replace(stream=empty), Place(held.place.epoch + 1)
     return Held(state, place, tuple(standings)), records
 

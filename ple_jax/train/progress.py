@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from ple_jax.config.experiment import Train
 from ple_jax.runs.directory import Run
-from ple_jax.train.state import TrainState
+from ple_jax.train.state import TrainState, steps_taken
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,7 +64,7 @@ class Held(NamedTuple):
     @property
     def step(self) -> int:
         """Steps that each trial has taken."""
-        return int(self.state.step.max())
+        return steps_taken(self.state)
 
 
 def to_record(

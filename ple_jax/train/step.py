@@ -26,13 +26,18 @@ from ple_jax.metrics import streaming
 from ple_jax.optim.dense import check_only, clip, learning_rate, make_optimizer
 from ple_jax.schema import Task
 from ple_jax.train import one_domain
-from ple_jax.train.state import TrainState, init_variables, moving_average
+from ple_jax.train.state import (
+    TrainState,
+    init_variables,
+    jit_init,
+    moving_average,
+)
 from ple_jax.types import Batch, Picks, PyTree
 from ple_jax.weightings import Clock, Weighting
 
 
 class Trainer(NamedTuple):
-    """The pure functions of one experiment, jitted."""
+    """The pure functions of one experiment, jitted: a program each."""
 
     init: Callable[[], TrainState]
     # Donates the state; the second result is ready when the first is.
@@ -52,7 +57,7 @@ def trainer_of(
 def jitted(step: "Step") -> Trainer:
     """The pure functions of a step, jitted."""
     return Trainer(
-        jax.jit(step.init),
+        jit_init(step.init, step.tables),
         jax.jit(step.steps, donate_argnums=0),
         jax.jit(step.score),
         step.rows.prepare_on_host,

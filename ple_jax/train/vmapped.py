@@ -14,7 +14,7 @@ from ple_jax import config
 from ple_jax.config.experiment import Experiment
 from ple_jax.config.sweep import SEED
 from ple_jax.layout import Layout
-from ple_jax.train.state import TrainState
+from ple_jax.train.state import TrainState, jit_init
 from ple_jax.train.step import Step, Trainer, step_of
 from ple_jax.types import Batch, Picks, PyTree
 
@@ -71,9 +71,10 @@ def trainer_of(
         return jax.vmap(one, out_axes=1)(values, variables)
 
     values = values_of(experiments)
-    rows = step_of(experiments[0], layout, steps_per_epoch).rows
+    first = step_of(experiments[0], layout, steps_per_epoch)
+    rows = first.rows
     return Trainer(
-        partial(jax.jit(init), values),
+        partial(jit_init(init, first.tables), values),
         partial(jax.jit(steps, donate_argnums=1), values),
         partial(jax.jit(score), values),
         rows.prepare_on_host,

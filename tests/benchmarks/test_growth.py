@@ -1,5 +1,7 @@
 """A compiled step computes little more than its model's equations need."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -109,3 +111,31 @@ def test_growth_counts(tmp_path):
     assert three["GFLOP"] > one["GFLOP"]
     assert 0.95 < one["/ equations"] < 1.5
     assert one["/ kept"] > 0
+
+
+@pytest.mark.parametrize("kind", ["ple", "mmoe"])
+def test_programs_grow_with_neither_fields_nor_domains(kind):
+    few = {"domains": 3, "groups": "tasks_domains"}
+    for more in ({"domains": 37}, {"fields": 101}):
+        pairs = zip(lines(kind, **few), lines(kind, **few | more), strict=True)
+        assert all(b <= 1.1 * a for a, b in pairs)  # equal shapes share some lines
+
+
+def test_programs_grow_little_with_tasks():
+    init, steps = lines("ple", tasks=3)
+    init_of_many, steps_of_many = lines("ple", tasks=13)
+    assert init_of_many <= 1.1 * init
+    assert steps_of_many - steps <= 10 * 65
+
+
+@functools.cache
+def lines(kind, **changes):
+    """Lines of the programs that make a state and move it, as XLA is given them."""
+    from benchmarks.lib import problem
+    from benchmarks.lib.sizes import Size, arrays
+
+    size = Size(**SMALL | changes, batch=64)
+    trainer = problem.trainer_for(kind, size, update="dense")
+    batches = trainer.prepare(problem.batches_of(arrays(size, 1)))
+    steps = trainer.steps.lower(jax.eval_shape(trainer.init), batches, 1)
+    return tuple(p.as_text().count("\n") for p in (trainer.init.lower(), steps))
