@@ -1,7 +1,7 @@
 """How does the cost of a step grow with tasks, domains, fields, batch, and the rest?
 
     python benchmarks/growth.py [--axes NAME ...] [--models NAME ...] [--json]
-        [--time [--environment DIR]] [--plot FILE]
+        [--time [--environment DIR]] [--records FILE] [--plot FILE]
 
 Along each axis one size changes and the others stay as in `step_vs_peers.py`, but for
 tables of 1,000 rows a field, which are updated whole. The table shows what the compiled
@@ -12,17 +12,26 @@ that is donated. All this is known without running.
 
 `--time` also measures the step, in turn with our own fast PyTorch (`peers/strong.py`,
 PLE and MMoE of one domain; the faster of eager and compiled, with the Python of
-`--environment`, or else this one), and the floor: the longer of the operations at the
-rate of a large product and the bytes at the rate of a copy. With domains, each owns its
-tasks' gates, experts and towers where the model can (`groups = "tasks_domains"`).
+`--environment`, or else this one; left out where that has no PyTorch), and the floor:
+the longer of the operations at the rate of a large product and the bytes at the rate of
+a copy. With domains, each owns its tasks' gates, experts and towers where the model can
+(`groups = "tasks_domains"`).
+
+`--records` keeps what is measured in a file, point by point, and measures no point that
+the file has; `--plot` draws all of them. So a long run may be done in parts.
 """
 
 import argparse
 import dataclasses
+import json
+import pathlib
 import sys
+from collections.abc import Iterator
+from typing import NamedTuple
 
-from lib import cost, needs, problem, report
-from lib.beside import Turns, floor
+from lib import cost, floor, needs, report
+from lib.beside import Turns
+from lib.figure import draw
 from lib.report import Record
 from lib.sizes import Size
 
@@ -30,7 +39,7 @@ BASE = Size(1000)
 AXES = {
     "tasks": (1, 2, 4, 8, 16, 32, 64),
     "domains": (1, 4, 16, 64, 256, 1000),
-    "fields": (8, 32, 128, 512),
+    "fields": (8, 16, 32, 128, 512),
     "batch": (512, 4096, 16_384, 65_536),
     "experts": (1, 2, 4, 8, 16),
     "width": (16, 64, 256, 1024),
@@ -38,23 +47,30 @@ AXES = {
 }
 
 
+class Point(NamedTuple):
+    """One model at one place of one axis."""
+
+    axis: str
+    value: int
+    model: str
+
+
 def main() -> None:
-    """Print a table for each axis."""
+    """Print a table of all points."""
     asked = arguments()
-    records = []
-    for axis in asked.axes:
-        for value in asked.values or AXES[axis]:
-            size = at(axis, value, asked.batch)
-            for model in asked.models:
-                record = {"axis": axis, "value": value, "model": model}
-                record |= cost.record(model, size)
-                records.append(
-                    record | (timed(model, size, asked) if asked.time else {})
-                )
-                print(f"{axis} {value}, {model}: counted", file=sys.stderr)
-    report.show("growth of a step", records, asked.json)
+    file = pathlib.Path(asked.records) if asked.records else None
+    known = json.loads(file.read_text()) if file and file.exists() else []
+    kept = {Point(r["axis"], r["value"], r["model"]): r for r in known}
+    for point in points(asked):
+        if point not in kept or (asked.time and "ms" not in kept[point]):
+            kept[point] = measured(point, asked)
+            print(f"{point.axis} {point.value}, {point.model}: done", file=sys.stderr)
+            if file:
+                file.write_text(json.dumps(list(kept.values()), indent=1))
+    results = [kept[point] for point in points(asked)]
     if asked.plot:
-        plot(records, asked.plot)
+        draw(sorted(kept.values(), key=lambda r: r["value"]), asked.plot)
+    report.show("growth of a step", results, asked.json)
 
 
 def arguments() -> argparse.Namespace:
@@ -69,12 +85,20 @@ def arguments() -> argparse.Namespace:
     add("--environment", default=sys.prefix, help="the DIR of peers/environment.sh")
     add("--rounds", type=int, default=3)
     add("--steps", type=int, default=3)
+    add("--records", metavar="FILE", help="keep what is measured, and measure the rest")
     add("--plot", metavar="FILE", help="draw ours, PyTorch and the floor by axis")
     asked = parser.parse_args()
     if asked.quick:
         asked.axes, asked.values, asked.models = ["tasks"], [1, 3], ["mmoe"]
         asked.batch, asked.rounds, asked.steps = 64, 1, 1
     return asked
+
+
+def points(asked: argparse.Namespace) -> Iterator[Point]:
+    """All points that are asked for."""
+    for axis in asked.axes:
+        for value in asked.values or AXES[axis]:
+            yield from (Point(axis, value, model) for model in asked.models)
 
 
 def at(axis: str, value: int, batch: int) -> Size:
@@ -88,39 +112,16 @@ def at(axis: str, value: int, batch: int) -> Size:
     return dataclasses.replace(base, **changes.get(axis, {axis: value}))
 
 
-def timed(model: str, size: Size, asked: argparse.Namespace) -> Record:
-    """Median ms of our step and of PyTorch's, taken in turn, and the floor."""
-    options = problem.options_of(model, size)
+def measured(point: Point, asked: argparse.Namespace) -> Record:
+    """What a point costs, and what it takes if that is asked."""
+    size, model = at(point.axis, point.value, asked.batch), point.model
+    record = point._asdict() | cost.record(model, size)
+    if not asked.time:
+        return record
     with Turns(model, size, f"{asked.environment}/bin/python") as turns:
-        taken = turns.medians(asked.rounds, asked.steps)
-    work = needs.operations(model, size, options), needs.traffic(model, size, options)
-    return taken | {"floor, ms": 1e3 * floor(*work)}
+        record |= turns.medians(asked.rounds, asked.steps)
+    return record | {"floor, ms": 1e3 * floor.seconds(floor.work(model, size))}
 
-
-def plot(records: list[Record], path: str) -> None:
-    """A panel for each axis and model: times if they were measured, else operations."""
-    from matplotlib.figure import Figure  # not needed otherwise
-
-    panels = list(dict.fromkeys((r["axis"], r["model"]) for r in records))
-    figure = Figure(figsize=(4 * len(panels), 4), layout="constrained")
-    for i, (axis, model) in enumerate(panels):
-        of_panel = [r for r in records if (r["axis"], r["model"]) == (axis, model)]
-        axes = figure.add_subplot(1, len(panels), i + 1, title=model, xlabel=axis)
-        axes.set(xscale="log", yscale="log")
-        for name, label in LINES.items():
-            points = [(r["value"], r[name]) for r in of_panel if r.get(name)]
-            if points:
-                axes.plot(*zip(*points, strict=True), marker="o", label=label)
-        axes.legend()
-    figure.savefig(path)
-
-
-LINES = {
-    "ms": "ours, ms",
-    "PyTorch, ms": "PyTorch, ms",
-    "floor, ms": "floor, ms",
-    "GFLOP": "GFLOP",
-}
 
 if __name__ == "__main__":
     main()

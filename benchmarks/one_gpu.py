@@ -5,7 +5,7 @@
 It asks seven questions. Each has its share of the time and is printed as soon as it is
 measured; a case that does not fit the time left is skipped and named. Rates: products
 of large matrices, and a copy. The step: PLE and MMoE as in `step_vs_peers.py`, with the
-shares of those rates that the work of `lib/count.py` reaches, counted at four bytes a
+shares of those rates that the work of `lib/floor.py` reaches, counted at four bytes a
 float in every dtype. Tables: whole tables updated, or only the rows of a batch, and
 above how many rows the latter is faster. Domains and trials: as in `cost_of_domains.py`
 and `cost_of_trials.py`. Input: epochs and scoring as in `input_speed.py --part feed`.
@@ -30,11 +30,11 @@ from collections.abc import Callable
 from contextlib import ExitStack, closing
 
 import jax
-from lib import count, machine, on_device, rates, report, star, tables, trials
+from lib import machine, on_device, rates, report, star, tables, trials
 from lib.protocol import Child
 from lib.report import Record
 from lib.sections import Section, answer
-from lib.sizes import QUICK, SIZES, Size
+from lib.sizes import MODELS, QUICK, SIZES, Size
 from lib.training import feeding
 
 from ple_jax.show import console
@@ -264,7 +264,7 @@ def torch_cases(
     return {
         f"{name}, {model}, {dtype}": functools.partial(case, name, size, model, dtype)
         for name, size in scale.sizes.items()
-        for model in count.MODELS
+        for model in MODELS
         for dtype in on_device.DTYPES
     }
 

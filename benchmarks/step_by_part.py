@@ -16,8 +16,8 @@ from collections import Counter
 from collections.abc import Iterator
 
 import jax
-from lib import count, measure, problem, report
-from lib.sizes import QUICK, SIZES, Size, arrays
+from lib import measure, problem, report
+from lib.sizes import MODELS, QUICK, SIZES, Size, arrays
 
 STEPS, DISPATCHES = 4, 3
 OPERATION = re.compile(r'^\s*(?:ROOT )?%?([\w.-]+) = .*?(?:op_name="([^"]*)"|$)', re.M)
@@ -29,7 +29,7 @@ def main() -> None:
     """Print the parts of each size and model, the longest first."""
     parser = report.command(__doc__)
     parser.add_argument("--sizes", nargs="+", choices=SIZES, default=["common-100k"])
-    parser.add_argument("--models", nargs="+", choices=count.MODELS, default=["ple"])
+    parser.add_argument("--models", nargs="+", choices=MODELS, default=["ple"])
     asked = parser.parse_args()
     sizes = QUICK if asked.quick else {name: SIZES[name] for name in asked.sizes}
     results = [

@@ -2,13 +2,13 @@
 
     python benchmarks/step_vs_floor.py [--sizes SIZE ...] [--models NAME ...] [--json]
 
-`lib/count.py` counts the step's operations and bytes from the model's shapes. The
-machine's rates, of float32 products and of a copy, are measured in turn with the step,
-so that an unsteady machine slows both alike. The floor is the longer of two times: the
-operations at the rate of the faster product, and the bytes at the rate of the copy. The
-sum is both, one after the other. `XLA, GFLOP` is the compiler's own count, which adds
-activations, optimizer and metrics. The step is the library's: jitted, donated, with
-batches that are prepared and on the device.
+`lib/floor.py` counts what the step needs by the model's equations, from shapes alone.
+The machine's rates, of float32 products and of a copy, are measured in turn with the
+step, so that an unsteady machine slows both alike. The floor is the longer of two
+times: the operations at the rate of the faster product, and the bytes at the rate of
+the copy. The sum is both, one after the other. `XLA, GFLOP` is the compiler's own
+count, which adds metrics. The step is the library's: jitted, donated, with batches that
+are prepared and on the device.
 """
 
 import statistics
@@ -16,20 +16,20 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
-from lib import count, measure, problem, rates, report
-from lib.sizes import QUICK, SIZES, Size, arrays
+from lib import floor, measure, problem, rates, report
+from lib.floor import COPIED, SQUARE, Work
+from lib.sizes import MODELS, QUICK, SIZES, Size, arrays
 
 from ple_jax.train.step import Trainer
 
 STEPS = 2  # in a dispatch
-SQUARE, COPIED = 2048, 2**26  # the large product's sides; floats of the copy
 
 
 def main() -> None:
     """Print one line for each size and model."""
     parser = report.command(__doc__)
     parser.add_argument("--sizes", nargs="+", choices=SIZES, default=list(SIZES))
-    parser.add_argument("--models", nargs="+", choices=count.MODELS)
+    parser.add_argument("--models", nargs="+", choices=MODELS)
     parser.add_argument("--rounds", type=int, default=7)
     asked = parser.parse_args()
     asked.rounds = 1 if asked.quick else asked.rounds
@@ -37,7 +37,7 @@ def main() -> None:
     results = [
         {"size": name, "model": model} | measured(model, size, asked.rounds)
         for name, size in sizes.items()
-        for model in asked.models or count.MODELS
+        for model in asked.models or MODELS
     ]
     report.show("the step and its floor", results, asked.json)
 
@@ -47,8 +47,7 @@ def measured(model: str, size: Size, rounds: int) -> report.Record:
     batches = problem.batches_of(arrays(size, STEPS))
     trainer = problem.trainer_for(model, size)
     state, ready = trainer.init(), jax.device_put(trainer.prepare(batches))
-    rows = count.rows(batches.ids, size, by_rows=bool(state.row_state))
-    work = count.work(model, size, rows)
+    work = floor.work(model, size, by_rows=bool(state.row_state))
     compiled = operations_of_xla(trainer, state, ready)
     taken = measure.in_turn(ways(model, size, trainer, state, ready), rounds)
     return {
@@ -75,7 +74,7 @@ def ways(
         state, done = trainer.steps(state, batches, STEPS)
         return state.trained, done
 
-    width = count.first_width(model, size)
+    width = first_width(model, size)
     return {
         "square": rates.product(SQUARE, SQUARE, SQUARE),
         "first": rates.product(size.batch, size.inputs, width),
@@ -84,11 +83,17 @@ def ways(
     }
 
 
+def first_width(model: str, size: Size) -> int:
+    """Joint width of the first layer of all experts of the first level."""
+    experts = {"ple": sum(size.expert_counts), "mmoe": size.experts}
+    return experts[model] * size.expert_dims[0]
+
+
 def times(
-    work: count.Work, taken: dict[str, list[float]], size: Size, model: str
+    work: Work, taken: dict[str, list[float]], size: Size, model: str
 ) -> report.Record:
     """Medians over the turns; each share compares times of one turn."""
-    first = 2 * size.batch * size.inputs * count.first_width(model, size)
+    first = 2 * size.batch * size.inputs * first_width(model, size)
     turns = []
     for square, of_first, copied, steps in zip(*taken.values(), strict=True):
         reached = 2 * SQUARE**3 / square, first / of_first

@@ -18,10 +18,10 @@ import tempfile
 from contextlib import ExitStack, closing
 from typing import Any
 
-from lib import compare, count
+from lib import compare
 from lib.protocol import Case, Child, use_cores
 from lib.quiet import ALLOWED, Watch
-from lib.sizes import QUICK, SIZES, Size, draw
+from lib.sizes import MODELS, QUICK, SIZES, Size, draw
 from rich.table import Table
 
 from ple_jax.show import console
@@ -62,7 +62,7 @@ def arguments() -> argparse.Namespace:
     add = parser.add_argument
     add("--environment", required=True, help="the DIR of environment.sh")
     add("--sizes", nargs="+", choices=SIZES, default=list(SIZES), metavar="SIZE")
-    add("--models", nargs="+", choices=count.MODELS, default=count.MODELS)
+    add("--models", nargs="+", choices=MODELS, default=MODELS)
     add("--libraries", nargs="+", choices=LIBRARIES, default=LIBRARIES, metavar="NAME")
     add("--threads", type=int, default=2)
     add("--rounds", type=int, default=10, help="turns of each contender")

@@ -55,6 +55,7 @@ def record(kind: str, size: Size) -> Record:
     cost = of_step(kind, size)
     return {
         "GFLOP": cost.operations / 1e9,
+        "needed, GFLOP": cost.needed / 1e9,
         "/ equations": cost.operations_ratio,
         "temporary, MB": cost.memory.temporary / 1e6,
         "/ kept": cost.memory_ratio,

@@ -23,28 +23,23 @@ def work(kind: str, size: Size, options: Options) -> Need:
     return kept + loss + MODELS[kind](size, every, x)
 
 
-def operations(kind: str, size: Size, options: Options) -> float:
-    """All of a step: the model, sums of slopes into rows, Adam of all parameters."""
+def operations(
+    kind: str, size: Size, options: Options, moved: float | None = None
+) -> float:
+    """All of a step: the model, sums of slopes into rows, Adam of all parameters.
+
+    Of tables, Adam moves so many numbers, or else all.
+    """
     need = work(kind, size, options)
-    moved = need.parameters + size.table_parameters
+    moved = size.table_parameters if moved is None else moved
     sums = size.batch * size.fields * size.width
-    return need.operations + sums + eq.ADAM * moved
+    return need.operations + sums + eq.ADAM * (need.parameters + moved)
 
 
 def memory(kind: str, size: Size, options: Options) -> float:
     """Bytes that a step must hold: activations, and slopes of all parameters."""
     need = work(kind, size, options)
     return FLOAT * (need.kept + need.parameters + size.table_parameters)
-
-
-def traffic(kind: str, size: Size, options: Options) -> float:
-    """Bytes that a step moves at least.
-
-    An activation and its slope are written and read once; a parameter and Adam's two
-    moments are read and written, its slope written and read.
-    """
-    need = work(kind, size, options)
-    return FLOAT * (4 * need.kept + 8 * (need.parameters + size.table_parameters))
 
 
 def groups(size: Size, options: Options) -> tuple[int, int, int]:

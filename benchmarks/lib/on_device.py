@@ -8,12 +8,12 @@ from typing import Any
 
 import jax
 
-from . import count, problem
+from . import floor, problem
 from .measure import in_turn, medians, seconds
 from .protocol import Child
 from .rates import Rates
 from .report import Record
-from .sizes import Size, arrays
+from .sizes import MODELS, Size, arrays
 
 DTYPES = ("float32", "bfloat16")  # that a model can compute in
 WITHIN = 25  # seconds for one case, though its first round always runs
@@ -26,15 +26,14 @@ def step_records(size: Size, steps: int, rounds: int, rates: Rates) -> list[Reco
         (model, dtype): problem.dispatch(
             problem.trainer_for(model, size, dtype), batches
         )
-        for model in count.MODELS
+        for model in MODELS
         for dtype in DTYPES
     }
     taken = medians(in_turn(ways, rounds, within=WITHIN))
     by_rows = bool(jax.eval_shape(problem.trainer_for("ple", size).init).row_state)
-    rows = count.rows(batches.ids[:1], size, by_rows)
     records = []
     for (model, dtype), of_dispatch in taken.items():
-        work, of_step = count.work(model, size, rows), of_dispatch / steps
+        work, of_step = floor.work(model, size, by_rows), of_dispatch / steps
         tables = "rows" if by_rows else "dense"
         record = {"model": model, "dtype": dtype, "tables": tables}
         record |= speeds(work, size.batch, of_step)
@@ -42,7 +41,7 @@ def step_records(size: Size, steps: int, rounds: int, rates: Rates) -> list[Reco
     return records
 
 
-def speeds(work: count.Work, batch: int, seconds: float) -> Record:
+def speeds(work: floor.Work, batch: int, seconds: float) -> Record:
     """The rates that one step of `seconds` reaches."""
     return {
         "ms": 1e3 * seconds,
@@ -52,7 +51,7 @@ def speeds(work: count.Work, batch: int, seconds: float) -> Record:
     }
 
 
-def shares(work: count.Work, seconds: float, dtype: str, rates: Rates) -> Record:
+def shares(work: floor.Work, seconds: float, dtype: str, rates: Rates) -> Record:
     """The same as shares of the device's rates; empty if those were not measured.
 
     floor = max(operations / rate of this dtype's product, bytes / rate of the copy)

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+MODELS = ("ple", "mmoe")  # that PyTorch libraries have, too
 BATCHES = 32  # drawn once, read in rotation
 
 

@@ -66,6 +66,12 @@ class Loader:
         """How many whole batches an epoch has."""
         return len(self.examples) // self.batch_size
 
+    @property
+    def batch_bytes(self) -> int:
+        """Bytes of the rows of one batch."""
+        size = sum(array.nbytes for array in self.examples.arrays().values())
+        return self._share * size // len(self.examples)
+
     def batches(self, epoch: int, first: int, count: int) -> Batch:
         """Batches `first` to `first + count - 1`, with leading axes (count, B)."""
         return gather_batch(self.examples, self.rows(epoch, first, count))
@@ -85,6 +91,7 @@ class Loaders:
     def __init__(self, each: Sequence[Loader]):
         self.each, self.examples = tuple(each), each[0].examples
         self.steps_per_epoch = each[0].steps_per_epoch
+        self.batch_bytes = sum(one.batch_bytes for one in each)
 
     def batches(self, epoch: int, first: int, count: int) -> Batch:
         """Like `Loader.batches`, with leading axes (count, loaders, B)."""

@@ -5,6 +5,7 @@ import math
 import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property
 from typing import Any
 
 import jax
@@ -18,6 +19,7 @@ from ple_jax.train.step import Trainer
 from ple_jax.types import Batch, Picks
 
 SHARE = 1 / 4  # of a device's memory that a split may take
+SENT = 2**27  # bytes of batches that go together
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,16 +40,27 @@ class Feed:
     prepare: Callable[[Batch], Batch]
     split: Batch | None
 
+    @cached_property
+    def most(self) -> int:
+        """Steps of a dispatch: as many as asked for, but fewer if batches are large.
+
+        Two at least: a program for one has the last bits of another order of sums.
+        """
+        asked = self.train.steps_per_dispatch
+        if self.split is not None:
+            return asked
+        return min(asked, max(2, SENT // self.loader.batch_bytes))
+
     def chunks(self, epoch: int, step: int) -> Iterator[tuple[Batch | Picks, int]]:
         """The rest of an epoch from a step on: some batches, and how many.
 
-        The leading axis always has `steps_per_dispatch` entries, of which `count` are
-        real, so that every dispatch is the same program. A dispatch ends at the latest
-        where a checkpoint is due.
+        The leading axis always has `most` entries, of which `count` are real, so that
+        every dispatch is the same program. A dispatch ends at the latest where a
+        checkpoint is due.
         """
         while step < self.loader.steps_per_epoch:
             end = min(next_save(step, self.train), self.loader.steps_per_epoch)
-            count = int(min(self.train.steps_per_dispatch, end - step))
+            count = int(min(self.most, end - step))
             yield self._chunk(epoch, step, count), count
             step += count
 
@@ -60,9 +73,8 @@ class Feed:
         return Picks(self.split, self._placed(rows, count))
 
     def _placed(self, batches, count):
-        most = self.train.steps_per_dispatch
-        fill = lambda leaf: np.resize(leaf, (most, *leaf.shape[1:]))
-        whole = batches if count == most else jax.tree.map(fill, batches)
+        fill = lambda leaf: np.resize(leaf, (self.most, *leaf.shape[1:]))
+        whole = batches if count == self.most else jax.tree.map(fill, batches)
         places = batch_shardings(self.mesh, whole, self.loader.axes)
         return jax.device_put(whole, places)
 

@@ -258,34 +258,20 @@ def test_out_of_the_box_holds_a_contest(tmp_path):
     assert all(r["test error"] > 0 for r in records if r["contender"] == "trees+")
 
 
+def test_wide_inputs_cost_what_they_hold(tmp_path):
+    cases = "common", "histories"
+    common, long = quick("wide_inputs", tmp_path, "--cases", *cases)["results"]
+    # Ids and numbers; domain; labels and whether they are observed; weight.
+    assert common["loader, bytes"] == 4 * (16 + 8) + 4 + 2 * 5 + 4
+    assert long["loader, bytes"] - common["loader, bytes"] == 4 * 5 * 200
+    assert common["gather, bytes"] == 4 * 16 * 16
+    assert long["gather, bytes"] == 4 * 16 * (16 + 5 * 200)
+    assert all(v > 0 for r in (common, long) for k, v in r.items() if "us" in k)
+    assert common["most together"] == long["most together"] == 32
+
+
 @pytest.mark.slow
 def test_step_vs_peers_times_our_step(tmp_path):
     records = quick("step_vs_peers", tmp_path, *PEERS)
     assert {r["model"] for r in records} == {"ple", "mmoe"}
     assert all(r["median"] > 0 for r in records)
-
-
-def test_work_is_counted_as_by_hand(lib):
-    from benchmarks.lib import count, problem
-    from benchmarks.lib.sizes import Size, arrays
-
-    size = Size(11, fields=3, width=5, numbers=2, batch=7, expert_dims=(13,))
-    # Six experts; four pairs of each task's gate; at the first level six of the shared.
-    level_0 = 17 * (6 * 13 + 14) + 14 * 13
-    level_1 = 13 * (6 * 13 + 8) + 8 * 13
-    towers = 2 * (13 * 32 + 32)
-    forward = 2 * (level_0 + level_1 + towers)
-    unneeded = 2 * 2 * (6 * 13 + 14)
-    rows = count.Rows(read=20, moved=33)
-    assert count.work("ple", size, rows).operations == 7 * (3 * forward - unneeded)
-
-    for model in count.MODELS:
-        trained = problem.trainer_for(model, size).init().trained
-        dense = sum(layer.parameters for layer in count.layers_of(model, size))
-        kept = sum(leaf.size for leaf in jax.tree.leaves(trained["model"]))
-        assert dense == kept
-    ids = arrays(size, 2)["ids"]
-    assert count.rows(ids, size, by_rows=False).moved == 33
-    assert count.rows(ids[:1], size, by_rows=True).moved == sum(
-        len(set(ids[0, :, f].tolist())) for f in range(3)
-    )

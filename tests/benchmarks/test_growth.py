@@ -1,6 +1,7 @@
 """A compiled step computes little more than its model's equations need."""
 
 import functools
+import json
 
 import jax
 import jax.numpy as jnp
@@ -106,11 +107,39 @@ def test_operations_are_few_more_than_needed(kind, changes):
     assert step.operations_ratio <= 1.15
 
 
-def test_growth_counts(tmp_path):
-    one, three = quick("growth", tmp_path)["results"]
+def test_growth_is_counted_timed_kept_and_drawn(tmp_path):
+    records, figure = tmp_path / "records.json", tmp_path / "growth.svg"
+    kept = "--records", str(records), "--plot", str(figure)
+    # Without PyTorch here, ours is timed beside the floor alone.
+    one, three = quick("growth", tmp_path, "--time", *kept)["results"]
     assert three["GFLOP"] > one["GFLOP"]
-    assert 0.95 < one["/ equations"] < 1.5
+    assert 0.95 < one["GFLOP"] / one["needed, GFLOP"] == one["/ equations"] < 1.5
     assert one["/ kept"] > 0
+    assert min(r[k] for r in (one, three) for k in ("ms", "floor, ms")) > 0
+    assert json.loads(records.read_text()) == [one, three]
+    drawn = figure.read_text()
+    for line in ("step, ms", "floor, ms", "tasks", "mmoe"):
+        assert f"<!-- {line} -->" in drawn
+    assert "GFLOP" not in drawn
+    # What is kept is not measured again.
+    assert quick("growth", tmp_path, "--time", *kept)["results"] == [one, three]
+
+
+def test_the_floor_is_as_by_hand():
+    from benchmarks.lib import floor, needs
+    from benchmarks.lib.sizes import Size
+
+    size = Size(**SMALL, batch=11, tasks=3, experts=2)
+    assert floor.distinct_rows(size) == pytest.approx(3 * 7 * (1 - (6 / 7) ** 11))
+    assert floor.distinct_rows(Size(1, fields=3)) == 3
+    dense, by_rows = (floor.work("mmoe", size, rows) for rows in (False, True))
+    saved = 5 * (3 * 7 - floor.distinct_rows(size))  # numbers that do not move
+    assert dense.bytes - by_rows.bytes == pytest.approx(4 * 6 * saved)
+    assert dense.operations - by_rows.operations == pytest.approx(13 * saved)
+    need = needs.work("mmoe", size, {"num_experts": 2, "expert_dims": (64,)})
+    rest = 11 * (3 + 2 + 3) + 4 * need.kept + 8 * need.parameters
+    tables = 5 * (3 * floor.distinct_rows(size) + 6 * 21)
+    assert dense.bytes == pytest.approx(4 * (rest + tables))
 
 
 @pytest.mark.parametrize("kind", ["ple", "mmoe"])

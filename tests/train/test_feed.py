@@ -42,6 +42,38 @@ def test_both_ways_give_the_loaders_batches(name, sampling, devices, request):
     assert counts[:2] == [4, 1]  # up to the checkpoint at step 7
 
 
+@pytest.mark.parametrize("train", [{}, {"sampling": "one_domain"}])
+def test_large_batches_go_together_in_smaller_numbers(everything, train, monkeypatch):
+    whole = feed_on(everything, "host", train=train | {"steps_per_dispatch": 9})
+    row = sum(a[:1].nbytes for a in everything.split("train").arrays().values())
+    assert whole.most == 9
+    assert whole.loader.batch_bytes == 64 * row
+    for room, most in ((64 * row * 5, 5), (64 * row * 5 - 1, 4), (1, 2)):
+        monkeypatch.setattr(feed, "SENT", room)
+        parts = feed_on(everything, "host", train=train | {"steps_per_dispatch": 9})
+        assert parts.most == most
+        rows = [b.labels[:n] for b, n in parts.chunks(0, 0)]
+        wanted = [b.labels[:n] for b, n in whole.chunks(0, 0)]
+        assert {len(b.labels) for b, _ in parts.chunks(0, 0)} == {most}
+        assert max(map(len, rows)) == most
+        np.testing.assert_array_equal(np.concatenate(rows), np.concatenate(wanted))
+    alone = feed_on(everything, "host", train={"steps_per_dispatch": 1})
+    assert alone.most == 1
+    assert feed_on(everything, "device").most == DISPATCH
+
+
+def test_a_run_is_the_same_however_many_batches_go_together(
+    data, tmp_path, monkeypatch
+):
+    runs = []
+    for room in (2**30, 1):
+        monkeypatch.setattr(feed, "SENT", room)
+        on_host = {"data_on": "host", "epochs": 2}
+        runs.append(new_run(data, tmp_path / str(room), train=on_host))
+    assert loop.fit(runs[0]) == loop.fit(runs[1])
+    assert_same(*map(final_state, runs))
+
+
 @pytest.mark.parametrize(
     "sections",
     [
