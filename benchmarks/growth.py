@@ -26,7 +26,7 @@ import dataclasses
 import json
 import pathlib
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 from lib import cost, floor, needs, report
@@ -63,7 +63,8 @@ def main() -> None:
     kept = {Point(r["axis"], r["value"], r["model"]): r for r in known}
     for point in points(asked):
         if point not in kept or (asked.time and "ms" not in kept[point]):
-            kept[point] = measured(point, asked)
+            record = same_size(point, kept, asked) or measured(point, asked)
+            kept[point] = record | point._asdict()
             print(f"{point.axis} {point.value}, {point.model}: done", file=sys.stderr)
             if file:
                 file.write_text(json.dumps(list(kept.values()), indent=1))
@@ -104,12 +105,25 @@ def points(asked: argparse.Namespace) -> Iterator[Point]:
 def at(axis: str, value: int, batch: int) -> Size:
     """The base size with another value along an axis."""
     base = dataclasses.replace(BASE, batch=batch)
+    groups = "tasks_domains" if value > 1 else "tasks"
     changes = {
-        "domains": {"domains": value, "groups": "tasks_domains"},
+        "domains": {"domains": value, "groups": groups},
         "experts": {"own": value, "shared": value, "experts": 4 * value},
         "width": {"expert_dims": (value,)},
     }
     return dataclasses.replace(base, **changes.get(axis, {axis: value}))
+
+
+def same_size(
+    point: Point, kept: Mapping[Point, Record], asked: argparse.Namespace
+) -> Record | None:
+    """The record of a point of another axis that has the same size."""
+    size = at(point.axis, point.value, asked.batch)
+    for other, record in kept.items():
+        same = at(other.axis, other.value, asked.batch) == size
+        if same and other.model == point.model and ("ms" in record or not asked.time):
+            return record
+    return None
 
 
 def measured(point: Point, asked: argparse.Namespace) -> Record:

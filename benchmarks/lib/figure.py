@@ -35,6 +35,9 @@ def draw(records: Sequence[Record], path: str) -> None:
 def panel(axes, records: Sequence[Record], name: str) -> None:
     """Draw one model along one axis."""
     axes.set(xscale="log", yscale="log", xlabel=name)
+    values = sorted({r["value"] for r in records})
+    axes.set_xticks(values, map(str, values), fontsize="small")
+    axes.set_xticks([], minor=True)
     names = list(LINES)
     timed = any(r.get(name) for r in records for name in names[:TIMES])
     for line in names[:TIMES] if timed else names[TIMES:]:

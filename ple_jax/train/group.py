@@ -15,7 +15,7 @@ from ple_jax.show import console
 from ple_jax.train import progress, vmapped
 from ple_jax.train.checkpoint import Checkpoints
 from ple_jax.train.progress import Held, Place, Standing
-from ple_jax.train.setup import Setup, placed
+from ple_jax.train.setup import Setup, on_huge_pages, placed
 from ple_jax.train.state import variables_of
 from ple_jax.types import PyTree
 
@@ -70,7 +70,7 @@ class Group:
         record = restored.progress
         progress.check_identity(self.runs, record)
         place, standings = progress.from_record(record, checkpoints.best)
-        held = Held(restored.state, place, standings)
+        held = Held(on_huge_pages(restored.state), place, standings)
         journals = self.journals(restored.step, record.get("journals"))
         if restored.faults:
             note = {"time": time.time(), "faults": restored.faults}

@@ -48,3 +48,39 @@ def test_memory_that_is_freed_is_kept():
 def test_other_systems_are_left_alone(monkeypatch):
     monkeypatch.setattr(runtime.sys, "platform", "darwin")
     assert runtime.keep_memory() is False
+
+
+HUGE = """
+import numpy as np
+from ple_jax.parallel import runtime
+
+array = np.ones(2**25, np.uint8)  # 32 MB
+print(runtime.use_huge_pages(array.ctypes.data, array.nbytes))
+inside, middle = False, array.ctypes.data + 2**24
+for line in open("/proc/self/smaps"):
+    first, *rest = line.split()
+    if first == "AnonHugePages:" and inside:
+        print(rest[0])
+    if not first.endswith(":"):
+        start, end = first.split("-")
+        inside = int(start, 16) <= middle < int(end, 16)
+print(array.sum())
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="Linux's madvise only")
+def test_memory_moves_to_huge_pages_and_stays_the_same():
+    ran = subprocess.run(
+        [sys.executable, "-c", HUGE], capture_output=True, text=True, check=True
+    )
+    moved, kilobytes, total = ran.stdout.split()
+    assert int(total) == 2**25
+    if moved == "False":
+        pytest.skip("this system has no huge pages to give")
+    assert int(kilobytes) >= 2**15 - 2 * 2**11  # but for the ends
+
+
+def test_small_memory_and_other_systems_have_no_huge_pages(monkeypatch):
+    assert runtime.use_huge_pages(2**30 + 1, 2**22 - 2) is False
+    monkeypatch.setattr(runtime.sys, "platform", "darwin")
+    assert runtime.use_huge_pages(2**30, 2**30) is False

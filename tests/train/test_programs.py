@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 from lib.training import new_run, tiny
 
-from ple_jax.train import divergence, glance, loop, state
-from ple_jax.train.step import step_of
+from ple_jax.parallel.mesh import make_mesh
+from ple_jax.train import divergence, glance, loop, setup, state
+from ple_jax.train.step import jitted, step_of
 
 COMPILED = "/jax/core/compile/backend_compile_duration"  # of the compiler or its cache
 ALWAYS = ["_flags", "init", "score", "steps"]
@@ -52,6 +53,20 @@ def test_a_state_has_the_same_bits_however_little_its_program_is_optimized(data)
         assert all(np.array_equal(*pair) for pair in pairs)
     finally:
         jax.config.update("jax_disable_most_optimizations", True)
+
+
+def test_large_arrays_of_a_state_lie_on_huge_pages(data, monkeypatch):
+    moved = []
+    take = lambda address, size: moved.append((address, size))
+    monkeypatch.setattr(setup.runtime, "use_huge_pages", take)
+    trainer = jitted(step_of(tiny(), data.layout, 1))
+    made = setup.placed(trainer, make_mesh(1))
+    assert not moved  # it is small
+    monkeypatch.setattr(setup, "LARGE", 2**16)
+    again = setup.on_huge_pages(made)
+    large = [leaf for leaf in jax.tree.leaves(again) if leaf.nbytes >= 2**16]
+    places = [(leaf.unsafe_buffer_pointer(), leaf.nbytes) for leaf in large]
+    assert moved == places != []
 
 
 def test_looking_for_faults_compiles_once():
