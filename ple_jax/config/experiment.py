@@ -75,6 +75,9 @@ class Train:
         batch_size: Examples in a step. `auto` is the power of two that gives at least
             100 steps an epoch, from 32 to 1024; beyond 4 million examples it grows, to
             8192.
+        members: Networks that are trained side by side on the same embeddings, and
+            whose mean logits are the scores: better where data is small, at so many
+            times the dense work. `auto` is 4 below 50,000 examples, otherwise 1.
         optimizer: The update rule of all parameters.
         learning_rate: The highest learning rate of the schedule. `auto` is 0.001
             sqrt(batch_size / 64), and 0.01 for `sgd` and `adagrad`.
@@ -130,6 +133,7 @@ class Train:
 
     epochs: int = ruled(10)
     batch_size: Annotated[int, OneOf(128, 256, 512, 1024, 2048)] = ruled(1024)
+    members: int = ruled(1)
     optimizer: Literal["adam", "adagrad", "sgd"] = "adam"
     learning_rate: Annotated[float, Between(3e-4, 1e-2, log=True)] = ruled(1e-3)
     schedule: Literal["constant", "cosine", "linear"] = "constant"
@@ -158,7 +162,7 @@ class Train:
     def __post_init__(self):
         of = lambda *names: {name: getattr(self, name) for name in names}
         sizes = of("epochs", "batch_size", "steps_per_dispatch", "eval_batch_size")
-        factors = of("temperature", "seeds")
+        factors = of("temperature", "seeds", "members")
         amounts = of("warmup_steps", "weight_decay", "clip_norm", "patience")
         counts = of("checkpoint_every", "devices", "seed")
         at_least(1, "train", **sizes, **factors)
@@ -167,6 +171,11 @@ class Train:
         if self.learning_rate != AUTO and not self.learning_rate > 0:
             raise ValueError(
                 f"train.learning_rate must be above 0, got {self.learning_rate}."
+            )
+        if self.members not in (1, AUTO) and self.sampling.startswith("one_domain"):
+            raise ValueError(
+                f"train.members = {self.members} needs batches of several domains, but "
+                f"train.sampling is {self.sampling!r}."
             )
 
 

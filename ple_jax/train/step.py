@@ -21,6 +21,7 @@ from ple_jax.checks import is_off
 from ple_jax.config.experiment import Experiment, Train
 from ple_jax.embeddings.tables import Tables
 from ple_jax.embeddings.updates import RowUpdates, row_updates
+from ple_jax.layers.members import Members
 from ple_jax.layout import Layout
 from ple_jax.metrics import streaming
 from ple_jax.optim.dense import check_only, clip, learning_rate, make_optimizer
@@ -73,12 +74,14 @@ def step_of(experiment: Experiment, layout: Layout, steps_per_epoch: int) -> "St
     experiment = config.with_constants(experiment)
 
     def model_of(num_domains: int) -> nn.Module:
-        return models.build(
+        model = models.build(
             experiment.model.kind,
             num_tasks=len(layout.tasks),
             num_domains=num_domains,
             **experiment.model.options,
         )
+        members = experiment.train.members
+        return model if members == 1 else Members(model, members)
 
     weighting = weightings.build(
         experiment.weighting.kind, **experiment.weighting.options
@@ -292,15 +295,14 @@ class Step:
         )
         layout, logits = self.tables.layout, logits.astype(jnp.float32)
         labels = layout.standardised(batch.labels)
-        each = losses.task_losses(
-            logits,
-            labels,
-            batch.observed,
-            batch.weights,
-            self.tasks,
-            state.totals if self._has_totals else None,
-        )
+        totals = state.totals if self._has_totals else None
+        given = labels, batch.observed, batch.weights, self.tasks, totals
         penalties = jax.tree.leaves(updated.get("penalties", {}))
+        if logits.ndim == 2:
+            each = losses.task_losses(logits, *given)
+        else:  # (M, B, T), of members
+            each = jax.vmap(lambda z: losses.task_losses(z, *given))(logits).mean(0)
+            logits, penalties = logits.mean(0), [p.mean(0) for p in penalties]
         return (each, penalties), (
             jnp.asarray(layout.in_units(logits)),
             updated.get("batch_stats", {}),

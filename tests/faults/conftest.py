@@ -30,6 +30,7 @@ steps_per_dispatch = 3
 checkpoint_every = 3
 eval_batch_size = 64
 average_decay = 0.9
+members = 1
 learning_rate = 0.03
 devices = 1
 metric = "log_loss/click"

@@ -24,6 +24,7 @@ TINY = {
         "batch_size": 64,
         "learning_rate": 0.01,
         "average_decay": 0.0,
+        "members": 1,
         "patience": 0,
         "metric": "auc_roc",
         "steps_per_dispatch": 4,

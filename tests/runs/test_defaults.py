@@ -82,6 +82,7 @@ def test_a_run_records_numbers_and_opens_as_it_was(data, tmp_path):
         "patience": defaults.patience(steps),
         "learning_rate": 1e-3,
         "average_decay": 0.999,
+        "members": 4,
         "metric": "certain:auto",
     }
     assert tree["train"] | wanted == tree["train"]
