@@ -143,6 +143,21 @@ def test_the_entire_space_has_a_label_wherever_the_chain_is_known(module):
             np.testing.assert_array_equal(new[:, t], old[:, t])
 
 
+def test_the_loss_is_the_mean_cross_entropy_of_the_chance_of_all():
+    z, y, seen = rows()
+    weights = np.float32(np.random.default_rng(1).random(len(z)))
+    found = links.entire_space(jnp.asarray(z), y, seen, CHAIN)
+    got = losses.task_losses(*found, weights, CHAIN)
+    for t in (2, 4):
+        total = count = 0.0
+        for i in range(len(z)):
+            chance, label, known = truth(z[i], y[i], seen[i], t)
+            if known:
+                total -= weights[i] * np.log(chance if label else 1 - chance)
+                count += weights[i]
+        np.testing.assert_allclose(got[t], total / count, rtol=1e-5)
+
+
 def test_nothing_changes_without_such_a_task():
     z, y, seen = rows()
     found = links.entire_space(z, y, seen, CHAIN[:2])
