@@ -45,15 +45,20 @@ class NumberColumn:
 
 @dataclasses.dataclass(frozen=True)
 class Scale:
-    """The unit in which a task is learned: label = mean + deviation * logit.
+    """The unit in which a task is learned: label = mean + deviation * learned label.
 
     Attributes:
-        mean: Of a squared task's labels in train, in its sample space.
-        deviation: Their standard deviation; 1 if all are alike.
+        mean: Of a task's labels in train, in its sample space; 0 where its logits are
+            logarithms, or of levels.
+        deviation: Their standard deviation, or where logits are logarithms their mean;
+            1 if all are alike, or levels.
+        thresholds: Of an ordinal task, ascending: -logit of the share of labels above
+            each level but the last.
     """
 
     mean: float = 0.0
     deviation: float = 1.0
+    thresholds: tuple[float, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,7 +66,7 @@ class Layout:
     """What the arrays of a batch hold, after fitting.
 
     Labels and predictions are in their own units everywhere but in a training loss,
-    which takes those of squared tasks in standard deviations of train. So tasks of
+    which takes numbers in standard deviations of train, or in means of it. So tasks of
     unlike units weigh alike, and a network need not learn the size of a number.
     """
 
@@ -75,8 +80,12 @@ class Layout:
     @property
     def deviations(self) -> tuple[float, ...]:  # (T,)
         """The deviation of each task's labels that is 1 in a training loss."""
-        scales = self.scales or (Scale(),) * len(self.tasks)
-        return tuple(scale.deviation for scale in scales)
+        return tuple(scale.deviation for scale in self.scales_of_tasks)
+
+    @property
+    def scales_of_tasks(self) -> tuple[Scale, ...]:  # (T,)
+        """One scale a task."""
+        return self.scales or (Scale(),) * len(self.tasks)
 
     def standardised(self, labels: Array) -> Array:  # (B, T) -> (B, T)
         """The labels that logits are to meet: (label - mean) / deviation."""

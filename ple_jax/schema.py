@@ -6,6 +6,7 @@ from typing import Literal, get_args
 from ple_jax.checks import check_encoding, check_known, check_unique
 from ple_jax.derived import FILE, Derived, check_derived, check_kind, raw_columns
 from ple_jax.splits import Split
+from ple_jax.tasks import Task
 
 OWN = "own"  # as `unseen_domain`: adds a domain, which no value names
 FieldKind = Literal["categorical", "numeric", "multi_valued", "sequence"]
@@ -91,31 +92,6 @@ class Field:
                     f"Field {self.name!r} cannot have {what}, got encodings = "
                     f"{list(self.encodings)}."
                 )
-
-
-@dataclasses.dataclass(frozen=True)
-class Task:
-    """A label to predict.
-
-    Attributes:
-        name: Name of the task in results.
-        column: Column of the label; None means the column has the task's name.
-        positive: The values that count as 1, or a comparison such as ">= 4"; None if
-            the column holds 0 and 1, or the number to predict with a squared loss.
-        given: An earlier task. Only examples with its label 1 are in the sample space.
-        loss: `binary` for cross-entropy of the logit, `squared` for squared error.
-    """
-
-    name: str
-    column: str | None = None
-    positive: tuple[str, ...] | str | None = None
-    given: str | None = None
-    loss: Literal["binary", "squared"] = "binary"
-
-    @property
-    def label_column(self) -> str:
-        """Name of the column that holds the label."""
-        return self.column or self.name
 
 
 @dataclasses.dataclass(frozen=True)
@@ -254,16 +230,11 @@ class Schema:
 
     def _check_tasks(self):
         for i, task in enumerate(self.tasks):
-            earlier = [t.name for t in self.tasks[:i] if t.loss == "binary"]
+            earlier = [t.name for t in self.tasks[:i] if t.is_binary]
             if task.given is not None and task.given not in earlier:
                 raise ValueError(
                     f"Task {task.name!r} is given {task.given!r}, which must be one of "
                     f"the binary tasks before it: {earlier}."
-                )
-            if task.loss == "squared" and task.positive is not None:
-                raise ValueError(
-                    f"Task {task.name!r} has a squared loss, so its label is a number: "
-                    f"expected no `positive`, got {task.positive!r}."
                 )
 
     def _check_columns(self):
@@ -273,7 +244,7 @@ class Schema:
             raise ValueError("unseen_domain needs a `domain`: the column of domains.")
         check_unique(self.keys, "column of `keys`")
         self._check_no_leak(self.split.group, "the column of groups (split.group)")
-        known = [task.name for task in self.tasks if task.loss == "binary"]
+        known = [task.name for task in self.tasks if task.is_binary]
         known += [self.domain] if self.domain else []
         for name in self.split.strata:
             check_known(name, known, "binary task or column of domains (stratify)")

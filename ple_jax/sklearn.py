@@ -160,7 +160,7 @@ class MultiTaskEstimator(BaseEstimator):
         self, rows: int, tasks: list[Task], random: np.random.RandomState
     ) -> Experiment:
         """All knobs, for so many training rows; some may be `auto`."""
-        binary, size = tasks[0].loss == "binary", self.batch_size
+        binary, size = tasks[0].is_binary, self.batch_size
         kind = lambda given: {"kind": given} if isinstance(given, str) else dict(given)
         train = {
             "epochs": self.epochs,

@@ -53,7 +53,7 @@ def _by_split(
 def _labels(raw: Raw, task: int, rows: np.ndarray) -> dict[str, Any]:
     y = raw.labels[rows & raw.observed[:, task], task].astype(np.float64)
     facts = {"examples": len(y), "mean": float(y.mean()) if len(y) else None}
-    if raw.schema.tasks[task].loss == "binary":
+    if raw.schema.tasks[task].is_binary:
         facts["positives"] = int(y.sum())
     return facts
 

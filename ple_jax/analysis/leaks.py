@@ -17,7 +17,7 @@ def alone(raw: Raw, field: RawField) -> dict[str, float | None]:
     A category is scored by the mean label of its value in train, a number by itself or
     by that of its quantile, whichever is better; lists are not scored.
     """
-    binary = [(i, t.name) for i, t in enumerate(raw.schema.tasks) if t.loss == "binary"]
+    binary = [(i, t.name) for i, t in enumerate(raw.schema.tasks) if t.is_binary]
     if field.field.kind not in ("categorical", "numeric"):
         return {name: None for _, name in binary}
     return {name: _alone(raw, field, i) for i, name in binary}

@@ -26,8 +26,8 @@ class Recommended:
 def recommend(compared: Sequence[Compared], data: Prepared) -> Recommended:
     """The model with the best mean over tasks on validation.
 
-    A task's score is its AUC or, with a squared loss, the share of the error's square
-    that is left out, 1 - mse / mean square of the task's errors over all models.
+    A task's score is its AUC or, of a number, the share of the error's square that is
+    left out: 1 - square / mean square of the task's errors over all models.
     """
     models = [c for c in compared if c.kind != trees.KIND and c.scores]
     if not models:
@@ -48,7 +48,7 @@ def skill(one: Compared, compared: Sequence[Compared], data: Prepared) -> float:
     each = []
     for task in data.layout.tasks:
         mean = _mean(one, task.name)
-        if mean is not None and task.loss == "squared":
+        if mean is not None and not task.is_binary:
             errors = [m for c in compared if (m := _mean(c, task.name)) is not None]
             mean = 1 - mean**2 / max(statistics.fmean(e**2 for e in errors), 1e-30)
         each += [] if mean is None else [mean]

@@ -10,6 +10,7 @@ from ple_jax.data.examples import Examples
 from ple_jax.data.store import Prepared
 from ple_jax.layout import Layout
 from ple_jax.metrics.curves import auc_roc
+from ple_jax.metrics.errors import Error, errors
 from ple_jax.metrics.intervals import Influence, of_headline
 from ple_jax.schema import Task
 
@@ -27,7 +28,7 @@ def is_installed() -> bool:
 
 
 def fit(data: Prepared) -> dict[str, Fitted]:
-    """Trains trees for each task; task -> AUC or RMSE on validation, and influences.
+    """Trains trees for each task; task -> headline on validation, and influences.
 
     They see the arrays that the models see: ids (those of small tables as categories),
     numbers, and the most frequent items of lists. The number of trees is the best on
@@ -74,22 +75,37 @@ def columns(split: Examples, layout: Layout) -> np.ndarray:  # (B, columns) floa
     return np.concatenate([np.asarray(part, np.float32) for part in parts], axis=1)
 
 
+def loss_of(task: Task) -> dict[str, Any]:
+    """The loss of scikit-learn that is nearest to a task's, as options of trees."""
+    if task.loss == "quantile":
+        return {"loss": "quantile", "quantile": task.option("quantile")}
+    near = {"huber": "absolute_error", "poisson": "poisson"}
+    return {"loss": near[task.loss]} if task.loss in near else {}
+
+
+def first_error(task: Task) -> Error:
+    """The error that a task's headline is of."""
+    name = task.kind.metrics[0]
+    return errors(task)["mse" if name == "rmse" else name]
+
+
 def _score(task: Task, train: Rows, other: Rows, options: Mapping[str, Any]) -> Fitted:
-    """The best AUC or RMSE on other rows over the number of trees."""
+    """The best headline on other rows over the number of trees."""
     from sklearn import ensemble
 
-    binary = task.loss == "binary"
+    binary = task.is_binary
     if not len(other.y) or (binary and len(np.unique(train.y)) < 2):
         return None, None
     kinds = "HistGradientBoostingRegressor", "HistGradientBoostingClassifier"
-    trees = getattr(ensemble, kinds[binary])(**options)
+    trees = getattr(ensemble, kinds[binary])(**options, **loss_of(task))
     trees.fit(train.x, train.y, sample_weight=train.weights)
     if binary:
         stages = (p[:, 1] for p in trees.staged_predict_proba(other.x))
         score = lambda p: auc_roc(p, other.y) or 0.0
     else:
         stages = trees.staged_predict(other.x)
-        score = lambda p: -float(np.average((p - other.y) ** 2, weights=other.weights))
+        error = first_error(task)
+        score = lambda p: -float(np.average(error(p, other.y), weights=other.weights))
     best = max(stages, key=score)
     moved = of_headline(task, best, other.y, other.weights, other.user)
     return (None, None) if moved is None else (moved.value, moved)

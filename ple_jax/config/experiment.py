@@ -105,9 +105,10 @@ class Train:
         only: Trains only the parameters whose path contains one of these names, such as
             `private` for what belongs to domains; empty trains all.
         metric: The validation metric that chooses the best epoch: `METRIC`, averaged
-            over tasks that have it, or `METRIC/TASK`. `auto` is `auc_roc`, or `rmse` if
-            no task is binary. `macro:METRIC` and `macro:METRIC/TASK` are means over
-            domains, each counting once; `worst:` takes a task's worst domain.
+            over tasks that have it, or `METRIC/TASK`. `auto` is `auc_roc`, or if no
+            label is 0 or 1 the headline of a loss, such as `rmse`. `macro:METRIC` and
+            `macro:METRIC/TASK` are means over domains, each counting once; `worst:`
+            takes a task's worst domain.
             `certain:METRIC` weighs each binary task by how certain its AUC is, P N /
             (P + N + 1) with P positives and N negatives of validation, so that a task
             of few positives does not decide; `auto` records it for a new run of

@@ -32,6 +32,7 @@ from ple_jax.data.labels import (
 from ple_jax.data.numeric import NumericFit, fit_numeric
 from ple_jax.data.oddities import Oddities, RowKey
 from ple_jax.data.rows import Rows
+from ple_jax.data.scales import fit_scale, plain, read_scale
 from ple_jax.data.schema_file import schema_from_dict, schema_to_dict
 from ple_jax.data.train_counts import Counts, codes_of
 from ple_jax.data.unknown import UnknownIds
@@ -53,7 +54,7 @@ class Encoder:
         numerics: Field -> its fitted encodings.
         domains: Names of the domains, in the order of the axis N.
         categoricals: Field -> its numbers, for those that have some.
-        scales: Squared task -> the mean and deviation of its labels.
+        scales: Task -> the scale of its labels, if these are numbers.
     """
 
     schema: Schema
@@ -98,7 +99,8 @@ class Encoder:
             for name, parts in counts.numbers.items()
         }
         names = tuple(domains) if schema.domain else (ONE_DOMAIN,)
-        scales = {n: Scale(*c.moments(log=False)) for n, c in counts.targets.items()}
+        tasks = {task.name: task for task in schema.tasks}
+        scales = {n: fit_scale(tasks[n], found) for n, found in counts.targets.items()}
         return cls(schema, vocabularies, numerics, names, categoricals, scales)
 
     @property
@@ -229,8 +231,7 @@ class Encoder:
             "numerics": [fit.to_dict() for fit in self.numerics.values()],
         }
         if self.scales:
-            each = {n: dataclasses.asdict(scale) for n, scale in self.scales.items()}
-            fitted["scales"] = each
+            fitted["scales"] = {n: plain(scale) for n, scale in self.scales.items()}
         if self.categoricals:
             fits = self.categoricals.values()
             fitted["categoricals"] = [fit.facts() for fit in fits]
@@ -265,7 +266,7 @@ class Encoder:
                 {fit.name: fit for fit in numerics},
                 tuple(fitted["domains"]),
                 {fit.name: fit for fit in categoricals},
-                {n: Scale(**s) for n, s in fitted.get("scales", {}).items()},
+                {n: read_scale(s) for n, s in fitted.get("scales", {}).items()},
             )
         except (KeyError, TypeError, AttributeError, StopIteration) as error:
             raise ValueError(f"{path} is damaged: {error!r}.") from error

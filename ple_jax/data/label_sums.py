@@ -28,7 +28,7 @@ class Addends(NamedTuple):
 
     columns: tuple[str, ...]  # n_TASK, sum_TASK; fractions are in NAME:parts (M,)
     amounts: np.ndarray  # (B, M) int64
-    squares: np.ndarray  # (B, T) float64: weight * label^2 of a squared task, else 0
+    squares: np.ndarray  # (B, T) float64: weight * label^2 of a number, else 0
     labels: np.ndarray  # (B, T) bool: has a label and a weight above 0
     folds: np.ndarray  # (B,) int64
     domain: np.ndarray  # (B,) int64: codes into `domains`
@@ -50,7 +50,7 @@ class Addends(NamedTuple):
             for x in (labels[:, t], n[:, t], total):
                 _check_size(rows, column, x)
             named |= _exact(f"n_{task.name}", n[:, t], weighted)
-            fractions = weighted or task.loss == "squared"
+            fractions = weighted or not task.is_binary
             named |= _exact(f"sum_{task.name}", total, fractions)
         domain, domains = np.zeros(len(rows), np.int64), pa.array([""])
         if schema.domain:
@@ -58,7 +58,7 @@ class Addends(NamedTuple):
             if schema.unseen_domain:  # which a missing one counts as, as in `labels`
                 domains = pc.fill_null(domains, schema.unseen_domain)
         amounts = np.stack(list(named.values()), axis=1)
-        squares = n * labels**2 * [task.loss == "squared" for task in schema.tasks]
+        squares = n * labels**2 * [not task.is_binary for task in schema.tasks]
         return cls(tuple(named), amounts, squares, n > 0, folds, domain, domains)
 
 
@@ -191,7 +191,7 @@ class LabelSums:
     """Adds up labels by value, domain and fold; missing values do not count.
 
     Attributes:
-        squares: The exact sums of weight * label^2 of squared tasks (T,), in 2^-32.
+        squares: The exact sums of weight * label^2 of numbers (T,), in 2^-32.
         labels: How many labels have a weight above 0 (T,).
         folds: How many folds all rows are in, with those of missing values.
     """

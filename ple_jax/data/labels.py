@@ -64,20 +64,39 @@ def _label(rows: Rows, task: Task) -> np.ndarray:  # (B,) float64, NaN where mis
     if rule is not None:
         compare, threshold = rule
         return np.where(np.isnan(numbers), np.nan, compare(numbers, threshold))
-    if task.loss == "binary":
-        bad = ~np.isnan(numbers) & (numbers != 0) & (numbers != 1)
-        if bad.any():
-            wanted = f"0 or 1 as label of task {task.name!r} (or set its `positive`)"
-            raise rows.error(column, bad.argmax(), wanted)
+    bad = ~np.isnan(numbers) & ~fits(numbers, task)
+    if bad.any():
+        how = " (or set its `positive`)" if task.is_binary else ""
+        wanted = f"{wanted_label(task)} as label of task {task.name!r}{how}"
+        raise rows.error(column, bad.argmax(), wanted)
     check_float32(rows, column, numbers)
     return numbers
+
+
+def fits(numbers: np.ndarray, task: Task) -> np.ndarray:
+    """Whether each number may be a task's label."""
+    if task.is_binary:
+        return (numbers == 0) | (numbers == 1)
+    if task.kind.link == "levels":
+        return np.isin(numbers, task.levels)
+    return numbers >= 0 if task.kind.link == "log" else ~np.isnan(numbers)
+
+
+def wanted_label(task: Task) -> str:
+    """The same in words."""
+    if task.is_binary:
+        return "0 or 1"
+    if task.kind.link == "levels":
+        levels = [f"{level:g}" for level in task.levels]
+        return f"one of its levels, {listing(levels, most=10)},"
+    return "a number of at least 0" if task.kind.link == "log" else "a number"
 
 
 def _label_numbers(rows: Rows, task: Task) -> np.ndarray:  # (B,) float64
     try:
         return rows.numbers(task.label_column)
     except ValueError as error:
-        advice = "" if task.loss == "squared" else _advice(rows, task.label_column)
+        advice = _advice(rows, task.label_column) if task.is_binary else ""
         raise ValueError(f"{error}{advice}") from error
 
 

@@ -43,7 +43,7 @@ class Oddities:
         """Counts labels (B, T), NaN where missing, outside their sample spaces."""
         names = [task.name for task in schema.tasks]
         for i, task in enumerate(schema.tasks):
-            if task.given is not None and task.loss == "binary":
+            if task.given is not None and task.is_binary:
                 condition = labels[:, names.index(task.given)]
                 wrong = (labels[:, i] == 1) & (condition == 0)
                 self.outside[task.name] += int(wrong.sum())

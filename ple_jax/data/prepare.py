@@ -30,7 +30,7 @@ from ple_jax.data.store import Prepared
 from ple_jax.data.train_counts import Counts
 from ple_jax.data.writer import SplitWriter, check_space
 from ple_jax.disk import cache_dir, naming, new_directory
-from ple_jax.schema import OWN, Schema
+from ple_jax.schema import OWN, Schema, Task
 from ple_jax.show import console
 from ple_jax.splits import SPLITS
 
@@ -40,7 +40,7 @@ Advance = Callable[[int], None]  # is called with the number of rows just done
 def load_or_prepare(source: Source, progress: Advance = lambda rows: None) -> Prepared:
     """Opens the source's prepared data set from the cache, or prepares it there."""
     whole = [VERSION, schema_to_dict(source.schema), source.identity]
-    if any(task.loss == "squared" for task in source.schema.tasks):
+    if not all(task.is_binary for task in source.schema.tasks):
         whole.append("scales")  # which the cache may have without
     if any(map(is_open, source.schema.fields)):
         whole.append(RULE)  # by which the cache may have others
@@ -131,7 +131,7 @@ def _write(source: Source, directory: pathlib.Path, progress: Advance) -> None:
             writer.add(encoder, rows, np.flatnonzero(split == number), folds)
         progress(len(rows))
     facts = {s: w.facts(encoder) for s, w in zip(SPLITS, writers, strict=True)}
-    _check_classes(source, facts["train"])
+    _check_classes(source, facts["train"], writers[0].written)
     _check_weights(source.schema, writers[0].written)
     _warn_of_untrained(source.schema, facts["train"])
     odd = oddities.facts_of({s: w.odd for s, w in zip(SPLITS, writers, strict=True)})
@@ -171,17 +171,39 @@ def make_read_only(directory: pathlib.Path) -> None:
             path.chmod(path.stat().st_mode & ~0o222)
 
 
-def _check_classes(source: Source, train: dict[str, Any]) -> None:
-    """Raises a ValueError if a binary task has only one class in train."""
-    for task in source.schema.tasks:
-        rate = train["base_rates"][task.name]
-        if task.loss == "binary" and rate in (None, 0.0, 1.0):
+def _check_classes(source: Source, facts: dict[str, Any], train: Examples) -> None:
+    """Raises a ValueError if a task's labels in train are all alike.
+
+    Those of a binary task, of a count, and of an amount that is often 0.
+    """
+    for i, task in enumerate(source.schema.tasks):
+        rate = facts["base_rates"][task.name]
+        if task.kind.link == "log":
+            _check_amounts(task, train.labels[train.observed[:, i], i])
+        if task.is_binary and rate in (None, 0.0, 1.0):
             values = ", ".join(map(repr, _some_values(source, task.label_column)))
             raise ValueError(
                 f"Task {task.name!r} cannot be learned: its base rate in train is "
                 f"{rate}, expected both classes. Column {task.label_column!r} holds "
                 f"{values}."
             )
+
+
+def _check_amounts(task: Task, labels: np.ndarray) -> None:
+    """Raises a ValueError unless some labels (n,) are above 0, and some are 0 if asked.
+
+    The odds of a weighted logistic loss have no end where no label is 0.
+    """
+    if not labels.any():
+        raise ValueError(
+            f"Task {task.name!r} cannot be learned: no label in train is above 0."
+        )
+    if task.loss == "weighted_logistic" and labels.all():
+        raise ValueError(
+            f"Task {task.name!r} cannot be learned by a weighted logistic loss: no "
+            "label in train is 0, and it predicts how often one is not. Give it all "
+            "examples, those with 0 too, or take loss = 'poisson' or 'squared'."
+        )
 
 
 def _check_weights(schema: Schema, train: Examples) -> None:

@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ple_jax.data.encode import Encoder
+from ple_jax.schema import Task
 
 LARGEST = float(np.finfo(np.float32).max)
 
@@ -92,9 +93,7 @@ def expected_arrays(encoder: Encoder) -> dict[str, Expected]:
     """Name -> what it must hold, of every array that an encoder fills."""
     layout = encoder.layout
     ids = [_integers(column.name, 0, column.rows) for column in layout.ids]
-    labels = [
-        (_binary if t.loss == "binary" else _finite)(t.name) for t in layout.tasks
-    ]
+    labels = [_label(task) for task in layout.tasks]
     observed = [Range(task.name, 0, 1, "true or false") for task in layout.tasks]
     domain = _integers("domain", 0, len(layout.domains))
     weight = Range("weight", 0, LARGEST, "a finite number of at least 0")
@@ -126,5 +125,13 @@ def _finite(column: str) -> Range:
     return Range(column, -LARGEST, LARGEST, "a finite number")
 
 
-def _binary(column: str) -> Range:
-    return Range(column, 0, 1, "0 or 1", whole=True)
+def _label(task: Task) -> Range:
+    if task.is_binary:
+        return Range(task.name, 0, 1, "0 or 1", whole=True)
+    if task.kind.link == "log":
+        return Range(task.name, 0, LARGEST, "a finite number of at least 0")
+    if task.kind.link == "levels":  # and 0 where a label is missing
+        ends = [float(np.float32(task.levels[i])) for i in (0, -1)]
+        least, most = min(0.0, ends[0]), max(0.0, ends[1])
+        return Range(task.name, least, most, f"{least:g} to {most:g}")
+    return _finite(task.name)

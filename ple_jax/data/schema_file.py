@@ -11,6 +11,7 @@ from ple_jax.config.values import convert, dataclass_from, read_toml
 from ple_jax.derived import Derived
 from ple_jax.disk import whence
 from ple_jax.schema import Field, FieldKind, Schema, Task
+from ple_jax.tasks import OPTIONS
 
 LISTS = ("categorical", "numeric")
 TABLES = ("fields", "derived")
@@ -112,8 +113,14 @@ def _table(above: str, name: str, table: Any, key: str) -> dict[str, Any]:
 
 
 def schema_to_dict(schema: Schema) -> dict[str, Any]:
-    """Plain values, ready for JSON."""
-    return json.loads(json.dumps(dataclasses.asdict(schema)))
+    """Plain values, ready for JSON; of the options of losses, those that are given."""
+    tree = dataclasses.asdict(schema)
+    pairs = zip(tree["tasks"], schema.tasks, strict=True)
+    tree["tasks"] = [
+        {k: v for k, v in plain.items() if k not in OPTIONS or k in task.given_options}
+        for plain, task in pairs
+    ]
+    return json.loads(json.dumps(tree))
 
 
 def schema_from_dict(plain: dict[str, Any]) -> Schema:

@@ -1,5 +1,6 @@
 """Every key of a schema file, out of the docstrings: as a table, and as JSON Schema."""
 
+import math
 from collections.abc import Mapping
 from typing import Any, NamedTuple, get_args
 
@@ -21,9 +22,12 @@ from ple_jax.schema import (
 )
 from ple_jax.show.derived import definition
 from ple_jax.splits import Split
+from ple_jax.tasks import LOSSES, OPTIONS, RANGES, Loss
 
 BOUNDS = {**{key: (1, most) for key, most in MOST.items()}, "values": (1, MOST_VALUES)}
 BOUNDS |= {"unknown_warning": (0, 1)}
+ENDS = {"(": "exclusiveMinimum", "[": "minimum"}
+ENDS |= {")": "exclusiveMaximum", "]": "maximum"}
 SPLIT_BY = ("time", "column")  # that need `column`
 LISTED = ("encodings", "of")  # one text may stand for a list of one
 
@@ -94,6 +98,7 @@ def of_schemas() -> dict[str, Any]:
     top = tables.pop("")
     tables["derived"]["allOf"] = [_of_kind(k, spec) for k, spec in KINDS.items()]
     tables["fields"]["allOf"] = [_of_field(kind) for kind in get_args(FieldKind)]
+    tables["tasks"]["allOf"] = [_of_loss(loss, of) for loss, of in LOSSES.items()]
     needs_column = [_if_is("by", by, {"required": ["column"]}) for by in SPLIT_BY]
     tables["split"]["allOf"] = needs_column
     for name in TABLES:
@@ -111,6 +116,10 @@ def _table(section: Section) -> dict[str, Any]:
         if name in BOUNDS:
             low, high = BOUNDS[name]
             key |= {"minimum": low, "maximum": high}
+        if name in RANGES:
+            *numbers, ends = RANGES[name]
+            pairs = zip(ends, numbers, strict=True)
+            key |= {ENDS[end]: x for end, x in pairs if math.isfinite(x)}
         if name in LISTED:
             one = key.pop("items")
             key.pop("type")
@@ -135,6 +144,17 @@ def _of_field(kind: str) -> dict[str, Any]:
     one = {"enum": list(get_args(known))}
     fits = {"anyOf": [{"type": "array", "items": one, "minItems": 1}, one]}
     return _if_is("kind", kind, {"properties": {"encodings": fits}})
+
+
+def _of_loss(loss: str, of: Loss) -> dict[str, Any]:
+    """What holds for a task with a loss: its options; `binary` is that of no loss."""
+    others = [*(name for name in OPTIONS if name not in of.options)]
+    others += [] if of.link == "probability" else ["positive"]
+    then = {"properties": dict.fromkeys(others, False), "required": list(of.needs)}
+    made = _if_is("loss", loss, then)
+    if loss == Task("").loss:
+        made["if"].pop("required")
+    return made
 
 
 def _if_is(key: str, value: str, then: Mapping[str, Any]) -> dict[str, Any]:

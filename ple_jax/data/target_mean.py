@@ -99,7 +99,7 @@ class TargetMeans:
     def encode(self, value: np.ndarray, domain: np.ndarray) -> np.ndarray:
         """Encodes values (B,) in domains (B,) as (B, T) float32.
 
-        A binary task has (logit p - logit m) / scale, a squared one (p - m) / scale. A
+        A binary task has (logit p - logit m) / scale, any other (p - m) / scale. A
         value of -1, which is missing or unknown to train, has the prior: 0.
         """
         encoded = self._of_value.take(value, axis=0)
@@ -213,7 +213,7 @@ def _fit_priors(
     size = int(value.max(initial=-1)) + 1
     of_value, one, priors = _by_value(value, n, sums, size), np.zeros(size, int), []
     for t, task in enumerate(tasks):
-        binary, labels = task.loss == "binary", int(found.labels[t])
+        binary, labels = task.is_binary, int(found.labels[t])
         squares = sums[:, t].sum() if binary else int(found.squares[t]) / PARTS
         n_v, sums_v = (x[:, t] for x in of_value)
         a, b = fit_strength(n_v, sums_v, one, squares, labels), np.inf
@@ -247,7 +247,7 @@ def _encoded(means: np.ndarray, priors: Sequence[Prior], tasks: Sequence[Task]):
     """Means (C, T) on the scale that the model reads, with the prior at 0."""
     columns = []
     for mean, prior, task in zip(means.T, priors, tasks, strict=True):
-        on_scale = logit if task.loss == "binary" else np.asarray
+        on_scale = logit if task.is_binary else np.asarray
         columns.append((on_scale(mean) - on_scale(prior.mean)) / prior.scale)
     return np.stack(columns, axis=1)
 

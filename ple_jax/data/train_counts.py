@@ -14,7 +14,7 @@ from ple_jax.schema import Field, Schema
 class Counts:
     """The counts of the train split that fitting needs.
 
-    `scales` says whether those of the labels of squared tasks are fitted too.
+    `scales` says whether those of labels that are numbers are fitted too.
     """
 
     def __init__(self, schema: Schema, scales: bool = True):
@@ -26,8 +26,8 @@ class Counts:
         self.domains = ValueCounts()
         lists = [t for t in schema.tasks if isinstance(t.positive, tuple)]
         self.labels = {task: ValueCounts() for task in lists}
-        squared = [t.name for t in schema.tasks if scales and t.loss == "squared"]
-        self.targets = {name: NumberCounts.of(np.zeros(0)) for name in squared}
+        numbers = [t.name for t in schema.tasks if scales and not t.is_binary]
+        self.targets = {name: NumberCounts.of(np.zeros(0)) for name in numbers}
         self.sums = {
             f.name: LabelSums()
             for f in table_fields(schema)
@@ -65,7 +65,7 @@ class Counts:
             self._add_targets(rows)
 
     def _add_targets(self, rows: Rows) -> None:
-        """Counts the labels of squared tasks, each in its sample space."""
+        """Counts labels that are numbers, each in its task's sample space."""
         labels, observed = read_labels(rows, self.schema)
         for t, task in enumerate(self.schema.tasks):
             if task.name in self.targets:

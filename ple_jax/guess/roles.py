@@ -95,7 +95,7 @@ def guess(sample: Sample, asked: Asked = Asked()) -> Guess:
     asked.check(columns)
     tasks, candidates = tasks_of(columns, asked)
     labels = {t.label_column: labels_of(columns[t.label_column], t) for t in tasks}
-    binary = {t.name: labels[t.label_column] for t in tasks if t.loss == "binary"}
+    binary = {t.name: labels[t.label_column] for t in tasks if t.is_binary}
     others = other_labels(columns, candidates, list(labels))
     free = {n: c for n, c in columns.items() if n not in labels and n not in others}
     split, decisions = split_of(free, binary, asked)
@@ -133,9 +133,7 @@ def tasks_of(
     candidates |= {name: asked_for(columns[name]) for name in asked.labels}
     wanted = asked.labels or chosen(candidates, list(columns)[-1])
     tasks = {name: candidates[name].task for name in wanted}
-    binary = {
-        n: labels_of(columns[n], t) for n, t in tasks.items() if t.loss == "binary"
-    }
+    binary = {n: labels_of(columns[n], t) for n, t in tasks.items() if t.is_binary}
     given = chained(binary)
     ordered = [dataclasses.replace(tasks[n], given=g) for n, g in given.items()]
     return (*ordered, *(t for n, t in tasks.items() if n not in given)), candidates

@@ -5,11 +5,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ple_jax.metrics import errors
 from ple_jax.metrics.curves import Curve, Ranked
+from ple_jax.metrics.errors import Measured
 from ple_jax.metrics.over_domains import over_domains
 from ple_jax.schema import Task
 
-Measured = dict[str, float | int | None]
 BINS = 10  # of the calibration error
 
 
@@ -121,9 +122,9 @@ def measure(
     ranked: Ranked | None = None,
 ) -> Measured:
     """The metrics of one task on observed examples, which may be ranked already."""
-    sums = Sums.of(task, logits, labels, weights)
-    if task.loss == "squared":
-        return squared_metrics(sums, len(logits))
+    if not task.is_binary:
+        return errors.measure(task, logits, labels, weights)
+    sums = Sums.of(logits, labels, weights)
     ranked = ranked or Ranked(logits, labels, user)
     measured = {"auc_pr": ranked.curve.auc_pr()} | binary_metrics(sums, ranked.curve)
     measured["calibration_error"] = calibration_error(logits, labels, weights)
@@ -136,22 +137,19 @@ class Sums(NamedTuple):
     """Weighted sums over examples, which give the metrics that are means."""
 
     weight: float  # sum w
-    loss: float  # sum w loss(z, y), cross-entropy in nats or squared error
+    loss: float  # sum w loss(z, y), cross-entropy in nats; of a number, an error
     predicted: float  # sum w s(z)
     actual: float  # sum w y
 
     @classmethod
-    def of(
-        cls, task: Task, logits: np.ndarray, labels: np.ndarray, weights: np.ndarray
-    ) -> "Sums":
-        """Sums over a task's examples: logits, labels and weights (B,)."""
+    def of(cls, logits: np.ndarray, labels: np.ndarray, weights: np.ndarray) -> "Sums":
+        """Sums over a binary task's examples: logits, labels and weights (B,)."""
         z, y, w = (np.asarray(a, np.float64) for a in (logits, labels, weights))
-        predicted = z if task.loss == "squared" else sigmoid(z)
-        loss = example_losses(task, z, y)
-        return cls(*(float(np.sum(w * a)) for a in (1, loss, predicted, y)))
+        each = 1, cross_entropy(z, y), sigmoid(z), y
+        return cls(*(float(np.sum(w * a)) for a in each))
 
     def mean_loss(self) -> float | None:
-        """sum w loss / sum w: log loss or mean squared error; None without examples."""
+        """sum w loss / sum w: log loss or mean error; None without examples."""
         return self.loss / self.weight if self.weight else None
 
     def normalised_entropy(self) -> float | None:
@@ -179,10 +177,8 @@ class Sums(NamedTuple):
         return self.predicted / self.actual if self.actual else None
 
 
-def example_losses(task: Task, logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """Each example's loss (B,): cross-entropy in nats, or squared error."""
-    if task.loss == "squared":
-        return (logits - labels) ** 2
+def cross_entropy(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Each example's cross-entropy (B,), in nats."""
     softplus = np.maximum(logits, 0) + np.log1p(np.exp(-np.abs(logits)))
     return softplus - logits * labels
 
@@ -225,9 +221,3 @@ def binary_metrics(sums: Sums, curve: Curve) -> Measured:
         "examples": positives + negatives,
         "positives": positives,
     }
-
-
-def squared_metrics(sums: Sums, examples: int) -> Measured:
-    """The metrics of a task with a squared loss."""
-    mse = sums.mean_loss()
-    return {"mse": mse, "rmse": None if mse is None else mse**0.5, "examples": examples}

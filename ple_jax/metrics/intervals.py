@@ -21,13 +21,14 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy import special
 
+from ple_jax.metrics import errors
 from ple_jax.metrics.curves import Ranked
-from ple_jax.metrics.exact import Sums, each_task, example_losses, sigmoid
+from ple_jax.metrics.exact import Sums, cross_entropy, each_task, sigmoid
 from ple_jax.metrics.spread import CONFIDENCE
 from ple_jax.schema import Task
 
-BINARY = Task("binary")
 AREAS = ("auc_roc", "auc_pr", "grouped_auc")
+SIGNED = ("coverage_gap",)
 Found = tuple[str, float | None, float | None]  # metric, its value and standard error
 
 
@@ -80,8 +81,8 @@ def measure(
     """
     z, y, w = (np.asarray(a, np.float64) for a in (logits, labels, weights))
     sample = Sample.of(len(z), user)
-    if task.loss == "squared":
-        found = [*_of_errors(sample, z, y, w)]
+    if not task.is_binary:
+        found = [*_of_errors(sample, task, z, y, w)]
     else:
         ranked = ranked or Ranked(z, y, user)
         found = [*_of_binary(sample, ranked, z, y, w)]
@@ -93,15 +94,17 @@ def interval(name: str, value: float | None, error: float | None) -> list[float]
     """The 95 % interval of a metric by its standard error.
 
     It is symmetric in the logit of an area under a curve, and in the logarithm of all
-    else, so that no end leaves the metric's range.
+    else that is at least 0, so that no end leaves the metric's range.
 
     Example:
         >>> [round(end, 3) for end in interval("auc_roc", 0.9, 0.03)]
         [0.824, 0.945]
     """
+    z = float(special.ndtri((1 + CONFIDENCE) / 2))
+    if name in SIGNED and value is not None and error:
+        return [value - z * error, value + z * error]
     if not value or not error:
         return None
-    z = float(special.ndtri((1 + CONFIDENCE) / 2))
     if name not in AREAS:
         factor = float(np.exp(z * error / value))
         return [value / factor, value * factor]
@@ -168,14 +171,12 @@ class Sample(NamedTuple):
 
 
 def _of_errors(
-    sample: Sample, z: np.ndarray, y: np.ndarray, w: np.ndarray
+    sample: Sample, task: Task, p: np.ndarray, y: np.ndarray, w: np.ndarray
 ) -> Iterator[Found]:
-    """Of a task with a squared loss: d rmse = d mse / (2 rmse)."""
-    squares, total = (z - y) ** 2, w.sum()
-    mse = float((w * squares).sum() / total) if total else None
-    error = sample.standard_error(w * (squares - mse) / total) if mse else None
-    yield "mse", mse, error
-    yield "rmse", mse and mse**0.5, error / (2 * mse**0.5) if mse and error else None
+    """Of a task whose label is a number: see `errors.influence`."""
+    for name in errors.names(task):
+        value, slope = errors.influence(name, task, p, y, w)
+        yield name, value, sample.standard_error(slope)
 
 
 def _of_binary(
@@ -226,21 +227,19 @@ def of_headline(
     weights: np.ndarray,  # (B,)
     user: np.ndarray | None = None,  # (B,)
 ) -> Influence | None:
-    """The influences on a task's AUC or, with a squared loss, RMSE; None without one.
+    """The influences on a task's headline, its AUC or an error; None without one.
 
-    An AUC counts each example once, an RMSE by its weight.
+    An AUC counts each example once, an error by its weight.
     """
     z, y, w = (np.asarray(a, np.float64) for a in (logits, labels, weights))
     sample = Sample.of(len(z), user)
-    if task.loss == "binary":
+    if task.is_binary:
         return of_auc_roc(sample, Ranked(z, y), y)
-    squares, total = (z - y) ** 2, w.sum()
-    rmse = ((w * squares).sum() / total) ** 0.5 if total else 0.0
-    if not rmse:
+    value, slope = errors.influence(task.kind.metrics[0], task, z, y, w)
+    if not value or slope is None:
         return None
-    influence = sample.sums(w * (squares - rmse**2) / total / (2 * rmse))
-    users = (sample.number,) * 3
-    return Influence(float(rmse), influence, np.zeros_like(influence), users)
+    influence, users = sample.sums(slope), (sample.number,) * 3
+    return Influence(value, influence, np.zeros_like(influence), users)
 
 
 def of_auc_roc(sample: Sample, ranked: Ranked, y: np.ndarray) -> Influence | None:
@@ -292,7 +291,7 @@ def _of_losses(
     d L = w (l - L) / W,    d C = w (s(z) - C y) / sum w y
     d NE = d L / H - L H' / H^2 w (y - p) / W,    H' = log((1 - p) / p)
     """
-    sums, losses = Sums.of(BINARY, z, y, w), example_losses(BINARY, z, y)
+    sums, losses = Sums.of(z, y, w), cross_entropy(z, y)
     loss, relative = sums.mean_loss(), sums.normalised_entropy()
     calibration, entropy = sums.calibration(), sums.entropy()
     of_loss = of_relative = of_calibration = None

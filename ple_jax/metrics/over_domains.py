@@ -10,6 +10,10 @@ LOWER_IS_BETTER = (
     "calibration_error",
     "mse",
     "rmse",
+    "mae",
+    "huber",
+    "pinball",
+    "poisson_deviance",
 )
 
 
@@ -29,7 +33,7 @@ def macro(name: str, values: Sequence[float | None]) -> float | None:
 def worst(name: str, values: Sequence[float | None]) -> float | None:
     """The value of the worst domain that has the metric; None if none has it.
 
-    The worst calibration is the farthest from 1, as a ratio.
+    The worst calibration is the farthest from 1, as a ratio; the worst gap from 0.
 
     Example:
         >>> worst("auc_roc", [0.75, None, 0.5])
@@ -45,6 +49,8 @@ def badness(name: str, value: float) -> float:
     """A number that is higher, the worse this value of a metric is."""
     if name == "calibration":
         return max(value, 1 / value if value else float("inf"))
+    if name == "coverage_gap":
+        return abs(value)
     return value if name in LOWER_IS_BETTER else -value
 
 

@@ -29,8 +29,9 @@ from scipy import optimize, special
 from ple_jax.metrics.intervals import Influence
 from ple_jax.metrics.over_domains import LOWER_IS_BETTER
 from ple_jax.metrics.spread import CONFIDENCE
+from ple_jax.tasks import LOSSES
 
-HEADLINES = {"binary": "auc_roc", "squared": "rmse"}  # of a task, by its loss
+HEADLINES = {loss: of.metrics[0] for loss, of in LOSSES.items()}  # of a task
 ENDS = ("over_rows", "over_seeds", "interval")
 LEAST = -100.0  # logarithm of the least p-value that is told: 4e-44
 
@@ -46,7 +47,7 @@ def gain(
     Seeds are paired if there are as many; a single one meets each of the other's.
 
     Args:
-        loss: Of the task; a lower RMSE is better.
+        loss: Of the task; a lower error is better.
         better: The headline of each seed of the one.
         other: The same of the other.
         moved: The influences on each, on the same rows.

@@ -9,10 +9,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from ple_jax import losses
-from ple_jax.metrics import exact
+from ple_jax.metrics import errors, exact
 from ple_jax.metrics.curves import Curve
 from ple_jax.schema import Task
-from ple_jax.types import Batch
+from ple_jax.types import Array, Batch
 
 BINS = 8192
 LIMIT = 16.0  # larger logits fall into the outermost bins
@@ -66,7 +66,7 @@ def update(
     histogram = stream.histogram.at[index].add(
         seen.astype(jnp.int32), mode="promise_in_bounds"
     )
-    each = losses.example_losses(logits, labels, tasks)
+    each = example_errors(logits, labels, tasks)
     ones = jnp.ones_like(logits)
     values = jnp.stack([ones, each, jax.nn.sigmoid(logits), labels], axis=-1)
     values = values * (seen * batch.weights[:, None])[:, :, None]  # (B, T, 4)
@@ -76,6 +76,27 @@ def update(
         added = jax.ops.segment_sum(values, batch.domain, num_domains)
     sums, carry = add_exactly(stream.sums, added, stream.carry)
     return Stream(histogram, sums, carry)
+
+
+def example_errors(
+    logits: jax.Array,  # (B, T)
+    labels: Array,  # (B, T)
+    tasks: Sequence[Task],
+) -> jax.Array:  # (B, T)
+    """Cross-entropy, or the first error of a task whose label is a number."""
+    simple = [Task(t.name, loss="binary" if t.is_binary else "squared") for t in tasks]
+    if all(task.is_binary or task.loss == "squared" for task in tasks):
+        return losses.example_losses(logits, labels, simple)
+    columns = [
+        losses.binary_cross_entropy(z, y) if task.is_binary else first_error(task)(z, y)
+        for z, y, task in zip(logits.T, labels.T, tasks, strict=True)
+    ]
+    return jnp.stack(columns, axis=-1)
+
+
+def first_error(task: Task) -> errors.Error:
+    """The error of a task that an epoch of training measures."""
+    return next(iter(errors.errors(task, jnp).values()))
 
 
 def add_exactly(
@@ -122,17 +143,19 @@ def compute(
 
 def _measure(task: Task, counts: np.ndarray, sums: exact.Sums) -> exact.Measured:
     negatives, positives = counts[:, ::-1].astype(np.float64)
-    if task.loss == "squared":
-        return exact.squared_metrics(sums, int(counts.sum(dtype=np.int64)))
+    if not task.is_binary:
+        means = {errors.MEANS[task.loss][0]: sums.mean_loss()}
+        return errors.measured(means, int(counts.sum(dtype=np.int64)))
     return exact.binary_metrics(sums, Curve(positives, negatives))
 
 
 def loss_of(measured: exact.Measured, deviation: float = 1.0) -> float | None:
-    """A task's mean loss: log loss, or mean squared error in squared deviations."""
-    if "mse" not in measured:
+    """A task's mean loss: log loss, or its first error in deviations of the label."""
+    if "log_loss" in measured:
         return measured["log_loss"]
-    mse = measured["mse"]
-    return None if mse is None else mse / deviation**2
+    name = next(name for name in measured if name in errors.POWERS)
+    error = measured[name]
+    return None if error is None else error / deviation ** errors.POWERS[name]
 
 
 def total_loss(

@@ -43,7 +43,7 @@ def measure(
 ) -> tuple[exact.Measured, dict[str, Any]]:
     """The metrics of one task on observed examples, and their intervals."""
     rows = task, logits, labels, weights, user
-    ranked = Ranked(logits, labels, user) if task.loss == "binary" else None
+    ranked = Ranked(logits, labels, user) if task.is_binary else None
     return exact.measure(*rows, ranked), intervals.measure(*rows, ranked)
 
 

@@ -2,7 +2,7 @@
 
 import dataclasses
 import pathlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import cached_property
 
 import numpy as np
@@ -13,9 +13,9 @@ from ple_jax.data import arrow
 from ple_jax.data.row_index import RowIndex
 from ple_jax.data.source import Chunk
 from ple_jax.runs.directory import Run
-from ple_jax.schema import Task
 from ple_jax.show import console
 from ple_jax.splits import SPLITS
+from ple_jax.tasks import chain_of
 
 DOMAIN, SPLIT = "domain", "split"
 
@@ -78,7 +78,7 @@ class Columns:
         return [
             [one.name for one in chain_of(task, self.tasks)]
             for task in self.tasks
-            if task.given and task.loss == "binary"
+            if task.given and task.is_binary
         ]
 
     def table(
@@ -134,14 +134,6 @@ class Columns:
     @cached_property
     def _of_file(self) -> dict[str, np.ndarray | None]:
         return {}
-
-
-def chain_of(task: Task, tasks: Sequence[Task]) -> Iterator[Task]:
-    """A task, the one that it is given, and so on."""
-    yield task
-    for other in tasks:
-        if other.name == task.given:
-            yield from chain_of(other, tasks)
 
 
 def plain_type(kind: pa.DataType) -> pa.DataType:

@@ -136,5 +136,5 @@ def encoded(
 
 
 def predictions(logits: np.ndarray, task: Task) -> np.ndarray:  # (rows,) float32
-    """Probabilities from logits (rows,); for a squared loss, the logits themselves."""
-    return logits if task.loss == "squared" else sigmoid(logits)
+    """Probabilities from logits (rows,); numbers are what a scorer gives already."""
+    return sigmoid(logits) if task.is_binary else logits

@@ -6,6 +6,7 @@ from typing import Any
 
 from ple_jax.checks import check_known
 from ple_jax.show.grid import Grid
+from ple_jax.tasks import HEADLINES
 
 Metrics = Mapping[str, Any]  # metric -> value; or its spread, in a study
 Tasks = Mapping[str, Metrics]
@@ -17,7 +18,10 @@ ORDER = (  # of columns; others follow
     "normalised_entropy",
     "calibration",
     "calibration_error",
+    "rmse",
     "mse",
+    "huber",
+    "coverage_gap",
     "positives",
     "examples",
 )
@@ -65,7 +69,7 @@ ALL = View()
 
 def headline(measured: Metrics) -> str:
     """The metric of a task to show if there is room for one only."""
-    return "auc_roc" if "auc_roc" in measured else "rmse"
+    return next((name for name in HEADLINES if name in measured), "rmse")
 
 
 def number(value: Any) -> str:
@@ -87,6 +91,8 @@ def ends(interval: Sequence[float] | None) -> str:
 def of_split(split: str, measured: Mapping[str, Any], view: View = ALL) -> list[Grid]:
     """The tables of one split: by task, and by domain if there are several."""
     grids = [metric_table(split, measured["tasks"], measured.get("intervals"), view)]
+    if both := measured.get("joint"):
+        grids.append(metric_table(f"{split}, over all examples", both))
     if len(measured["domains"]) > 1:
         shown, each = view.tasks(measured["tasks"]), measured["domains"]
         title = f"{split}{common(shown)} by domain"

@@ -56,13 +56,18 @@ def _filled(table: Table, rows: Iterable[Iterable[str]]) -> Table:
 
 
 def prepared_table(prepared: Any, title: str = "") -> Grid:
-    """Rows and base rates of each split of a prepared data set, or of `title`."""
-    tasks = [task.name for task in prepared.layout.tasks]
+    """Rows and base rates, or mean labels, by split of a data set, or of `title`."""
+    tasks, spelled = prepared.layout.tasks, lambda t: _share if t.is_binary else number
     rows = [
-        [name, f"{facts['rows']:,}", *(_share(facts["base_rates"][t]) for t in tasks)]
+        [
+            name,
+            f"{facts['rows']:,}",
+            *(spelled(task)(facts["base_rates"][task.name]) for task in tasks),
+        ]
         for name, facts in prepared.facts["splits"].items()
     ]
-    return grid(title or f"{prepared.directory}", ["split", "rows", *tasks], rows)
+    names = [task.name for task in tasks]
+    return grid(title or f"{prepared.directory}", ["split", "rows", *names], rows)
 
 
 def _share(value: float | None) -> str:

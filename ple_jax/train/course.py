@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ple_jax.metrics.over_domains import LOWER_IS_BETTER
+from ple_jax.tasks import HEADLINES
 
-HEADLINES = ("auc_roc", "rmse")  # of a task: the first that it has
 LONGER = "best at the last epoch: train longer"
 
 
@@ -21,7 +21,7 @@ def course(records: Sequence[Mapping[str, Any]], most: int) -> dict[str, Any]:
 
     Returns:
         `best_epoch`, by the metric that chooses; `best_epoch_by_task`, by each task's
-        own AUC or RMSE, None where that is undefined; and `notes`.
+        own headline, such as AUC, None where that is undefined; and `notes`.
     """
     epochs = [r for r in records if "epoch" in r]
     if not epochs:

@@ -13,10 +13,11 @@ from ple_jax.data.examples import Examples
 from ple_jax.data.loader import batches_in_order
 from ple_jax.data.store import Prepared
 from ple_jax.layout import Layout
-from ple_jax.metrics import exact, whole
+from ple_jax.metrics import exact, joint, whole
 from ple_jax.metrics.certainty import certain_mean
 from ple_jax.metrics.over_domains import LOWER_IS_BETTER, REDUCTIONS
 from ple_jax.parallel.mesh import batch_shardings
+from ple_jax.tasks import LOSSES
 from ple_jax.types import Batch, PyTree
 
 Batches = Iterable[tuple[Batch, int]]  # padded batches, and their real rows
@@ -53,7 +54,11 @@ class Scorer:
         return self.logits(variables, batches_in_order(split, self.batch_size))
 
     def measured(self, logits: np.ndarray, name: str) -> dict[str, Any]:
-        """Exact metrics of a split's logits (rows, T), per task and domain x task."""
+        """Exact metrics of a split's logits (rows, T), per task and domain x task.
+
+        "joint" has those of tasks with `entire_space` over all examples: see
+        `metrics.joint`.
+        """
         return self._of_rows(exact.report, logits, self.data.split(name))
 
     def whole(self, logits: np.ndarray, name: str) -> dict[str, Any]:
@@ -64,17 +69,10 @@ class Scorer:
         self, report: Callable[..., dict], logits: np.ndarray, rows: Examples
     ) -> dict[str, Any]:
         layout = self.data.layout
-        found = report(
-            logits,
-            rows.labels,
-            rows.observed,
-            rows.weights,
-            rows.domain,
-            layout.tasks,
-            layout.domains,
-            user=rows.user,
-        )
-        return finite(found)
+        each = logits, rows.labels, rows.observed, rows.weights
+        found = report(*each, rows.domain, layout.tasks, layout.domains, user=rows.user)
+        of_both = joint.report(*each, layout.tasks, rows.user)
+        return finite({**found, "joint": of_both} if of_both else found)
 
     def report(self, variables: PyTree, name: str) -> dict[str, Any]:
         """Exact metrics of a split and their intervals, per task and domain x task."""
@@ -96,15 +94,10 @@ def finite(tree: Any) -> Any:
     return tree
 
 
-METRICS = {  # of a task, by its loss; `auto` takes the first
-    "binary": ("auc_roc", "auc_pr", "grouped_auc", "log_loss", "normalised_entropy"),
-    "squared": ("rmse", "mse"),
-}
-NEEDS = {
-    "grouped_auc": "users with both classes",
-    "rmse": "examples",
-    "mse": "examples",
-}
+NEEDS = {"grouped_auc": "users with both classes"}
+NEEDS |= dict.fromkeys(
+    ("rmse", "mse", "mae", "huber", "pinball", "poisson_deviance"), "examples"
+)
 
 
 CERTAIN = "certain"  # the mean over tasks by how certain each one's metric is
@@ -137,22 +130,24 @@ class Choice(NamedTuple):
 
 
 def resolve_metric(metric: str, layout: Layout) -> str:
-    """The metric with `auto` replaced: by `auc_roc`, or `rmse` if no task is binary.
+    """The metric with `auto` replaced: by `auc_roc`, or if no task is binary an error.
 
     Raises:
         ValueError: The metric, its task, or what it does over domains is unknown, or no
             task has the metric; names the nearest.
     """
     asked = Choice.of(metric)
-    losses = {t.name: t.loss for t in layout.tasks}
+    losses: dict[str, str] = {t.name: t.loss for t in layout.tasks}
     if asked.task:
         hint = f"; a mean over domains is {asked.task}:{asked.name}"
         hint = hint if asked.task in REDUCTIONS else ""
         check_known(asked.task, losses, f"task (train.metric{hint})")
         losses = {asked.task: losses[asked.task]}
     if asked.reduction == CERTAIN:  # counts of both classes say how certain one is
-        losses = {k: v for k, v in losses.items() if v == "binary"}
-    known = [m for loss in METRICS if loss in losses.values() for m in METRICS[loss]]
+        is_binary = {t.name: t.is_binary for t in layout.tasks}
+        losses = {k: v for k, v in losses.items() if is_binary[k]}
+    each = [of.metrics for loss, of in LOSSES.items() if loss in losses.values()]
+    known = list(dict.fromkeys(name for names in each for name in names))
     what = f"metric of {', '.join(losses)} (train.metric)"
     check_known(asked.name, ["auto", *known], what)
     return str(asked._replace(name=known[0]) if asked.name == "auto" else asked)

@@ -16,7 +16,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from ple_jax import config, losses, models, weightings
+from ple_jax import config, links, losses, models, weightings
 from ple_jax.checks import is_off
 from ple_jax.config.experiment import Experiment, Train
 from ple_jax.embeddings.tables import Tables
@@ -241,7 +241,9 @@ class Step:
         """The mean weight (T,) of each task in a batch, this one included; or ()."""
         if not self._has_totals:
             return ()
-        now = losses.sample_weights(batch.observed, batch.weights)
+        zeros = jnp.zeros_like(batch.labels)
+        aims = links.entire_space(zeros, batch.labels, batch.observed, self.tasks)
+        now = losses.sample_weights(aims.observed, batch.weights)
         return state.totals + (now - state.totals) / (state.step + 1)
 
     def gradients(
@@ -295,16 +297,21 @@ class Step:
         )
         layout, logits = self.tables.layout, logits.astype(jnp.float32)
         labels = layout.standardised(batch.labels)
-        totals = state.totals if self._has_totals else None
-        given = labels, batch.observed, batch.weights, self.tasks, totals
         penalties = jax.tree.leaves(updated.get("penalties", {}))
+        totals = state.totals if self._has_totals else None
+
+        def losses_of(logits):
+            aims = links.entire_space(logits, labels, batch.observed, self.tasks)
+            given = aims.logits, aims.labels, aims.observed, batch.weights
+            return losses.task_losses(*given, self.tasks, totals, layout.scales)
+
         if logits.ndim == 2:
-            each = losses.task_losses(logits, *given)
+            each = losses_of(logits)
         else:  # (M, B, T), of members
-            each = jax.vmap(lambda z: losses.task_losses(z, *given))(logits).mean(0)
+            each = jax.vmap(losses_of)(logits).mean(axis=0)
             logits, penalties = logits.mean(0), [p.mean(0) for p in penalties]
         return (each, penalties), (
-            jnp.asarray(layout.in_units(logits)),
+            links.predicted(logits, layout),
             updated.get("batch_stats", {}),
         )
 
@@ -323,14 +330,14 @@ class Step:
         return trained, opt_state, row_state
 
     def score(self, variables: PyTree, batch: Batch) -> jax.Array:  # (B, T) logits
-        """Logits outside of training; a squared task's are in units of its label."""
+        """Logits outside of training; of a number, the prediction in its unit."""
         model = {
             "params": self._cast(variables["model"]),
             "batch_stats": variables["batch_stats"],
         }
         x = self._cast(self._input(variables, batch))
         logits = cast(jax.Array, self.model.apply(model, x, batch.domain))
-        return jnp.asarray(self.tables.layout.in_units(logits.astype(jnp.float32)))
+        return links.predicted(logits.astype(jnp.float32), self.tables.layout)
 
     def _cast(self, tree: PyTree) -> PyTree:
         """The tree in the precision that the model computes in."""

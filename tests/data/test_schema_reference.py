@@ -87,6 +87,15 @@ GOOD = [
     {"unknown_warning": 1},
     {"fields": {"price": {"encodings": "log", "dim": 3}}},
     {"tasks": [{"name": "stars", "positive": ">= 4"}]},
+    {"tasks": [{"name": "stars", "loss": "ordinal", "levels": [1, 2.5, 5]}]},
+    {"tasks": [{"name": "spent", "loss": "huber", "delta": 30}]},
+    {"tasks": [{"name": "click", "positive_weight": 7, "smoothing": 0}]},
+    {
+        "tasks": [
+            {"name": "click"},
+            {"name": "buy", "given": "click", "entire_space": True},
+        ]
+    },
     {"split": {"by": "time", "column": "time"}},
     {"format": {"missing": ["?"], "strip": False}},
     {"derived": {**BASE["derived"], "hour": {"kind": "constant", "value": "x"}}},
@@ -108,6 +117,14 @@ BAD = {
     "an unknown kind": {"fields": {"tags": {"kind": "list"}}},
     "an unknown encoding": {"fields": {"price": {"encodings": ["logarithm"]}}},
     "an unknown loss": {"tasks": [{"name": "click", "loss": "hinge"}]},
+    "an option of another loss": {"tasks": [{"name": "click", "delta": 1.0}]},
+    "no option that a loss needs": {"tasks": [{"name": "spent", "loss": "huber"}]},
+    "an option out of its range": {
+        "tasks": [{"name": "spent", "loss": "quantile", "quantile": 1}]
+    },
+    "values of a number that count as 1": {
+        "tasks": [{"name": "spent", "loss": "squared", "positive": ">= 4"}]
+    },
     "a task without a name": {"tasks": [{"positive": "y"}]},
     "no task": {"tasks": []},
     "two fractions": {"split": {"fractions": [0.5, 0.5]}},

@@ -169,10 +169,8 @@ def test_scores_that_are_no_numbers_are_an_error():
 
 def test_huge_logits_have_finite_losses():
     z, y = np.array([1e4, -1e4, 1e4]), np.array([1.0, 0.0, 0.0])
-    assert exact.Sums.of(TASKS[0], z, y, np.ones(3)).mean_loss() == pytest.approx(
-        1e4 / 3
-    )
-    assert exact.Sums.of(TASKS[0], z, y, np.ones(3)).calibration() == pytest.approx(2)
+    assert exact.Sums.of(z, y, np.ones(3)).mean_loss() == pytest.approx(1e4 / 3)
+    assert exact.Sums.of(z, y, np.ones(3)).calibration() == pytest.approx(2)
 
 
 seeds = st.integers(0, 10_000)
@@ -210,7 +208,7 @@ def test_one_score_for_all_ranks_by_chance(positives, negatives):
     rate = positives / len(labels)
     assert curves.auc_pr(scores, labels) == pytest.approx(rate)
     logit = np.full(len(labels), np.log(positives / negatives))
-    sums = exact.Sums.of(TASKS[0], logit, labels, np.ones(len(labels)))
+    sums = exact.Sums.of(logit, labels, np.ones(len(labels)))
     assert sums.normalised_entropy() == pytest.approx(1)
     assert sums.calibration() == pytest.approx(1)
 
