@@ -65,3 +65,13 @@ def describe(kind: str) -> dict[str, Any]:
             if name not in ("num_tasks", "num_domains")
         },
     }
+
+
+def check_reads_per_task(model: nn.Module, kind: str) -> None:
+    """Raises a ValueError if a model's tasks cannot read inputs of their own."""
+    if not getattr(model, "reads_per_task", False):
+        raise ValueError(
+            "inputs.per_task needs a model whose tasks read inputs of their own, such "
+            f"as 'single_task' with groups 'tasks' or 'tasks_domains'; {kind!r} as "
+            "given reads one input for all."
+        )

@@ -26,7 +26,7 @@ from ple_jax.layout import Layout
 from ple_jax.metrics import streaming
 from ple_jax.optim.dense import check_only, clip, learning_rate, make_optimizer
 from ple_jax.schema import Task
-from ple_jax.train import one_domain
+from ple_jax.train import merging, one_domain, sharing
 from ple_jax.train.state import (
     TrainState,
     init_variables,
@@ -34,7 +34,7 @@ from ple_jax.train.state import (
     moving_average,
 )
 from ple_jax.types import Batch, Picks, PyTree
-from ple_jax.weightings import Clock, Weighting
+from ple_jax.weightings import Now, Weighting
 
 
 class Trainer(NamedTuple):
@@ -90,18 +90,8 @@ def step_of(experiment: Experiment, layout: Layout, steps_per_epoch: int) -> "St
     alone = model_of(1) if train.sampling.startswith("one_domain") else None
     model = model_of(len(layout.domains))
     if tables.inputs.per_task:
-        check_reads_per_task(model, experiment.model.kind)
+        models.check_reads_per_task(model, experiment.model.kind)
     return make_step(model, tables, weighting, train, steps_per_epoch, alone)
-
-
-def check_reads_per_task(model: nn.Module, kind: str) -> None:
-    """Raises a ValueError if a model's tasks cannot read inputs of their own."""
-    if not getattr(model, "reads_per_task", False):
-        raise ValueError(
-            "inputs.per_task needs a model whose tasks read inputs of their own, such "
-            f"as 'single_task' with groups 'tasks' or 'tasks_domains'; {kind!r} as "
-            "given reads one input for all."
-        )
 
 
 def make_step(
@@ -169,6 +159,8 @@ class Step:
         params, memory = self.weighting.init(len(self.tasks))
         averaged = {"model": variables["model"], "tables": variables["tables"]}
         trained = averaged | {"weighting": params}
+        if self.weighting.by_array:
+            memory = merging.by_array(memory, trained)
         check_only(self.train.only, trained)
         off = is_off(self.train.average_decay)
         average = () if off else jax.tree.map(jnp.copy, averaged)
@@ -231,7 +223,22 @@ class Step:
             memory=memory,
             totals=totals,
         )
-        return state, logits
+        return self.looked_back(state, batch, key), logits
+
+    def looked_back(
+        self, state: TrainState, batch: Batch, key: jax.Array
+    ) -> TrainState:
+        """The state, once its weighting has seen the batch's losses after the step."""
+        if self.weighting.look_back is None:
+            return state
+        moved, batch = self.rows.with_row_deltas(state.trained, batch)
+        (each, _), _ = self.losses(moved, state, batch, key)
+        now = self.now(state, batch, key)
+        return state.replace(memory=self.weighting.look_back(state.memory, each, now))
+
+    def now(self, state: TrainState, batch: Batch, key: jax.Array) -> Now:
+        """What the weighting is told of this step."""
+        return merging.now_of(state, batch, key, self.steps_per_epoch)
 
     @property
     def _has_totals(self) -> bool:
@@ -250,14 +257,14 @@ class Step:
         self, state: TrainState, batch: Batch, key: jax.Array
     ) -> tuple[PyTree, PyTree, tuple[jax.Array, PyTree]]:
         """Gradients of the weighted loss, the weighting's memory, and `losses`' aux."""
-        if self.weighting.merge is not None:
+        if self.weighting.merge or self.weighting.weigh:
             return self._merged_gradients(state, batch, key)
-        clock = Clock(state.step, state.step // self.steps_per_epoch)
+        now = self.now(state, batch, key)
 
         def loss_of(trained):
             (each, penalties), aux = self.losses(trained, state, batch, key)
             loss, memory = self.weighting.combine(
-                trained["weighting"], state.memory, each, clock
+                trained["weighting"], state.memory, each, now
             )
             return loss + sum(penalties), (memory, aux)
 
@@ -266,18 +273,18 @@ class Step:
 
     def _merged_gradients(self, state, batch, key):
         """Like `gradients`, for a weighting that merges each task's own gradients."""
-        (each, penalties), pull_back, aux = jax.vjp(
-            lambda trained: self.losses(trained, state, batch, key),
-            state.trained,
-            has_aux=True,
+        each, stacked, of_penalties, aux = merging.task_gradients(
+            lambda trained: self.losses(trained, state, batch, key), state.trained
         )
-        of = lambda task, penalty: pull_back((task, [penalty] * len(penalties)))[0]
-        one = jnp.ones((), each.dtype)
-        stacked = jax.vmap(lambda task: of(task, 0 * one))(jnp.eye(len(each)))
-        grads, memory = self.weighting.merge(state.memory, each, stacked)
-        if penalties:
-            grads = jax.tree.map(jnp.add, grads, of(jnp.zeros_like(each), one))
-        return grads, memory, aux
+        now, shared = self.now(state, batch, key), lambda: self.shared(state)
+        grads, memory = merging.merged(
+            self.weighting, state.memory, each, stacked, shared, now
+        )
+        return jax.tree.map(jnp.add, grads, of_penalties), memory, aux
+
+    def shared(self, state: TrainState) -> PyTree:
+        """Which entries of what is trained the tasks share; see `sharing`."""
+        return sharing.shared_entries(self.model, self.tables, state, self.train.only)
 
     def losses(
         self, trained: PyTree, state: TrainState, batch: Batch, key: jax.Array

@@ -18,7 +18,7 @@ def build(weights: tuple[float, ...] = ()) -> Weighting:
     def init(num_tasks):
         return (), per_task(weights, num_tasks, "weights")
 
-    def combine(params, memory, losses, clock):
+    def combine(params, memory, losses, now):
         return jnp.sum(memory * losses), memory
 
     return Weighting(init, combine)

@@ -131,6 +131,7 @@ def test_input_speed_loads_prepares_and_feeds(tmp_path):
         "cost_of_domains",
         "cost_of_tables",
         "cost_of_trials",
+        "cost_of_weightings",
         "step_by_part",
         "step_vs_floor",
     ],

@@ -17,7 +17,7 @@ def build(sharpness: float = 1.0) -> Weighting:
     def init(num_tasks):
         return (), ()
 
-    def combine(params, memory, losses, clock):
+    def combine(params, memory, losses, now):
         return jax.nn.logsumexp(sharpness * losses) / sharpness, memory
 
     return Weighting(init, combine)
