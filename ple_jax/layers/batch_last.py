@@ -103,4 +103,5 @@ class Dense(nn.Module):
         bias = jnp.asarray(self.param("bias", nn.initializers.zeros, shape[1:]))
         if self.axis.batch_last:
             return product(kernel, x) + bias[:, None]
+        assert not isinstance(x, OfOwners)
         return jnp.matmul(x, kernel) + bias.reshape(1, -1)

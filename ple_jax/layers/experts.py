@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Sequence
 from functools import cached_property
-from typing import Any
+from typing import Any, cast
 
 import flax.linen as nn
 import jax
@@ -146,7 +146,7 @@ class MLP(HiddenLayers):
         for i, dim in enumerate(self.dims):
             x = Dense(dim, axis=self.axis, name=f"Dense_{i}")(x)
             x = self.activate(x, self.train)
-        return x
+        return cast(Array, x)
 
 
 def stack(

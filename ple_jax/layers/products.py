@@ -56,7 +56,7 @@ def _product_of_groups(kernel, inputs, owner):  # (E, D, H), (groups, D, B), (E,
     each = math.gcd(*(len(list(run)) for _, run in itertools.groupby(owner)))
     owners = owner[::each]
     x = inputs if owners == tuple(range(len(inputs))) else inputs[np.array(owners)]
-    kernels = kernel.reshape(len(owners), each, *kernel.shape[1:])
+    kernels = jnp.asarray(kernel).reshape(len(owners), each, *kernel.shape[1:])
     y = jax.vmap(product_of_one_input)(kernels, x)
     return y.reshape(len(kernel), *y.shape[2:])
 
