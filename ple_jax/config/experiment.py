@@ -126,6 +126,9 @@ class Train:
             batches are the same.
         compute_dtype: The precision of the model's products and activations.
             Parameters, statistics, tables and losses are always float32.
+        parts: Parts of a batch that go through the model one after another; gradients
+            and losses are of the whole. Each part is computed twice, and none is kept,
+            so that a batch takes the memory of one part.
         devices: Devices that share a batch; 0 takes all.
         seed: Seeds the initial parameters, the order of examples, and dropout.
         seeds: Trials to train, with the seeds `seed`, `seed` + 1, ...; the tables then
@@ -156,6 +159,7 @@ class Train:
     eval_batch_size: int = 4096
     data_on: Literal["auto", "device", "host"] = "auto"
     compute_dtype: Literal["float32", "bfloat16"] = "float32"
+    parts: int = 1
     devices: int = 0
     seed: int = 0
     seeds: int = 1
@@ -163,7 +167,7 @@ class Train:
     def __post_init__(self):
         of = lambda *names: {name: getattr(self, name) for name in names}
         sizes = of("epochs", "batch_size", "steps_per_dispatch", "eval_batch_size")
-        factors = of("temperature", "seeds", "members")
+        factors = of("temperature", "parts", "members", "seeds")
         amounts = of("warmup_steps", "weight_decay", "clip_norm", "patience")
         counts = of("checkpoint_every", "devices", "seed")
         at_least(1, "train", **sizes, **factors)

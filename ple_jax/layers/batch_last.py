@@ -17,8 +17,8 @@ from typing import Any
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-from jax.custom_batching import custom_vmap
 
+from ple_jax.layers.products import OfOwners, product
 from ple_jax.types import Array
 
 
@@ -95,7 +95,7 @@ class Dense(nn.Module):
     @nn.compact
     def __call__(
         self,
-        x: Array,  # (B, D), or (D, B)
+        x: Array | OfOwners,  # (B, D), or (D, B)
     ) -> jax.Array:  # (B, H), or (H, B)
         """One product."""
         shape = x.shape[self.axis.features], self.features
@@ -103,60 +103,5 @@ class Dense(nn.Module):
         bias = jnp.asarray(self.param("bias", nn.initializers.zeros, shape[1:]))
         if self.axis.batch_last:
             return product(kernel, x) + bias[:, None]
+        assert not isinstance(x, OfOwners)
         return jnp.matmul(x, kernel) + bias.reshape(1, -1)
-
-
-@custom_vmap
-def product(kernel: jax.Array, x: jax.Array) -> jax.Array:  # (D, H), (D, B) -> (H, B)
-    """W x; networks side by side that read one input share one product.
-
-    Differentiable under vmap only, as `experts.stack` calls it.
-    """
-    return kernel.T @ x
-
-
-@product.def_vmap
-def _product_of_networks(size, batched, kernel, x):
-    if batched == [True, False]:
-        return product_of_one_input(kernel, x), True
-    axes = [0 if mapped else None for mapped in batched]
-    return jax.vmap(lambda kernel, x: kernel.T @ x, axes)(kernel, x), True
-
-
-@jax.custom_vjp
-def product_of_one_input(kernel: jax.Array, x: jax.Array) -> jax.Array:
-    """W_e x (E, H, B) of kernels (E, D, H) and one input (D, B).
-
-    On CPU, what a product's operands are copied to first, and the order of its result,
-    cost as much as a tenth of the product. Narrow networks transpose their kernels,
-    wide ones lay them side by side, row by row.
-    """
-    networks, _, hidden = kernel.shape
-    if 2 * networks * hidden <= x.shape[1]:
-        return jnp.einsum("edh,db->ehb", kernel, x)
-    return (_side_by_side(kernel).T @ x).reshape(networks, hidden, -1)
-
-
-def _forward(kernel, x):
-    return product_of_one_input(kernel, x), (kernel, x)
-
-
-def _backward(kept, grads):
-    """dW_e = dy_e x^T, rows in the kernel's own order;  dx = sum_e W_e^T dy_e.
-
-    Each barrier keeps the compiler from moving the transpose of x, or of dx, which are
-    small, to the other operand or result.
-    """
-    kernel, x = kept
-    networks, inputs, hidden = kernel.shape
-    dy = grads.reshape(networks * hidden, -1)
-    barrier = jax.lax.optimization_barrier
-    of_kernel = (barrier(x) @ dy.T).reshape(inputs, networks, hidden)
-    return of_kernel.swapaxes(0, 1), barrier(_side_by_side(kernel) @ dy)
-
-
-product_of_one_input.defvjp(_forward, _backward)
-
-
-def _side_by_side(kernel: jax.Array) -> jax.Array:  # (E, D, H) -> (D, E H)
-    return kernel.swapaxes(0, 1).reshape(kernel.shape[1], -1)

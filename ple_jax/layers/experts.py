@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Sequence
 from functools import cached_property
-from typing import Any
+from typing import Any, cast
 
 import flax.linen as nn
 import jax
@@ -16,6 +16,7 @@ from ple_jax.layers.gates import Gates
 from ple_jax.layers.mixture import dense, mixture
 from ple_jax.layers.norms import batch_normalise
 from ple_jax.layers.patterns import Pattern, patterns_of
+from ple_jax.layers.products import OfOwners
 from ple_jax.types import Array
 
 
@@ -137,12 +138,15 @@ class MLP(HiddenLayers):
     train: bool = False
 
     @nn.compact
-    def __call__(self, x: Array) -> Array:  # (B, D) -> (B, H), or (D, B) -> (H, B)
+    def __call__(
+        self,
+        x: Array | OfOwners,  # (B, D), or (D, B)
+    ) -> Array:  # (B, H), or (H, B)
         """The last layer's output."""
         for i, dim in enumerate(self.dims):
             x = Dense(dim, axis=self.axis, name=f"Dense_{i}")(x)
             x = self.activate(x, self.train)
-        return x
+        return cast(Array, x)
 
 
 def stack(
@@ -211,10 +215,12 @@ class Level(HiddenLayers):
     def _run_experts(self, x: jax.Array, train: bool) -> jax.Array:
         """(B, D) or (B, groups, D) -> (B, E, H); with the batch last, if it is."""
         # With one input for all experts this is one product (E*H, D) x (D, B).
-        one, owner = x.ndim == 2, np.array(self.routing.owner)
-        fields = self.options | {"dims": self.dims, "train": train}
-        experts = stack(MLP, len(owner), one_input=one, **fields, name="experts")
-        return experts(x if one else self.axis.take(x, owner))
+        one, owner = x.ndim == 2, self.routing.owner
+        fields = self.options | {"dims": self.dims, "train": train, "name": "experts"}
+        if self.axis.batch_last and not one:
+            return stack(MLP, len(owner), one_input=True, **fields)(OfOwners(x, owner))
+        experts = stack(MLP, len(owner), one_input=one, **fields)
+        return experts(x if one else self.axis.take(x, np.array(owner)))
 
 
 class Towers(HiddenLayers):

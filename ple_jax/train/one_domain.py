@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 
 from ple_jax.layers.per_domain import PRIVATE
+from ple_jax.train.parts import InParts
 from ple_jax.types import Array, PyTree, path_names
 
 with_path = jax.tree_util.tree_map_with_path
@@ -65,7 +66,7 @@ def alike(a: PyTree, b: PyTree) -> bool:
 class OfOneDomain(NamedTuple):
     """A model of one domain, which takes every example to be of that one."""
 
-    model: nn.Module
+    model: nn.Module | InParts
 
     def init(self, key: jax.Array, x: jax.Array, domain: jax.Array) -> PyTree:
         """As the model's."""

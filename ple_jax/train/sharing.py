@@ -18,6 +18,7 @@ import numpy as np
 from ple_jax.embeddings.tables import Tables
 from ple_jax.optim.dense import is_moved
 from ple_jax.train.one_domain import OfOneDomain
+from ple_jax.train.parts import InParts
 from ple_jax.train.state import TrainState
 from ple_jax.types import PyTree, path_names
 
@@ -56,12 +57,15 @@ def _plain(model: Any) -> Any:
     """The model with numbers for traced options, on whose values nothing depends."""
     if isinstance(model, OfOneDomain):
         return OfOneDomain(_plain(model.model))
-    half = {
-        field.name: 0.5
-        for field in dataclasses.fields(model)
-        if isinstance(getattr(model, field.name, None), jax.Array)
+    if isinstance(model, InParts):
+        return _plain(model.model)
+    options = {f.name: getattr(model, f.name, None) for f in dataclasses.fields(model)}
+    known = {
+        name: _plain(value) if isinstance(value, nn.Module) else 0.5
+        for name, value in options.items()
+        if name != "parent" and isinstance(value, nn.Module | jax.Array)
     }
-    return model.clone(**half)
+    return model.clone(**known)
 
 
 def _of_model(

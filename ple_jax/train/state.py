@@ -13,6 +13,7 @@ from ple_jax.checks import is_off
 from ple_jax.embeddings.tables import Tables
 from ple_jax.metrics import streaming
 from ple_jax.train.one_domain import OfOneDomain
+from ple_jax.train.parts import InParts
 from ple_jax.types import PyTree
 
 LARGE = 2**26  # numbers of tables that take as long to draw as to optimize for
@@ -34,7 +35,7 @@ class TrainState(flax.struct.PyTreeNode):
 
 
 def init_variables(
-    model: nn.Module | OfOneDomain,
+    model: nn.Module | InParts | OfOneDomain,
     tables: Tables,
     model_key: jax.Array,
     table_key: jax.Array,

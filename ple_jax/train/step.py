@@ -27,6 +27,7 @@ from ple_jax.metrics import streaming
 from ple_jax.optim.dense import check_only, clip, learning_rate, make_optimizer
 from ple_jax.schema import Task
 from ple_jax.train import merging, one_domain, sharing
+from ple_jax.train.parts import InParts, check_no_batch_statistics, in_parts
 from ple_jax.train.state import (
     TrainState,
     init_variables,
@@ -117,15 +118,18 @@ def make_step(
     tx = make_optimizer(train, total_steps, getattr(model, "rate_multipliers", {}))
     rate = learning_rate(train, total_steps)
     rows = row_updates(tables, train, rate)
-    step = Step(model, tables, weighting, train, tx, rows, steps_per_epoch)
-    return step if alone is None else step.by_domain(alone)
+    cut = lambda model: in_parts(model, train.parts, train.batch_size)
+    step = Step(cut(model), tables, weighting, train, tx, rows, steps_per_epoch)
+    if train.parts > 1:
+        check_no_batch_statistics(jax.eval_shape(step.init))
+    return step if alone is None else step.by_domain(cut(alone))
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Step:
     """A step and its parts; its methods are pure functions of their arguments."""
 
-    model: "nn.Module | one_domain.OfOneDomain"
+    model: "nn.Module | InParts | one_domain.OfOneDomain"
     tables: Tables
     weighting: Weighting
     train: Train
@@ -134,7 +138,7 @@ class Step:
     steps_per_epoch: int
     alone: "Step | None" = None  # the same, with a model of one domain
 
-    def by_domain(self, model: nn.Module) -> "Step":
+    def by_domain(self, model: nn.Module | InParts) -> "Step":
         """Moves one domain's private parameters a step, if the model allows it.
 
         It does not if its domains take part in each other's scores.

@@ -11,6 +11,7 @@ from ple_jax.layers.batch_last import BATCH_FIRST, BATCH_LAST
 from ple_jax.layers.experts import (
     MLP,
     Level,
+    Routing,
     Towers,
     everyone_sees_all,
     own_and_shared,
@@ -27,6 +28,8 @@ ROUTINGS = {
     "one choice": own_and_shared([1, 2], 0),
     "only shared": own_and_shared([0, 0], 5),
     "everyone": everyone_sees_all(3, 5),
+    "twice as many shared": own_and_shared([2, 2], 4, shared_gate=True),
+    "scattered": Routing((0, 1, 0, 1), ((0, 2, 3), (1, 3, 2))),
     "owned": everyone_sees_all(2, 3, owned=True),
 }
 every_routing = pytest.mark.parametrize("routing", ROUTINGS.values(), ids=ROUTINGS)
@@ -120,6 +123,16 @@ def test_one_input_for_all_experts_is_never_copied(axis):
     assert f"f32[{B},3,{D}]" not in text
     assert f"f32[3,{B},{D}]" not in text
     assert f"f32[3,{D},{B}]" not in text
+
+
+def test_experts_of_one_group_read_its_input_in_place():
+    level = Level(own_and_shared([2, 2], 2, True), (H,), axis=BATCH_LAST)
+    x = random_array(B, GROUPS, D)
+    params = random_params(level, x, x)
+    loss = lambda params, x: level.apply({"params": params}, x, x).sum()
+    text = str(jax.make_jaxpr(jax.grad(loss, argnums=(0, 1)))(params, x))
+    assert f"f32[{GROUPS},{D},{B}]" in text
+    assert f"f32[{2 * GROUPS},{D},{B}]" not in text
 
 
 @either_axis
