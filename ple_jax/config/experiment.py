@@ -122,6 +122,10 @@ class Train:
             batches are the same.
         compute_dtype: The precision of the model's products and activations.
             Parameters, statistics, tables and losses are always float32.
+        remat: Whether the backward pass recomputes each level of experts, gates and
+            their mixtures, instead of keeping what it gave (`jax.checkpoint`): less
+            memory, more time. For models with gates; with groups by domain it
+            recomputes the towers too.
         devices: Devices that share a batch; 0 takes all.
         seed: Seeds the initial parameters, the order of examples, and dropout.
         seeds: Trials to train, with the seeds `seed`, `seed` + 1, ...; the tables then
@@ -151,6 +155,7 @@ class Train:
     eval_batch_size: int = 4096
     data_on: Literal["auto", "device", "host"] = "auto"
     compute_dtype: Literal["float32", "bfloat16"] = "float32"
+    remat: bool = False
     devices: int = 0
     seed: int = 0
     seeds: int = 1
