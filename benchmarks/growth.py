@@ -1,7 +1,7 @@
 """How does the cost of a step grow with tasks, domains, fields, batch, and the rest?
 
     python benchmarks/growth.py [--axes NAME ...] [--models NAME ...] [--json]
-        [--time [--environment DIR]] [--records FILE] [--plot FILE]
+        [--remat] [--time [--environment DIR]] [--records FILE] [--plot FILE]
 
 Along each axis one size changes and the others stay as in `step_vs_peers.py`, but for
 tables of 1,000 rows a field, which are updated whole. The table shows what the compiled
@@ -82,6 +82,7 @@ def arguments() -> argparse.Namespace:
     add("--values", nargs="+", type=int, help="instead of an axis's own values")
     add("--models", nargs="+", choices=needs.MODELS, default=["ple", "mmoe"])
     add("--batch", type=int, default=BASE.batch, help="examples in a step")
+    add("--remat", action="store_true", help="count steps with train.remat")
     add("--time", action="store_true", help="measure the step, PyTorch and the floor")
     add("--environment", default=sys.prefix, help="the DIR of peers/environment.sh")
     add("--rounds", type=int, default=3)
@@ -129,7 +130,7 @@ def same_size(
 def measured(point: Point, asked: argparse.Namespace) -> Record:
     """What a point costs, and what it takes if that is asked."""
     size, model = at(point.axis, point.value, asked.batch), point.model
-    record = point._asdict() | cost.record(model, size)
+    record = point._asdict() | cost.record(model, size, asked.remat)
     if not asked.time:
         return record
     with Turns(model, size, f"{asked.environment}/bin/python") as turns:

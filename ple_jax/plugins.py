@@ -28,6 +28,8 @@ from typing import Any, NamedTuple
 
 from ple_jax.checks import check_known, nearest
 
+# Arguments of models that no experiment sets in [model].
+GIVEN_TO_MODELS = ("num_tasks", "num_domains", "remat")
 _allowed: set[str] = set()
 
 

@@ -30,13 +30,13 @@ class Cost(NamedTuple):
         return self.memory.temporary / self.kept
 
 
-def of_step(kind: str, size: Size) -> Cost:
+def of_step(kind: str, size: Size, remat: bool = False) -> Cost:
     """Compiles a step that updates whole tables, and counts; nothing runs.
 
     Loops whose count the program computes are those of steps, here one, and inside it
     those over blocks of one domain: as many as a batch of random domains has.
     """
-    trainer = problem.trainer_for(kind, size, update="dense")
+    trainer = problem.trainer_for(kind, size, remat=remat, update="dense")
     batches = problem.batches_of(arrays(size, 1))
     state, batches = jax.eval_shape(trainer.init), trainer.prepare(batches)
     compiled = trainer.steps.lower(state, batches, 1).compile()
@@ -50,9 +50,9 @@ def of_step(kind: str, size: Size) -> Cost:
     )
 
 
-def record(kind: str, size: Size) -> Record:
+def record(kind: str, size: Size, remat: bool = False) -> Record:
     """Operations and memory for a table."""
-    cost = of_step(kind, size)
+    cost = of_step(kind, size, remat)
     return {
         "GFLOP": cost.operations / 1e9,
         "needed, GFLOP": cost.needed / 1e9,

@@ -50,6 +50,7 @@ def options_of(model: str, size: Size) -> dict[str, Any]:
         "experts_per_task": size.own,
         "shared_experts": size.shared,
         "groups": size.groups,
+        "shared_sees": size.shared_sees,
     }
     known = models.describe(model)["options"]
     return {name: value for name, value in said.items() if name in known}
@@ -70,11 +71,15 @@ def batches_of(arrays: Mapping[str, np.ndarray]) -> Batch:
 
 
 def trainer_for(
-    model: str, size: Size, dtype: str = "float32", **inputs: Any
+    model: str,
+    size: Size,
+    dtype: str = "float32",
+    remat: bool = False,
+    **inputs: Any,
 ) -> Trainer:
     """The library's own training step at this size."""
     experiment = experiment_of(model, size, **inputs)
-    train = dataclasses.replace(experiment.train, compute_dtype=dtype)
+    train = dataclasses.replace(experiment.train, compute_dtype=dtype, remat=remat)
     experiment = dataclasses.replace(experiment, train=train)
     return trainer_of(experiment, layout_of(size))
 

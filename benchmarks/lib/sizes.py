@@ -29,6 +29,7 @@ class Size:
         tasks: Binary tasks.
         domains: Domains; examples are spread evenly.
         groups: What owns gates, own experts and towers, in models that can choose.
+        shared_sees: What PLE's shared gate mixes, if groups are by domain.
     """
 
     rows: int
@@ -45,6 +46,7 @@ class Size:
     tasks: int = 2
     domains: int = 1
     groups: str = "tasks"
+    shared_sees: str = "all"
 
     @classmethod
     def from_json(cls, tree: dict[str, Any]) -> "Size":

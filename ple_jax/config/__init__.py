@@ -41,7 +41,7 @@ DEFAULT_KINDS = {"data": "synthetic", "model": "ple", "weighting": "fixed"}
 def options(section: str, kind: str) -> dict[str, plugins.Option]:
     """The options of a kind of plugin: its knobs but for `kind`."""
     known = plugins.options_of(plugins.find(PLUGINS[section], kind).build)
-    return {k: v for k, v in known.items() if k not in ("num_tasks", "num_domains")}
+    return {k: v for k, v in known.items() if k not in plugins.GIVEN_TO_MODELS}
 
 
 def knobs(section: str, kind: str) -> dict[str, plugins.Option]:

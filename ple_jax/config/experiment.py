@@ -129,6 +129,10 @@ class Train:
         parts: Parts of a batch that go through the model one after another; gradients
             and losses are of the whole. Each part is computed twice, and none is kept,
             so that a batch takes the memory of one part.
+        remat: Whether the backward pass recomputes each level of experts, gates and
+            their mixtures, instead of keeping what it gave (`jax.checkpoint`): less
+            memory, more time. For models with gates; with groups by domain it
+            recomputes the towers too.
         devices: Devices that share a batch; 0 takes all.
         seed: Seeds the initial parameters, the order of examples, and dropout.
         seeds: Trials to train, with the seeds `seed`, `seed` + 1, ...; the tables then
@@ -160,6 +164,7 @@ class Train:
     data_on: Literal["auto", "device", "host"] = "auto"
     compute_dtype: Literal["float32", "bfloat16"] = "float32"
     parts: int = 1
+    remat: bool = False
     devices: int = 0
     seed: int = 0
     seeds: int = 1

@@ -53,6 +53,11 @@ class Grouping:
         """G, the groups of all domains."""
         return self.in_domain * (self.num_domains if self.by_domain else 1)
 
+    def numbers(self, domain: Array) -> jax.Array:  # (B,) -> (B, in_domain)
+        """The groups of each example's own domain."""
+        within = jnp.arange(self.in_domain)[None]
+        return jnp.asarray(domain)[:, None] * self.in_domain + within
+
     def own(
         self,
         x: Array,  # (B, G, H)

@@ -10,6 +10,7 @@ from ple_jax.layers.experts import MLP, Level, Routing, everyone_sees_all, stack
 from ple_jax.layers.gates import Gates
 from ple_jax.layers.groups import Grouping, OwnLevel
 from ple_jax.layers.per_domain import dropout_key, dropout_keys, run_copies
+from ple_jax.layers.remat import recompute_in_loop
 from ple_jax.types import Array, PyTree
 
 
@@ -29,6 +30,7 @@ class Meeting(nn.Module):
         grouping: The groups of all domains.
         within: What the groups of one domain own and see; shared experts come last.
         shared: Number of shared experts.
+        remat: Whether the backward pass recomputes products too.
 
     Reference: Tang et al., RecSys 2020, equations 6 and 7.
     """
@@ -37,6 +39,7 @@ class Meeting(nn.Module):
     grouping: Grouping
     within: Routing
     shared: int
+    remat: bool = False
 
     def setup(self) -> None:
         """Puts no name between this module and the level's parameters."""
@@ -86,7 +89,8 @@ class Meeting(nn.Module):
         routing = self.within.with_given(seen.shape[1])
         level = OwnLevel(self.level.clone(routing=routing, parent=None), parent=None)
         private = {"level": {"gates": self._gates()[0]}}
-        return run_copies(self, level, private, domain, (x, seen), train)
+        inputs, remat = (x, seen), self.remat
+        return run_copies(self, level, private, domain, inputs, train, remat)
 
     def _run_experts(
         self, x: Array, common: Array, weights: Array, domain: Array, train: bool
@@ -101,7 +105,6 @@ class Meeting(nn.Module):
             read = (self._cut(x, self.grouping.in_domain, axis=1)[0],)
         keys = lambda n: dropout_keys(self, n) if train else ()
 
-        @_keep_products
         def add(sums, part):
             (mixed, mine), (this, params, weights, key, read) = sums, part
             f = self._outputs(params, *(read or (common,)), key, train)
@@ -111,7 +114,11 @@ class Meeting(nn.Module):
         given = self._outputs(shared, common, keys(1), train)
         none = jnp.zeros((len(x), own, given.shape[-1]), given.dtype)
         parts = (jnp.arange(number), each, of_each, keys((number, 1)), read)
-        (mixed, mine), _ = jax.lax.scan(add, (_mixture(of_shared, given), none), parts)
+        start, add = (
+            (_mixture(of_shared, given), none),
+            recompute_in_loop(add, self.remat),
+        )
+        (mixed, mine), _ = jax.lax.scan(add, start, parts)
         return mixed.astype(given.dtype), jnp.concatenate([mine, given], axis=1)
 
     def _outputs(self, experts: PyTree, x: Array, keys: Any, train: bool) -> Any:
@@ -144,9 +151,3 @@ def _mixture(weights: Array, outputs: Array) -> jax.Array:
     """sum_e w_e f_e (B, H) of (B, e) and (B, e, H), in float32 at least."""
     wide = jnp.promote_types(outputs.dtype, jnp.float32)
     return jnp.einsum("be,beh->bh", weights, outputs, preferred_element_type=wide)
-
-
-def _keep_products(function):
-    """Keeps results of products for the backward pass, which recomputes all else."""
-    policy = jax.checkpoint_policies.dots_saveable
-    return jax.checkpoint(function, policy=policy, prevent_cse=False)

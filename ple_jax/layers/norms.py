@@ -125,9 +125,9 @@ class PartitionedNorm(nn.Module):
 
     def _measure(self, x, domain, kept):
         """Gives the moments (N, D) to normalise by, and the new moving averages."""
-        member = jax.nn.one_hot(domain, self.num_domains, axis=0)  # (N, B)
-        size = member.sum(axis=1, keepdims=True)  # (N, 1)
-        sums = lambda values: jnp.matmul(member, values, precision="highest")
+        x = x.astype(jnp.promote_types(x.dtype, jnp.float32))
+        sums = lambda rows: jax.ops.segment_sum(rows, domain, self.num_domains)
+        size = sums(jnp.ones((len(x), 1)))  # (N, 1)
         mean = sums(x) / jnp.maximum(size, 1)
         var = sums((x - mean[domain]) ** 2) / jnp.maximum(size, 1)
         enough, n = size >= 2, kept["batches"]

@@ -13,10 +13,11 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from ple_jax.layers.remat import recompute, recompute_in_loop
 from ple_jax.types import Array, PyTree
 
 PRIVATE = "private"
-LEAST_ROWS, MOST_ROWS = 16, 1088  # per block
+ROWS, MOST_ROWS = 8, 1088  # per block: a multiple, and the most
 # (shared, one domain's private, rows (n, ...), ints (n, ...)) -> results (n, ...)
 Function = Callable[[PyTree, PyTree, PyTree, PyTree], PyTree]
 
@@ -29,6 +30,7 @@ def by_domain(
     ints: PyTree,  # leaves (B, ...), of any type; no gradient
     domain: Array,  # (B,) int32
     on_accelerator: bool | None = None,
+    remat: bool = False,
 ) -> PyTree:  # leaves (B, ...)
     """Applies a function to each example with its own domain's parameters.
 
@@ -49,6 +51,7 @@ def by_domain(
         ints: The examples' inputs that need none.
         domain: Each example's domain.
         on_accelerator: Whether to run blocks as one product; None asks the device.
+        remat: Whether the backward pass recomputes products too.
     """
     # A traced index cannot index a NumPy array.
     private, rows, ints = jax.tree.map(jnp.asarray, (private, rows, ints))
@@ -56,19 +59,26 @@ def by_domain(
     num_domains = jax.tree.leaves(private)[0].shape[0]
     if num_domains == 1:
         only = jax.tree.map(lambda leaf: jnp.squeeze(leaf, 0), private)
-        return function(shared, only, rows, ints)
+        return _run_all(function, remat)((shared, only), rows, ints)
     if on_accelerator is None:
         on_accelerator = jax.default_backend() != "cpu"
     blocks = Blocks.of(domain, num_domains)
     rows, ints = blocks.split(rows), blocks.split(ints)
     if on_accelerator:
         each = jax.tree.map(lambda leaf: leaf[blocks.domain], private)
-        out = jax.vmap(function, (None, 0, 0, 0))(shared, each, rows, ints)
+        run = jax.vmap(function, (None, 0, 0, 0))
+        out = _run_all(run, remat)((shared, each), rows, ints)
     else:
         out = _run_in_turn(
-            function, shared, private, rows, ints, blocks.domain, blocks.used
+            function, remat, shared, private, rows, ints, blocks.domain, blocks.used
         )
     return blocks.join(out)
+
+
+def _run_all(function: Callable[..., PyTree], remat: bool) -> Callable[..., PyTree]:
+    """The function of (shared, private), rows and ints."""
+    run = lambda params, rows, ints: function(*params, rows, ints)
+    return recompute(run) if remat else run
 
 
 class Blocks(NamedTuple):
@@ -124,12 +134,12 @@ def block_rows(batch: int, num_domains: int) -> int:
     domain's parameters.
     """
     share = batch / num_domains
-    rows = LEAST_ROWS * math.ceil((share + 2 * math.sqrt(share)) / LEAST_ROWS)
-    return min(MOST_ROWS, rows)
+    multiple = round((share + 2 * math.sqrt(share)) / ROWS)
+    return min(MOST_ROWS, ROWS * max(1, multiple))
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
-def _run_in_turn(function, shared, private, rows, ints, domain, used):
+@functools.partial(jax.custom_vjp, nondiff_argnums=(0, 1))
+def _run_in_turn(function, remat, shared, private, rows, ints, domain, used):
     """Runs the blocks one at a time: (M, R, ...) -> (M, R, ...)."""
 
     def block(i):
@@ -139,23 +149,24 @@ def _run_in_turn(function, shared, private, rows, ints, domain, used):
     return _collect(block, used, len(domain))
 
 
-def _forward(function, *args):
+def _forward(function, remat, *args):
     *_, domain, used = args
 
     def block(i):
-        out, pull_back, given = _linearise(function, args, i)
+        out, pull_back, given = _linearise(function, remat, args, i)
         return out, _new_leaves(pull_back, given)
 
     out, kept = _collect(block, used, len(domain))
     return out, (args, kept)
 
 
-def _backward(function, residuals, cotangent):
+def _backward(function, remat, residuals, cotangent):
     args, kept = residuals
     shared, private, rows, _, domain, used = args
 
     def body(i, sums):
-        pull_back = _restore(*_linearise(function, args, i)[1:], _at(kept, i))
+        linear = _linearise(function, remat, args, i)
+        pull_back = _restore(*linear[1:], _at(kept, i))
         of_shared, of_own, of_rows = pull_back(_at(cotangent, i))
         before = _at(sums[1], domain[i])
         return (
@@ -175,15 +186,11 @@ def _collect(block: Callable[[jax.Array], PyTree], used, number: int) -> PyTree:
     return jax.lax.fori_loop(0, used, lambda i, all: _put(all, block(i), i), empty)
 
 
-def _linearise(function, args, i):
+def _linearise(function, remat, args, i):
     """Gives block i's results, its backward pass, and the leaves given to both."""
     shared, private, rows, ints, domain, _ = args
     own, its_rows, its_ints = _at(private, domain[i]), _at(rows, i), _at(ints, i)
-    call = jax.checkpoint(
-        lambda *floats: function(*floats, its_ints),
-        policy=jax.checkpoint_policies.dots_saveable,
-        prevent_cse=False,  # forward and backward are two loops
-    )
+    call = recompute_in_loop(lambda *floats: function(*floats, its_ints), remat)
     out, pull_back = jax.vjp(call, shared, own, its_rows)
     return out, pull_back, jax.tree.leaves((shared, own, its_rows, its_ints))
 
@@ -239,17 +246,20 @@ class PerDomain(nn.Module):
     Attributes:
         module: The module to copy; called as module(*inputs, train).
         num_domains: N.
+        remat: Whether the backward pass recomputes products too.
     """
 
     module: nn.Module
     num_domains: int
+    remat: bool = False
 
     @nn.compact
     def __call__(self, domain: Array, *inputs: Array, train: bool = False):
         """Each example's result; sows what the module sows."""
         module = self.module.clone(parent=None, name=None)
         private = self.param(PRIVATE, self._init, module, inputs)
-        return run_copies(self, module, private, domain, inputs, train)
+        remat = self.remat
+        return run_copies(self, module, private, domain, inputs, train, remat)
 
     def _init(self, key, module, inputs):
         rows = [jnp.zeros((1, *leaf.shape[1:]), leaf.dtype) for leaf in inputs]
@@ -264,6 +274,7 @@ def run_copies(
     domain: Array,  # (B,)
     inputs: tuple[Array, ...],
     train: bool,
+    remat: bool = False,
 ) -> PyTree:
     """Runs an unbound module with each domain's own parameters on its own examples.
 
@@ -277,7 +288,7 @@ def run_copies(
         mutable = ["intermediates"] if watched else []
         return module.apply({"params": own}, *rows, train, rngs=rngs, mutable=mutable)
 
-    out, sown = by_domain(function, (), private, inputs, keys, domain)
+    out, sown = by_domain(function, (), private, inputs, keys, domain, remat=remat)
     for path, value in jax.tree.leaves_with_path(sown.get("intermediates", {})):
         names = [key.key for key in path if hasattr(key, "key")]
         parent.sow("intermediates", "/".join(names), value)

@@ -38,13 +38,20 @@ class Stitch(nn.Module):
     axis: Axis = BATCH_FIRST
 
     @nn.compact
-    def __call__(self, x: Array) -> jax.Array:  # (B, J, H) or (J, H, B), as given
-        """Mixes the networks."""
+    def __call__(
+        self,
+        x: Array,  # (B, J, H) or (J, H, B)
+        networks: Array | None = None,  # (B, K), with the batch first
+    ) -> jax.Array:  # as x, of J networks or K
+        """Mixes the features of all networks, or of those that each example names."""
         start, product = jnp.asarray(self.start, jnp.float32), "kj,bjh->bkh"
         if self.per_channel:
             shape = (*start.shape, x.shape[self.axis.features])
             start, product = jnp.broadcast_to(start[:, :, None], shape), "kjh,bjh->bkh"
-        return self.axis.einsum(product, self.param("stitch", lambda key: start), x)
+        weights = jnp.asarray(self.param("stitch", lambda key: start))
+        if networks is None:
+            return self.axis.einsum(product, weights, x)
+        return jnp.einsum("b" + product, weights[networks], x)
 
 
 def as_tuples(matrix: np.ndarray) -> Matrix:

@@ -17,13 +17,26 @@ available = partial(plugins.available, __name__)
 
 
 def build(
-    kind: str, *, num_tasks: int, num_domains: int = 1, **options: Any
+    kind: str,
+    *,
+    num_tasks: int,
+    num_domains: int = 1,
+    remat: bool = False,
+    **options: Any,
 ) -> nn.Module:
     """Builds the model `kind`; a dotted kind is a module that was allowed.
 
+    Args:
+        kind: The model's name.
+        num_tasks: T.
+        num_domains: N.
+        remat: Whether the backward pass recomputes levels of experts: `train.remat`.
+        options: The model's own.
+
     Raises:
-        ValueError: The kind or an option is unknown (the message names the nearest), or
-            an option's value is out of range.
+        ValueError: The kind or an option is unknown (the message names the nearest), an
+            option's value is out of range, or a model without levels is to recompute
+            them.
 
     Example:
         >>> import jax, jax.numpy as jnp
@@ -45,7 +58,13 @@ def build(
             f"A model needs at least one task and one domain, got {num_tasks} tasks "
             f"and {num_domains} domains."
         )
-    return make(num_tasks=num_tasks, num_domains=num_domains, **options)
+    if remat and "remat" not in known:
+        raise ValueError(
+            "train.remat recomputes levels of experts and gates, as 'ple' and 'mmoe' "
+            f"have; {kind!r} has none, so leave it out."
+        )
+    given = {"remat": True} if remat else {}
+    return make(num_tasks=num_tasks, num_domains=num_domains, **given, **options)
 
 
 def describe(kind: str) -> dict[str, Any]:
@@ -62,7 +81,7 @@ def describe(kind: str) -> dict[str, Any]:
         "options": {
             name: {"default": option.default, "help": option.help}
             for name, option in options.items()
-            if name not in ("num_tasks", "num_domains")
+            if name not in plugins.GIVEN_TO_MODELS
         },
     }
 

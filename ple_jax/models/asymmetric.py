@@ -29,6 +29,9 @@ class Asymmetric(WithExperts):
         fusion: Whether bottoms are concatenated, summed or averaged for a tower.
         expert_dims: Widths of the layers of each bottom.
 
+    Cost: grows with T by bottoms, and by the first layer of towers with the bottoms
+    that all tasks read together; flat in N.
+
     Reference: Tang et al., RecSys 2020, section 3.2 and figure 1b.
     """
 

@@ -14,6 +14,8 @@ class CGC(PLE):
         experts_per_task: Experts that a task owns: one number for all, or one each.
         shared_experts: Experts that all tasks see.
 
+    Cost: grows with T, by own experts, a gate and a tower each; flat in N.
+
     Reference: Tang et al., RecSys 2020, section 4.1, equations 2-5.
     """
 

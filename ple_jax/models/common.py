@@ -16,6 +16,7 @@ from ple_jax.layers.experts import MLP, Level, Routing, Towers, stack
 from ple_jax.layers.groups import Grouping, Groups, Head
 from ple_jax.layers.norms import PartitionedNorm
 from ple_jax.layers.per_domain import PRIVATE, PerDomain
+from ple_jax.layers.remat import recompute_module
 from ple_jax.space import Between, OneOf
 from ple_jax.types import Array
 
@@ -199,6 +200,7 @@ class WithGroups(WithExperts):
 
     groups: Groups = "tasks"
     gate_use_bias = False  # an option of models with gates
+    remat = False  # a field of models with gates
 
     def __post_init__(self):
         checks.choice(Groups, groups=self.groups)
@@ -220,6 +222,15 @@ class WithGroups(WithExperts):
         """A level of experts and gates; `place` is a name, or `parent=None`."""
         options = self.regularisation | {"gate_use_bias": self.gate_use_bias}
         return Level(routing, dims, **options, axis=self.grouping.axis, **place)
+
+    def run_level(
+        self, level: Level, x: Array, selector: Array, train: bool
+    ) -> jax.Array:  # (B, G, H)
+        """Runs a level; with `remat`, backward recomputes its experts and mixtures."""
+        if not self.remat:
+            return level(x, selector, train)
+        run = lambda level, x, selector: level(x, selector, train)
+        return recompute_module(run, level, x, selector)
 
     def make_own_towers(self, **place: Any) -> Towers:
         """The towers of one domain's groups; `place` is a name, or `parent=None`."""
@@ -273,12 +284,13 @@ class WithGroups(WithExperts):
         in the module `domains`, on its own examples only.
         """
         if not self.grouping.by_domain:
-            x = self.make_level(routing, dims, name=level)(x, selector, train)
+            own = self.make_level(routing, dims, name=level)
+            x = self.run_level(own, x, selector, train)
             return self.apply_own_towers(x, domain, train)
         given = self.apply_shared(x, shared, dims, train, name=shared_name)
         own = self.make_level(routing.with_given(shared), dims, parent=None)
         head = Head(own, self.make_own_towers(parent=None), parent=None)
-        domains = PerDomain(head, self.num_domains, name="domains")
+        domains = PerDomain(head, self.num_domains, self.remat, name="domains")
         return domains(domain, selector, given, train=train)
 
 
@@ -287,6 +299,9 @@ class WithGates(WithGroups):
 
     Attributes:
         gate_use_bias: Whether gates have a bias; the papers' gates have none.
+        remat: Whether the backward pass recomputes what experts and gates of a level
+            gave, and their mixtures, instead of keeping them: `train.remat`.
     """
 
     gate_use_bias: bool = False
+    remat: bool = False

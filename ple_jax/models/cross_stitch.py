@@ -28,6 +28,9 @@ class CrossStitch(WithGroups):
         stitch_rate: Factor on the learning rate of the stitches. The paper's SGD takes
             100 to 1000; Adam, whose steps do not shrink with the gradient, needs none.
 
+    Cost: networks grow with G, their number, and stitches with G^2: T^2 by tasks, (T
+    N)^2 by pairs. The last stitch is of an example's own domain's networks alone.
+
     Reference: Misra et al., CVPR 2016; Tang et al., RecSys 2020, figure 1f.
     Differs from the paper: by default each layer has one weight per pair of networks,
         as in the MMoE paper, not one per channel.
@@ -55,9 +58,10 @@ class CrossStitch(WithGroups):
         for i, width in enumerate(self.expert_dims):
             options = {"one_input": x.ndim == 2, "axis": axis, "name": f"layer_{i}"}
             x = self.make_mlps(size, (width,), train, **options)(x)
-            x = Stitch(start, self.per_channel, axis=axis, name=f"stitch_{i}")(x)
-        x = self.grouping.own(axis.leave(x), domain)
-        return self.apply_own_towers(x, domain, train)
+            stitch = Stitch(start, self.per_channel, axis=axis, name=f"stitch_{i}")
+            last = self.grouping.by_domain and i == len(self.expert_dims) - 1
+            x = stitch(x, self.grouping.numbers(domain) if last else None)
+        return self.apply_own_towers(axis.leave(x), domain, train)
 
 
 build = CrossStitch

@@ -19,6 +19,8 @@ class Customized(WithExperts):
         shared: Whether to have a shared bottom; without it these are single tasks.
         expert_dims: Widths of the layers of each bottom.
 
+    Cost: grows with T, by a bottom and a tower each; flat in N.
+
     Reference: Tang et al., RecSys 2020, section 3.2 and figure 1c.
     """
 

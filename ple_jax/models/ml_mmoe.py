@@ -25,6 +25,9 @@ class MLMMoE(WithGates):
         num_experts: E, of every level.
         num_levels: Levels of experts; 1 is MMoE.
 
+    Cost: grows with E by experts, with E^2 by gates and mixtures below the last level,
+    and with T E by those of the last, and towers; flat in N.
+
     Reference: Tang et al., RecSys 2020, section 5.1.2 and figure 1h.
     """
 
@@ -41,7 +44,8 @@ class MLMMoE(WithGates):
         selector, dims, last = x, self.expert_dims, self.num_levels - 1
         for j in range(last):
             routing = everyone_sees_all(self.num_experts, self.num_experts, owned=j > 0)
-            x = self.make_level(routing, dims, name=f"level_{j}")(x, selector, train)
+            level = self.make_level(routing, dims, name=f"level_{j}")
+            x = self.run_level(level, x, selector, train)
         gates = self.grouping.in_domain
         return self.apply_last_level(
             x,

@@ -15,6 +15,9 @@ class MMoE(MLMMoE):
     Attributes:
         num_experts: E.
 
+    Cost: grows with E by experts, with T E by gates and mixtures, and with T by towers;
+    flat in N.
+
     Reference: Ma et al., KDD 2018, section 4.2, equations 6-8.
     """
 

@@ -34,6 +34,9 @@ class MRAN(WithTowers):
         batch_norm: Whether to batch-normalise after each self-attention, as the
             original does, and before each ReLU.
 
+    Cost: grows with T by towers and task-feature attention, with T^2 by task-task
+    attention, and with num_features^2; flat in N.
+
     Reference: Zhao et al., KDD 2019; Tang et al., RecSys 2020, section 5.1.2.
     Differs from the paper: its equations and its authors' code are not publicly
         available. This follows a description in words, which leaves open how features

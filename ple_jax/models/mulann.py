@@ -29,6 +29,8 @@ class MulANN(WithDomainInput, WithExperts):
         discriminator_dims: Widths of the discriminator's hidden layers.
         discriminator_weight: Weight of the penalty.
 
+    Cost: grows with T by towers, and with N by the discriminator's last layer alone.
+
     Reference: Sebag et al., ICLR 2019; Sheng et al., CIKM 2021, section 4.1.
     Differs from the paper: the loss on semi-supervised examples of unknown domains is
         left out, since click logs have none. It has no auxiliary network unless asked

@@ -20,6 +20,8 @@ class OMoE(WithGates):
     Attributes:
         num_experts: E.
 
+    Cost: grows with E, and with T by towers alone; flat in N.
+
     Reference: Ma et al., KDD 2018, section 4.2, equation 5.
     """
 
@@ -36,7 +38,8 @@ class OMoE(WithGates):
         level = self.make_level(routing, self.expert_dims, name="level")
         # Take the only gate's mixture where the compiler cancels the transposes.
         axis = self.grouping.axis
-        mixed = axis.leave(axis.take(axis.enter(level(x, x, train)), 0))
+        mixtures = axis.enter(self.run_level(level, x, x, train))
+        mixed = axis.leave(axis.take(mixtures, 0))
         return self.apply_own_towers(mixed, domain, train)
 
 

@@ -41,9 +41,9 @@ class PLE(WithGates):
             experts, if groups are by domain: `all` domains' experts, or those of the
             example's `own_domain`, by weights that each domain has for itself.
 
-    Cost: with `all`, it grows with N, by equation 7: below the last level every
-    domain's experts run on every example, and gates on their own domain's. With
-    `own_domain`, or one level, it is flat in N.
+    Cost: grows with T, by own experts, a gate and a tower each. With `all`, it grows
+    with N, by equation 7: below the last level every domain's experts run on every
+    example, and gates on their own domain's. With `own_domain` it does not.
 
     Reference: Tang et al., RecSys 2020, section 4.2, equations 6 and 7.
     Differs from the paper: it has no domains, and so no `own_domain`.
@@ -129,8 +129,9 @@ class PLE(WithGates):
         # Below this one, experts of all domains read what their own gates mix.
         if grouping.by_domain and j == self.num_levels - 2:
             within = own_and_shared(own, shared)
-            return Meeting(level, grouping, within, shared)(x, domain, train)
-        return level(x, x, train)
+            meeting = Meeting(level, grouping, within, shared, self.remat)
+            return meeting(x, domain, train)
+        return self.run_level(level, x, x, train)
 
     def _apply_own_level(
         self, x: Array, domain: Array, train: bool, dims: tuple[int, ...], j: int
@@ -141,7 +142,7 @@ class PLE(WithGates):
         given = self.apply_shared(common, shared, dims, train, name=f"shared_{j}")
         routing = own_and_shared(own, shared, shared_gate=True).with_given(shared)
         level = OwnLevel(self.make_level(routing, dims, parent=None), parent=None)
-        each = PerDomain(level, self.num_domains, name=f"level_{j}")
+        each = PerDomain(level, self.num_domains, self.remat, name=f"level_{j}")
         return each(domain, x, given, train=train)
 
 

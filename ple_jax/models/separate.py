@@ -22,6 +22,8 @@ class Separate(WithDomainInput):
         expert_dims: Widths of the layers of each domain's bottom.
         tower_dims: Widths of the hidden layers of each task's tower.
 
+    Cost: grows with T by towers; flat in N.
+
     Reference: Sheng et al., CIKM 2021, section 4.1, "Shared Bottom".
     Differs from the paper: it has no auxiliary network unless asked for, which the
         paper's table 2 gives all models.

@@ -16,6 +16,8 @@ class SharedBottom(WithGroups):
     Attributes:
         expert_dims: Widths of the layers of the bottom.
 
+    Cost: grows with T by towers alone; flat in N.
+
     Reference: Ma et al., KDD 2018, section 3.1, equation 1.
     """
 

@@ -21,6 +21,8 @@ class SingleTask(WithGroups):
     Attributes:
         expert_dims: Widths of the layers of each task's own bottom.
 
+    Cost: grows with T, by a network each; flat in N.
+
     Reference: Tang et al., RecSys 2020, section 5.1.2.
     """
 

@@ -39,6 +39,8 @@ class Sluice(WithTowers):
         orthogonality: Weight of the penalty that keeps a task's subspaces apart.
         stitch_rate: Factor on the learning rate of alpha.
 
+    Cost: grows with T, and by alpha with T^2; flat in N.
+
     Reference: Ruder et al., AAAI 2019; Tang et al., RecSys 2020, figure 1g.
     Differs from the paper: layers are dense with ReLU, as in the PLE paper, not LSTMs;
         with several subspaces, imbalanced weights are 0.9 and an even rest.

@@ -29,6 +29,9 @@ class STAR(WithDomainInput):
         num_tasks: T, the width of the last layer.
         dims: Widths of the hidden layers of the star network.
 
+    Cost: hardly grows with T, the width of the last layer. An example's does not grow
+    with N; each domain of a batch adds W * W_p.
+
     Reference: Sheng et al., CIKM 2021, section 3.
     Differs from the paper: it has one task, and does not give the auxiliary network's
         activation, the widths or the initial values.

@@ -79,6 +79,7 @@ def step_of(experiment: Experiment, layout: Layout, steps_per_epoch: int) -> "St
             experiment.model.kind,
             num_tasks=len(layout.tasks),
             num_domains=num_domains,
+            remat=experiment.train.remat,
             **experiment.model.options,
         )
         members = experiment.train.members

@@ -1,14 +1,16 @@
 """A compiled step computes little more than its model's equations need."""
 
 import functools
+import inspect
 import json
+import re
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from ple_jax import models
+from ple_jax import models, plugins
 from tests.benchmarks.test_benchmarks import ROOT, quick
 
 SMALL = {"rows": 7, "fields": 3, "width": 5, "numbers": 2}
@@ -81,6 +83,20 @@ def test_the_need_of_mmoe_is_as_by_hand():
     assert need.kept == 11 * (17 + 2 * 13 + 6 + 3 * 13 + 3 * 17 + 3)
 
 
+@pytest.mark.parametrize("kind", models.available())
+def test_a_model_says_whether_its_cost_grows_with_domains(kind):
+    from benchmarks.lib import needs, problem
+    from benchmarks.lib.sizes import Size
+
+    def needed(domains):
+        size = Size(**SMALL, tasks=3, domains=domains, groups="tasks_domains")
+        return needs.work(kind, size, problem.options_of(kind, size)).operations
+
+    model = plugins.unwrap(plugins.find("ple_jax.models", kind).build)
+    (cost,) = re.findall(r"\n\nCost: (.*?)\n\n", inspect.getdoc(model), re.DOTALL)
+    assert ("flat in N" in cost) == (needed(17) == needed(1))
+
+
 DOMAINS = {"domains": 4, "groups": "tasks_domains"}
 MANY = DOMAINS | {"domains": 32}
 POINTS = [
@@ -91,6 +107,8 @@ POINTS = [
     pytest.param("ple", DOMAINS, id="ple, 4 domains"),
     pytest.param("ple", MANY, id="ple, 32 domains"),
     pytest.param("cgc", DOMAINS, id="cgc, 4 domains"),
+    pytest.param("star", DOMAINS, id="star, 4 domains"),
+    pytest.param("cross_stitch", DOMAINS, id="cross_stitch, 4 domains"),
 ]
 
 

@@ -83,6 +83,19 @@ def test_gradients_are_finite_where_a_domain_has_no_variance():
     assert not of_params["private"]["scale"][2].any()  # the absent one
 
 
+def test_a_row_that_is_not_finite_stays_in_its_domain():
+    x, domain = random_array(B, H), np.arange(B) % 3
+    module = PartitionedNorm(3)
+    variables = module.init(jax.random.key(0), x, domain)
+    run = lambda x: module.apply(variables, x, domain, True, mutable=["batch_stats"])
+    poisoned = x.copy()
+    poisoned[1] = np.nan
+    (want, _), (got, moved) = run(x), run(poisoned)
+    np.testing.assert_array_equal(got[domain != 1], want[domain != 1])
+    kept = moved["batch_stats"]["private"]["mean"]
+    assert np.isfinite(kept).all(axis=1).tolist() == [True, False, True]
+
+
 @pytest.mark.parametrize("module", [MLP((H,)), StarNetwork(1, (H, 1))])
 def test_a_unit_that_is_exactly_zero_passes_no_gradient(module):
     """As in an MLP of zeros: the slope of ReLU is 0 there, not 1 or 1/2."""
