@@ -27,6 +27,8 @@ HOMES = {
     "shtab": {"cli/completion.py"},
     "rich": {"show"},
     "optuna": {"studies/search.py"},
+    "matplotlib": {"report"},
+    "jinja2": {"report"},
     "pyarrow": {"data", "datasets", "guess", "serve"},
 }
 MOST_FLOORS = 11

@@ -27,7 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(asked: argparse.Namespace) -> None:
     """Advises, writes the folder, and prints what it holds."""
-    from ple_jax.analysis import advice, report
+    from ple_jax.analysis import advice, advice_text
     from ple_jax.parallel import runtime
     from ple_jax.runs.directory import free_directory
     from ple_jax.show import console, tables
@@ -39,12 +39,12 @@ def run(asked: argparse.Namespace) -> None:
     advice.check_folder(folder, tree, asked.models)
     runtime.set_up()
     found = advice.advise(tree, folder, asked.minutes, asked.models)
-    text = report.markdown(found, f"Advice on {asked.data.name}")
+    text = advice_text.markdown(found, f"Advice on {asked.data.name}")
     command = advice.write(found, text, tree, folder)
     if asked.json:
         console.show_json(found.to_dict())
     else:
-        console.show(*(tables.grid(*grid) for grid in report.grids(found)))
-        for title, lines in report.sentences(found):
+        console.show(*(tables.grid(*grid) for grid in advice_text.grids(found)))
+        for title, lines in advice_text.sentences(found):
             console.say("\n".join([f"{title}:", *(f"- {line}" for line in lines)]))
     console.say(f"{folder / 'advice.md'} has all of this; next: {command}")

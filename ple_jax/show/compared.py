@@ -194,14 +194,17 @@ def domains_grid(found: Found, by_domain: bool = False) -> Grid:
 def knobs_grid(found: Found) -> Grid:
     """What differs in the experiments."""
     names = list(found["sides"])
-    rows = [[k, *(_value(of[n]) for n in names)] for k, of in found["knobs"].items()]
+    rows = [
+        [k, *(value_text(of[n]) for n in names)] for k, of in found["knobs"].items()
+    ]
     note = "" if rows else "Nothing but seeds differs."
     return Grid("what differs in the experiments", ["knob", *names], rows, note)
 
 
-def _value(value: Any) -> str:
+def value_text(value: Any) -> str:
+    """The value of a knob; empty where there is none."""
     if isinstance(value, list | tuple):
-        return f"[{', '.join(map(_value, value))}]"
+        return f"[{', '.join(map(value_text, value))}]"
     return "" if value is None else str(value)
 
 

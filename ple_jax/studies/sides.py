@@ -76,39 +76,60 @@ def short_names(directories: Iterable[pathlib.Path]) -> list[str]:
     return [str(d) if last.count(name) > 1 else name for d, name in pairs]
 
 
-def sides_in(directory: pathlib.Path, name: str) -> Iterator[Side]:
+def sides_in(
+    directory: pathlib.Path, name: str, faults: list[str] | None = None
+) -> Iterator[Side]:
     """The sides of one directory.
+
+    Args:
+        directory: A run, or several trials.
+        name: What to call it.
+        faults: Where to say which trials are unfinished or damaged, and to go on
+            without them; None raises.
 
     Raises:
         ValueError: As `sides_of`.
     """
     if not sweep.is_sweep(recorded_tree(directory)):
-        run = open_run(directory)
-        check_finished(run)
-        yield Side(name, directory, (run,))
+        yield Side(name, directory, (finished(directory),))
         return
-    points: dict[str, list[Run]] = {}
+    points: dict[str, tuple[list[Run], list[str]]] = {}
     for trial in study.recorded(directory).trials:
-        run = open_run(trials_folder(directory) / trial.name)
-        points.setdefault(trial.point, []).append(run)
-    for point, runs in points.items():
-        diverged = [r for r in runs if "diverged" in (r.result or {})]
-        done = [r for r in runs if r not in diverged]
-        for run in done:
-            check_finished(run)
-        if done:
-            lost = tuple(run.directory.name for run in diverged)
-            whole = f"{name} {point}" if len(points) > 1 else name
-            yield Side(whole, directory, tuple(done), lost)
+        done, diverged = points.setdefault(trial.point, ([], []))
+        try:
+            done.append(finished(trials_folder(directory) / trial.name))
+        except Diverged:
+            diverged.append(trial.name)
+        except (ValueError, OSError) as error:
+            if faults is None:
+                raise
+            faults.append(str(error))
+    for point, (runs, lost) in points.items():
+        whole = f"{name} {point}" if len(points) > 1 else name
+        if runs:
+            yield Side(whole, directory, tuple(runs), tuple(lost))
 
 
-def check_finished(run: Run) -> None:
-    """Raises a ValueError if a run has no final table."""
-    if "validation" not in (run.result or {}):
+class Diverged(ValueError):
+    """A trial has no best epoch to compare."""
+
+
+def finished(directory: pathlib.Path) -> Run:
+    """Opens a run that has its final table.
+
+    Raises:
+        ValueError: It has none, or is damaged, or diverged.
+    """
+    run = open_run(directory)
+    result = run.result or {}
+    if "diverged" in result:
+        raise Diverged(f"{directory} diverged: it has nothing to compare.")
+    if "validation" not in result:
         raise ValueError(
-            f"{run.directory} is not finished: continue it with `ple-jax train "
-            "--resume`, or leave it out."
+            f"{directory} is not finished: continue it with `ple-jax train --resume`, "
+            "or leave it out."
         )
+    return run
 
 
 def check_same_data(sides: Sequence[Side]) -> None:

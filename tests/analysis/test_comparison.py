@@ -5,9 +5,8 @@ import json
 
 import numpy as np
 import pytest
-from lib.training import TINY, call
+from lib.training import call
 
-from ple_jax import config
 from ple_jax.analysis.comparison import compare, tables
 from ple_jax.metrics.intervals import of_headline
 from ple_jax.metrics.spread import spread
@@ -17,32 +16,12 @@ from ple_jax.show import compared
 from ple_jax.studies.sides import check_same_data, sides_of
 
 CLICK, TIME = Task("click"), Task("time", loss="squared")
-KINDS = ["mmoe", "shared_bottom"]
+KINDS = ["ple", "shared_bottom"]
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory, prepared):
-    """A sweep of two models with two seeds each; and a run of other data."""
-    folder = tmp_path_factory.mktemp("compared")
-    sections = dict(TINY)
-    sections["data"] = {"kind": "synthetic", "examples": 701}
-    sections["model"] = {"kind": "mmoe", "expert_dims": [5], "tower_dims": [3]}
-    sections["train"] = TINY["train"] | {"epochs": 1}
-    experiment = config.from_dict(sections)
-    other = create_run(
-        folder / "other", experiment, prepared("synthetic", examples=509)
-    )
-    other.write_result({"validation": {}})
-    (folder / "kinds.toml").write_text(config.to_toml(experiment))
-    asked = ["--sweep.model.kind", *KINDS, "--train.seeds", "2"]
-    place = folder / "kinds"
-    assert not call("train", folder / "kinds.toml", "--run-dir", place, *asked)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def found(folder):
-    return compare(sides_of([folder / "kinds"]))
+def found(sides):
+    return compare(sides)
 
 
 def test_a_sweep_says_the_same_of_its_points(folder, found):
@@ -78,9 +57,9 @@ def test_what_differs_is_said_knob_by_knob(found):
 def test_the_command_prints_words_and_tables(folder, capsys):
     assert not call("compare", folder / "kinds", "--split", "validation")
     shown = capsys.readouterr()
-    assert "validation: ahead of kinds kind=mmoe" in shown.out
+    assert "validation: ahead of kinds kind=ple" in shown.out
     assert "model.kind" in shown.out
-    assert "- On validation, against kinds kind=mmoe: kinds kind=sh" in shown.err
+    assert "- On validation, against kinds kind=ple: kinds kind=sh" in shown.err
     assert "by Holm among the 2 of this table" in " ".join(shown.out.split())
 
 

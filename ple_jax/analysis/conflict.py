@@ -1,0 +1,127 @@
+"""Gradient conflict: whether two tasks pull what they share the same way."""
+
+import itertools
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ple_jax.data.loader import gather_batch
+from ple_jax.runs.directory import Run
+from ple_jax.serve.files import load_scorer
+from ple_jax.train.setup import Setup
+from ple_jax.train.step import Step, step_of
+from ple_jax.types import Batch, PyTree, path_names
+
+BATCHES = 32
+ALL = "all that is shared"
+
+
+def gradient_conflict(run: Run, batches: int = BATCHES) -> dict[str, Any]:
+    """The cosine between the gradients of each two tasks, layer by layer.
+
+        cos_ij = g_i . g_j / (|g_i| |g_j|),   over the numbers that both tasks move
+
+    Gradients are those of a training step at the best checkpoint, on batches of train
+    that are drawn at random. A cosine below 0 is a conflict: what helps one task harms
+    the other. Layers that no two tasks share are left out.
+
+    Args:
+        run: A run of at least two tasks.
+        batches: How many.
+
+    Returns:
+        Plain arrays:
+
+        pairs     [(task, task)] (P,)
+        layers    paths of modules and tables (L,), and last of all together
+        mean      (L, P) over batches; NaN of what a pair does not share
+        deviation (L, P) of batches
+        opposed   (L, P) share of batches in which the cosine is below 0
+
+    Reference: Yu et al., NeurIPS 2020, section 2.
+    """
+    tasks = [task.name for task in run.data.layout.tasks]
+    pairs = list(itertools.combinations(range(len(tasks)), 2))
+    setup = Setup([run.experiment], run.data)
+    step = step_of(setup.experiments[0], run.data.layout, setup.steps_per_epoch)
+    of = jax.jit(lambda state, batch: products(step, state, batch, pairs))
+    state, split = trained_state(step, run), run.data.split("train")
+    rng, size = np.random.default_rng(0), min(setup.train.batch_size, len(split))
+    found = []
+    for _ in range(batches if pairs else 0):
+        rows = np.sort(rng.choice(len(split), size, replace=False))
+        found.append(jax.tree.map(np.asarray, of(state, gather_batch(split, rows))))
+    layers = by_layer(found)
+    cosines = {name: cosine(values) for name, values in layers.items()}
+    shared = {k: c for k, c in cosines.items() if not np.isnan(c).all()}
+    each = np.array([*shared.values()]).reshape(len(shared), len(found), len(pairs))
+    over = lambda how, values: np.array(
+        [[_known(how, column) for column in layer.T] for layer in values]
+    ).reshape(len(shared), len(pairs))
+    return {
+        "pairs": [(tasks[i], tasks[j]) for i, j in pairs],
+        "layers": list(shared),
+        "mean": over(np.mean, each),
+        "deviation": over(np.std, each),
+        "opposed": over(lambda c: np.mean(c < 0), each),
+    }
+
+
+def _known(how, values: np.ndarray) -> float:
+    known = values[~np.isnan(values)]
+    return float(how(known)) if len(known) else np.nan
+
+
+def trained_state(step: Step, run: Run) -> PyTree:
+    """The state at the best checkpoint; what it does not keep is as at first."""
+    _, variables = load_scorer(run)
+    state = step.init()
+    trained = {k: variables.get(k, leaf) for k, leaf in state.trained.items()}
+    return state.replace(trained=trained, batch_stats=variables["batch_stats"])
+
+
+def products(
+    step: Step, state: PyTree, batch: Batch, pairs: list[tuple[int, int]]
+) -> PyTree:  # leaves (P, 3)
+    """g_i . g_j, |g_i|^2 and |g_j|^2 of each array and pair, where both are not 0."""
+    key = jax.random.fold_in(jax.random.wrap_key_data(state.seed), state.step)
+    batch = step.rows.with_touched_rows(batch)
+    moving, batch = step.rows.with_row_deltas(state.trained, batch)
+    (each, penalties), pull_back, _ = jax.vjp(
+        lambda trained: step.losses(trained, state, batch, key), moving, has_aux=True
+    )
+    nothing = [jnp.zeros_like(penalty) for penalty in penalties]
+    grads = jax.vmap(lambda task: pull_back((task, nothing))[0])(jnp.eye(len(each)))
+
+    def of(leaf: jax.Array) -> jax.Array:
+        rows = []
+        for i, j in pairs:
+            both = (leaf[i] != 0) & (leaf[j] != 0)
+            a, b = leaf[i] * both, leaf[j] * both
+            rows.append(jnp.stack([(a * b).sum(), (a * a).sum(), (b * b).sum()]))
+        return jnp.stack(rows)
+
+    return jax.tree.map(of, {k: grads[k] for k in ("model", "tables")})
+
+
+def by_layer(each: list[PyTree]) -> dict[str, np.ndarray]:
+    """Layer -> (batches, P, 3): sums over its arrays; last, over all of them."""
+    found: dict[str, np.ndarray] = {}
+    if not each:
+        return found
+    stacked = jax.tree.map(lambda *leaves: np.stack(leaves), *each)
+    for path, leaf in jax.tree.leaves_with_path(stacked):
+        room, *names = path_names(path)
+        name = "/".join(names if room == "tables" else names[:-1]) or room
+        name = f"table {name}" if room == "tables" else name
+        found[name] = found.get(name, 0) + leaf
+    return {**found, ALL: np.sum([*found.values()], axis=0)}
+
+
+def cosine(products: np.ndarray) -> np.ndarray:  # (..., 3) -> (...)
+    """The cosine of two vectors by their products; NaN if one has no length."""
+    dot, a, b = np.moveaxis(np.asarray(products, np.float64), -1, 0)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.where(a * b > 0, dot / np.sqrt(a * b), np.nan)

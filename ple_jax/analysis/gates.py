@@ -1,0 +1,159 @@
+"""Gate use: how much of each expert each gate takes, by level and domain."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
+from typing import Any
+
+import jax
+import numpy as np
+
+from ple_jax.data.examples import Examples
+from ple_jax.data.loader import batches_in_order
+from ple_jax.runs.directory import Run
+from ple_jax.serve.files import load_scorer
+from ple_jax.train.setup import Setup
+from ple_jax.train.step import Step, step_of
+from ple_jax.types import Batch, PyTree, path_names
+
+ROWS = 20_000  # of a split that are looked at
+COLLAPSED = 0.05  # an expert that no gate takes more of is hardly used
+
+
+def gate_use(
+    run: Run, split: str = "validation", rows: int = ROWS
+) -> list[dict[str, Any]]:
+    """How much of each expert each gate takes, over the rows of a split.
+
+    Args:
+        run: A run of a model with gates; one without gives [].
+        split: Whose rows.
+        rows: How many of them, evenly spaced.
+
+    Returns:
+        Of each level, from the input up, plain arrays:
+
+        level      its path among the modules
+        gates      the names (G,): tasks, "shared", or "gate 0" of those that none owns
+        experts    the names (E,): of what owns it, "shared 0", or "expert 0"
+        domains    the names (N,)
+        examples   (N,) of each domain
+        mean       (N, G, E) mean weight; NaN of a domain without examples
+        deviation  (N, G, E) standard deviation over examples
+        seen       (G, E) bool, whether the gate sees the expert
+        entropy    (N, G) mean entropy of an example's weights over that of equal ones,
+                   in [0, 1]; 1 where a gate sees one expert alone
+
+    Reference: Tang et al., RecSys 2020, section 5.3.3 and figure 8.
+    """
+    layout = run.data.layout
+    tasks = [task.name for task in layout.tasks]
+    return summed(_weights(run, split, rows), tasks, layout.domains)
+
+
+Batches = Iterable[tuple[np.ndarray, Mapping[str, np.ndarray]]]
+
+
+def summed(
+    batches: Batches, tasks: Sequence[str], domains: Sequence[str]
+) -> list[dict[str, Any]]:
+    """`gate_use` of batches: domains (B,), and weights (B, G, E) by path."""
+    sums: dict[str, list[np.ndarray]] = {}
+    for domain, weights in batches:
+        for path, of in weights.items():
+            entropy = -of * np.log(np.where(of > 0, of, 1))
+            parts = np.ones(len(of)), of, of**2, entropy.sum(axis=-1)
+            zeros = [np.zeros((len(domains), *part.shape[1:])) for part in parts]
+            for total, part in zip(sums.setdefault(path, zeros), parts, strict=True):
+                np.add.at(total, domain, part)
+    found = [_level(path, of, list(tasks)) for path, of in sums.items()]
+    return [{**one, "domains": list(domains)} for one in found]
+
+
+def _weights(run: Run, split: str, rows: int):
+    """Domains (B,) and weights (B, G, E) by path, of each batch."""
+    setup = Setup([run.experiment], run.data)
+    step = step_of(setup.experiments[0], run.data.layout, setup.steps_per_epoch)
+    _, variables = load_scorer(run)
+    of = jax.jit(partial(intermediates, step))
+    whole = run.data.split(split)
+    some = np.unique(np.linspace(0, len(whole) - 1, min(rows, len(whole))).astype(int))
+    examples = Examples.of({k: a[some] for k, a in whole.arrays().items()})
+    for batch, real in batches_in_order(examples, setup.train.eval_batch_size):
+        yield batch.domain[:real], mixtures(of(variables, batch), real)
+
+
+def intermediates(step: Step, variables: PyTree, batch: Batch) -> PyTree:
+    """What the model sows under this name outside of training, in float32."""
+    rows = step.tables.lookup(variables["tables"], batch)
+    x = step.tables.assemble(rows, batch, None)
+    model = {"params": variables["model"], "batch_stats": variables["batch_stats"]}
+    sown = step.model.apply(model, x, batch.domain, mutable=["intermediates"])[1]
+    return sown.get("intermediates", {})
+
+
+def mixtures(sown: PyTree, rows: int) -> dict[str, np.ndarray]:
+    """Path -> weights (rows, G, E) of what is sown as a mixture."""
+    found = {}
+    for path, leaf in jax.tree.leaves_with_path(sown):
+        name = "/".join(part for part in path_names(path) if not part.startswith("["))
+        if name.endswith("mixture"):
+            array = np.asarray(leaf, np.float64)[:rows]
+            found[name] = array if array.ndim == 3 else array[:, None]
+    return dict(sorted(found.items(), key=lambda pair: _order(pair[0])))
+
+
+def _order(path: str) -> tuple[bool, str]:
+    return path.startswith("domains"), path  # the last level, where domains own it
+
+
+def _level(path: str, sums: list[np.ndarray], tasks: list[str]) -> dict[str, Any]:
+    count, total, squares, entropy = sums
+    seen = np.any(total > 0, axis=0)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        mean = total / count[:, None, None]
+        variance = squares / count[:, None, None] - mean**2
+        most = np.log(seen.sum(axis=1))  # (G,)
+        share = entropy / count[:, None] / np.where(most > 0, most, 1)
+    gates, experts = names(seen, tasks, path.startswith("shared"))
+    return {
+        "level": path.removesuffix("/mixture"),
+        "gates": gates,
+        "experts": experts,
+        "examples": count.astype(int),
+        "mean": mean,
+        "deviation": np.sqrt(np.maximum(variance, 0)),
+        "seen": seen,
+        "entropy": np.where(most > 0, share, np.where(count[:, None] > 0, 1, np.nan)),
+    }
+
+
+def names(
+    seen: np.ndarray, tasks: list[str], shared: bool = False
+) -> tuple[list[str], list[str]]:
+    """The names of gates and experts, by who sees whom (G, E).
+
+    An expert belongs to the task whose gate alone sees it, that of all tasks aside.
+    """
+    own = seen[: len(tasks)]
+    owned = len(own) == len(tasks) > 1 and bool((own.sum(axis=0) == 1).any())
+    if len(seen) == len(tasks) or (owned and len(seen) == len(tasks) + 1):
+        gates = [*tasks, "shared"][: len(seen)]
+    elif len(seen) == 1:
+        gates = ["all"]
+    else:
+        gates = [f"gate {i}" for i in range(len(seen))]
+    experts, counted = [], dict[str, int]()
+    for column in own.T:
+        owner = tasks[int(column.argmax())] if column.sum() == 1 else "shared"
+        owner = owner if owned else "expert"
+        experts.append(f"{owner} {counted.get(owner, 0)}")
+        counted[owner] = counted.get(owner, 0) + 1
+    return gates, experts
+
+
+def unused(level: dict[str, Any]) -> list[str]:
+    """Experts of which no gate that sees them takes `COLLAPSED` on average."""
+    weighed = np.nansum(level["mean"] * level["examples"][:, None, None], axis=0)
+    mean = weighed / max(level["examples"].sum(), 1)  # (G, E)
+    few = (mean < COLLAPSED).all(axis=0) & level["seen"].any(axis=0)
+    return [name for name, is_few in zip(level["experts"], few, strict=True) if is_few]

@@ -1,0 +1,106 @@
+"""Recalibration: probabilities that are right on average, fitted on held-out rows.
+
+Both keep the order of scores, so that no AUC changes but by ties of isotonic steps.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+from scipy import optimize
+
+from ple_jax.metrics.exact import sigmoid
+
+STEPS = 50  # of Newton's method, at most
+
+
+class Platt(NamedTuple):
+    """p = s(slope z + offset) of a logit z."""
+
+    slope: float
+    offset: float
+
+    def __call__(self, logits: np.ndarray) -> np.ndarray:
+        """Recalibrated probabilities."""
+        return sigmoid(self.slope * np.asarray(logits, np.float64) + self.offset)
+
+    @classmethod
+    def fit(
+        cls,
+        logits: np.ndarray,  # (B,)
+        labels: np.ndarray,  # (B,) 0 or 1
+        weights: np.ndarray | None = None,  # (B,)
+    ) -> "Platt":
+        """The most likely slope and offset, by Newton's method.
+
+        Labels are replaced by (N+ + 1) / (N+ + 2) and 1 / (N- + 2), so that perfectly
+        ranked rows have an end. Reference: Platt, 1999, section 2.2; Lin et al.,
+        Machine Learning 2007.
+        """
+        z, y, w = _columns(logits, labels, weights)
+        positive = y > 0.5
+        n, p = float(w[~positive].sum()), float(w[positive].sum())
+        target = np.where(positive, (p + 1) / (p + 2), 1 / (n + 2))
+        x, found = np.stack([z, np.ones_like(z)]), np.array([1.0, 0.0])
+        loss = lambda at: float(w @ (np.logaddexp(0, at @ x) - target * (at @ x)))
+        for _ in range(STEPS):
+            q = sigmoid(found @ x)
+            gradient = x @ (w * (q - target))
+            hessian = (x * (w * q * (1 - q))) @ x.T + 1e-9 * np.eye(2)
+            step, size, before = np.linalg.solve(hessian, gradient), 1.0, loss(found)
+            while size > 1e-9 and loss(found - size * step) > before:
+                size /= 2
+            found = found - size * step
+            if np.abs(size * step).max() < 1e-10:
+                break
+        return cls(float(found[0]), float(found[1]))
+
+
+class Isotonic(NamedTuple):
+    """p rises with the logit: linear between the ends of its steps, level outside."""
+
+    logits: np.ndarray  # (K,) rising
+    probabilities: np.ndarray  # (K,) never falling
+
+    def __call__(self, logits: np.ndarray) -> np.ndarray:
+        """Recalibrated probabilities."""
+        return np.interp(logits, self.logits, self.probabilities)
+
+    @classmethod
+    def fit(
+        cls,
+        logits: np.ndarray,  # (B,)
+        labels: np.ndarray,  # (B,) 0 or 1
+        weights: np.ndarray | None = None,  # (B,)
+    ) -> "Isotonic":
+        """The rising steps of least squared error; equal logits are one point.
+
+        Reference: Zadrozny and Elkan, KDD 2002.
+        """
+        z, y, w = _columns(logits, labels, weights)
+        z, y, w = z[w > 0], y[w > 0], w[w > 0]
+        points, place = np.unique(z, return_inverse=True)
+        total = np.bincount(place, w)
+        means = np.bincount(place, w * y) / total
+        fitted = optimize.isotonic_regression(means, weights=total).x
+        # Inside a step a point says nothing that its ends do not.
+        inner = np.zeros(len(points), bool)
+        inner[1:-1] = (fitted[1:-1] == fitted[:-2]) & (fitted[1:-1] == fitted[2:])
+        return cls(points[~inner], fitted[~inner])
+
+
+METHODS: dict[str, Callable[..., Platt | Isotonic]] = {
+    "platt": Platt.fit,
+    "isotonic": Isotonic.fit,
+}
+
+
+def _columns(logits, labels, weights) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    z, y = (np.asarray(a, np.float64) for a in (logits, labels))
+    w = np.ones(len(z)) if weights is None else np.asarray(weights, np.float64)
+    if not (np.any(w[y > 0.5]) and np.any(w[y <= 0.5])):
+        raise ValueError(
+            "Recalibration needs labels of both classes, got "
+            f"{int((y > 0.5).sum())} positives among {len(y)}."
+        )
+    return z, y, w

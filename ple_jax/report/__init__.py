@@ -1,0 +1,1 @@
+"""One page about runs: the verdict in words, then tables and figures."""
