@@ -26,7 +26,7 @@ GOLDEN = 0.6180339887498949
 
 
 def shared_entries(
-    model: "nn.Module | OfOneDomain",
+    model: "nn.Module | InParts | OfOneDomain",
     tables: Tables,
     state: TrainState,
     only: tuple[str, ...] = (),
