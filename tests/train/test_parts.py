@@ -10,6 +10,7 @@ from lib.training import tiny
 from ple_jax import models, weightings
 from ple_jax.data.loader import Loader
 from ple_jax.embeddings.tables import Tables
+from ple_jax.layers.members import Members
 from ple_jax.train.parts import in_parts
 from ple_jax.train.step import jitted, make_step
 
@@ -67,6 +68,20 @@ def test_each_part_drops_units_of_its_own():
     rngs = {"dropout": jax.random.key(1)}
     logits, _ = apply(variables, x, domain, True, rngs=rngs, mutable=[])
     assert len(np.unique(logits)) == 6
+
+
+def test_logits_of_members_are_those_of_the_whole():
+    model, x, domain, _ = made(6, jnp.float32)
+    model = Members(model, 2)
+    x = x * jnp.arange(6)[:, None]
+    variables = model.init(jax.random.key(0), x, domain)
+    more = {"rngs": {"dropout": jax.random.key(1)}, "mutable": []}
+    whole, parts = (
+        in_parts(model, n, 6).apply(variables, x, domain, True, **more)[0]
+        for n in (1, 3)
+    )
+    assert whole.shape == (2, 6, 1)
+    assert_close(parts, whole)
 
 
 def made(batch, dtype, **options):
