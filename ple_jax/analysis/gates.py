@@ -25,7 +25,8 @@ def gate_use(
     """How much of each expert each gate takes, over the rows of a split.
 
     Args:
-        run: A run of a model with gates; one without gives [].
+        run: A run of a model with gates; one without gives []. Of several members
+            (`train.members`), the first counts: no two have experts in common.
         split: Whose rows.
         rows: How many of them, evenly spaced.
 
@@ -88,7 +89,14 @@ def intermediates(step: Step, variables: PyTree, batch: Batch) -> PyTree:
     x = step.tables.assemble(rows, batch, None)
     model = {"params": variables["model"], "batch_stats": variables["batch_stats"]}
     sown = step.model.apply(model, x, batch.domain, mutable=["intermediates"])[1]
-    return sown.get("intermediates", {})
+    return of_one_member(sown.get("intermediates", {}), step.train.members)
+
+
+def of_one_member(sown: PyTree, members: int) -> PyTree:
+    """What the first of several members sows: each has experts of its own."""
+    if members == 1:
+        return sown
+    return jax.tree.map(lambda leaf: leaf[0], sown.get("model", {}))
 
 
 def mixtures(sown: PyTree, rows: int) -> dict[str, np.ndarray]:

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from lib.training import call, records
 
+from ple_jax import models
 from ple_jax.analysis import gates
 from ple_jax.analysis.calibration import calibration
 from ple_jax.analysis.conflict import ALL, cosine, gradient_conflict, trained_state
@@ -13,6 +14,7 @@ from ple_jax.analysis.learning import learning_curve
 from ple_jax.analysis.scored import Scored, scored
 from ple_jax.data.examples import Examples
 from ple_jax.data.loader import gather_batch
+from ple_jax.layers.members import Members
 from ple_jax.layout import Layout
 from ple_jax.metrics.exact import calibration_error, sigmoid
 from ple_jax.schema import Task
@@ -134,6 +136,21 @@ def test_gates_of_a_run(sides):
     wanted = np.asarray(sown["level_1"]["mixture"][0]).mean(axis=0)
     np.testing.assert_allclose(levels[1]["mean"][0], wanted, atol=1e-5)
     assert gate_use(sides[1].runs[0]) == []
+
+
+def test_the_gates_of_members_are_those_of_the_first():
+    model = Members(models.build("ple", num_tasks=2, num_levels=1), 3)
+    x, domain = np.random.default_rng(0).normal(size=(5, 7)), np.zeros(5, np.int32)
+    x = x.astype(np.float32)
+    variables = model.init(jax.random.key(0), x, domain)
+    sown = model.apply(variables, x, domain, mutable=["intermediates"])[1]
+    found = gates.of_one_member(sown["intermediates"], 3)
+    (weights,) = gates.mixtures(found, 5).values()
+    first = {"params": jax.tree.map(lambda p: p[0], variables["params"]["model"])}
+    alone = model.model.apply(first, x, domain, mutable=["intermediates"])[1]
+    (wanted,) = gates.mixtures(alone["intermediates"], 5).values()
+    assert weights.shape == (5, 2, 6)
+    np.testing.assert_allclose(weights, wanted, atol=1e-6)
 
 
 # Conflict.
