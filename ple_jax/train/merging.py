@@ -3,13 +3,15 @@
 The T gradients are stacked along a leading axis T of every leaf.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ple_jax import links
 from ple_jax.losses import sample_weights
+from ple_jax.tasks import Task
 from ple_jax.train.state import TrainState
 from ple_jax.types import Batch, PyTree, path_names
 from ple_jax.weightings import Now, Weighting
@@ -21,9 +23,18 @@ def by_array(memory: PyTree, trained: PyTree) -> PyTree:
     return jax.tree.map(lambda leaf: jnp.repeat(leaf[None], count, axis=0), memory)
 
 
-def now_of(state: TrainState, batch: Batch, key: jax.Array, steps: int) -> Now:
+def task_weights(batch: Batch, tasks: Sequence[Task]) -> jax.Array:  # (T,)
+    """The weight of each task in a batch, in the space that it is trained on."""
+    zeros = jnp.zeros_like(batch.labels)
+    aims = links.entire_space(zeros, batch.labels, batch.observed, tasks)
+    return sample_weights(aims.observed, batch.weights)
+
+
+def now_of(
+    state: TrainState, batch: Batch, key: jax.Array, tasks: Sequence[Task], steps: int
+) -> Now:
     """What a weighting is told of a step, of which an epoch has `steps`."""
-    seen = sample_weights(batch.observed, batch.weights) > 0
+    seen = task_weights(batch, tasks) > 0
     # The step splits the same key into what folding in 0 and 1 gives.
     own = jax.random.fold_in(key, 2)
     return Now(state.step, state.step // steps, own, seen)

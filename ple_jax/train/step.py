@@ -243,7 +243,7 @@ class Step:
 
     def now(self, state: TrainState, batch: Batch, key: jax.Array) -> Now:
         """What the weighting is told of this step."""
-        return merging.now_of(state, batch, key, self.steps_per_epoch)
+        return merging.now_of(state, batch, key, self.tasks, self.steps_per_epoch)
 
     @property
     def _has_totals(self) -> bool:
@@ -253,9 +253,7 @@ class Step:
         """The mean weight (T,) of each task in a batch, this one included; or ()."""
         if not self._has_totals:
             return ()
-        zeros = jnp.zeros_like(batch.labels)
-        aims = links.entire_space(zeros, batch.labels, batch.observed, self.tasks)
-        now = losses.sample_weights(aims.observed, batch.weights)
+        now = merging.task_weights(batch, self.tasks)
         return state.totals + (now - state.totals) / (state.step + 1)
 
     def gradients(

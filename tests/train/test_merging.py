@@ -13,6 +13,7 @@ from lib.training import check_resume, tiny
 from ple_jax import config, models, weightings
 from ple_jax.config.experiment import Plugin
 from ple_jax.data.loader import Loader
+from ple_jax.tasks import Task
 from ple_jax.train import merging, vmapped
 from ple_jax.train.sharing import smallest
 from ple_jax.train.step import step_of
@@ -172,6 +173,19 @@ def test_a_task_without_labels_leaves_the_others_gradient(data):
 
     plain = gradients("fixed")
     assert_close(gradients("mgda"), plain)
+
+
+def test_a_task_of_the_entire_space_is_seen_without_its_condition(data):
+    """A batch without a click says of purchases that there are none."""
+    batch = batches_of(data, 1).at(0)
+    batch = batch.replace(
+        labels=np.zeros_like(batch.labels),
+        observed=np.ones_like(batch.observed) & np.array([[True, False]]),
+    )
+    for entire, wanted in ((False, [64, 0]), (True, [64, 64])):
+        buy = Task("buy", given="click", entire_space=entire)
+        found = merging.task_weights(batch, (Task("click"), buy))
+        np.testing.assert_array_equal(found, wanted)
 
 
 def test_a_weighting_looks_back_at_the_batch_with_moved_parameters(data):
