@@ -162,8 +162,8 @@ class TrainedRun:
                 as `buy_and_click`.
 
         Returns:
-            One float32 column a task: its probability, or the number itself for a
-            squared loss. A pandas frame gives a pandas frame with its index, a polars
+            One float32 column a task: its probability, or the number itself where the
+            label is one. A pandas frame gives a pandas frame with its index, a polars
             frame a polars frame, all else an Arrow table.
 
         Raises:
