@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ple_jax.show.compared import apart, p_text
 from ple_jax.show.grid import Grid
 from ple_jax.show.measured import number
 from ple_jax.show.results import signed
@@ -43,12 +44,12 @@ def score_table(
 def difference_table(
     reference: str,
     axes: Sequence[str],
-    found: Sequence[tuple[Names, str, str, Mapping[str, Any], float | None]],
+    found: Sequence[tuple[Names, Mapping[str, Any]]],
 ) -> Grid:
-    """A row a difference: its choices, task, choice, `gain`, and corrected p-value."""
+    """A row a difference: choices, task and choice, and `gain` with `p_adjusted`."""
     rows = [
-        [*beside, task, choice, signed(gain["mean"]), _interval(gain), _p_value(p)]
-        for beside, task, choice, gain, p in found
+        [*names, signed(gain["mean"]), apart(gain["interval"]), p_text(gain)]
+        for names, gain in found
     ]
     columns = [*axes, "task", "choice", "difference", "95 % interval", "p"]
     note = (
@@ -56,16 +57,3 @@ def difference_table(
         "seeds together; p is corrected for all comparisons of the study by Holm."
     )
     return Grid(f"Ahead of {reference}", columns, rows, note, len(axes) + 2)
-
-
-def _interval(gain: Mapping[str, Any]) -> str:
-    """The interval of a difference, with signs."""
-    found = gain["interval"]
-    return "" if found is None else " to ".join(map(signed, found))
-
-
-def _p_value(p: float | None) -> str:
-    """A p-value, of which small ones are all the same."""
-    if p is None:
-        return "undefined"
-    return "< 0.001" if p < 0.001 else f"{p:.3f}"

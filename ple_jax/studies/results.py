@@ -127,7 +127,10 @@ def grids(
     title = f"{' and '.join(dict.fromkeys(r.metric for r in front))} on {split}"
     found = [_score_table(title, plan, (*axes, "task"), whole, signs)]
     if differences:
-        listed = [(d.beside, d.task, d.choice, d.found, d.p) for d in differences]
+        listed = [
+            ((*d.beside, d.task, d.choice), {**d.found, "p_adjusted": d.p})
+            for d in differences
+        ]
         found.append(shown.difference_table(plan.asked.reference, axes, listed))
     if parts:
         names = (*axes, "domain", "task")
