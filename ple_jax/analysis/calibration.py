@@ -26,8 +26,7 @@ def calibration(
         error      expected calibration error of a probability; None of another label
         ratio      sum of predictions by sum of labels; None if that is 0
         domains    domain -> {"error", "ratio", "examples"}
-        after      method -> {"deciles", "error", "ratio"}, as fitted there; {} of what
-                   cannot be fitted: another label than 0 and 1, or one class
+        after      method -> {"deciles", "error", "ratio"}; {} of what cannot be fitted
     """
     each = {}
     for number, task in enumerate(scored.layout.tasks):

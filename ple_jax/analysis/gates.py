@@ -41,8 +41,7 @@ def gate_use(
         mean       (N, G, E) mean weight; NaN of a domain without examples
         deviation  (N, G, E) standard deviation over examples
         seen       (G, E) bool, whether the gate sees the expert
-        entropy    (N, G) mean entropy of an example's weights over that of equal ones,
-                   in [0, 1]; 1 where a gate sees one expert alone
+        entropy    (N, G) mean entropy of weights by that of equal ones, from 0 to 1
 
     Reference: Tang et al., RecSys 2020, section 5.3.3 and figure 8.
     """
