@@ -18,8 +18,7 @@ from ple_jax.data.store import Prepared
 from ple_jax.disk import replace_file
 from ple_jax.runs.directory import check_free, prepare_data, read_result, write_result
 from ple_jax.show.console import Stopwatch
-from ple_jax.studies import study, tune
-from ple_jax.studies.tuner import Budget
+from ple_jax.studies import study
 
 STUDY, CELLS, SEARCH = "study.toml", "cells", "search"
 
@@ -99,6 +98,9 @@ def searched(
     place: pathlib.Path, base: Experiment, data: Prepared, trials: int
 ) -> Experiment:
     """The best experiment that a search finds, with the seeds of `base`."""
+    from ple_jax.studies import tune  # needs an extra, and a study mostly does not
+    from ple_jax.studies.tuner import Budget
+
     alone = config.with_values(base, {"train.seeds": 1})
     if not place.is_dir():
         tune.create(place, alone, {}, data)

@@ -1,5 +1,6 @@
 """Studies of several cells: trained, gone on with, written, and rechecked."""
 
+import subprocess
 import sys
 import time
 
@@ -168,3 +169,12 @@ def test_who_stops_stops_the_commands(tmp_path):
         assert name == "quick"
         break
     assert time.monotonic() - started < 30
+
+
+def test_only_a_search_needs_an_extra():
+    """Without Optuna, as from the first command of the README."""
+    code = (
+        "import sys; sys.modules['optuna'] = None\n"
+        "from ple_jax.studies import cells, findings, recheck\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
