@@ -9,7 +9,6 @@ shows the median step of each, as the mean over a dispatch of several, and the r
 
 import dataclasses
 
-import jax
 from lib import measure, problem, report
 from lib.sizes import QUICK, SIZES, Size, arrays
 
@@ -65,7 +64,7 @@ def trainer_with(kind: str, size: Size) -> Trainer:
 
 def temporary(trainer: Trainer, batches: problem.Batch) -> int:
     """Bytes that a step takes for a time."""
-    ready, start = trainer.prepare(batches), jax.eval_shape(trainer.init)
+    ready, start = trainer.prepare(batches), trainer.shapes()
     compiled = trainer.steps.lower(start, ready, STEPS).compile()
     return int(compiled.memory_analysis().temp_size_in_bytes)
 

@@ -75,7 +75,7 @@ def untrained(experiment: Experiment, source: Source, folder: pathlib.Path) -> R
     prepared = prepare(source, folder / "prepared")
     chosen = create_run(folder / "run", experiment, prepared)
     with Checkpoints(chosen.checkpoints) as checkpoints:
-        checkpoints.save(trainer_of(experiment, prepared.layout).init(), {}, 0.0)
+        checkpoints.save(trainer_of(chosen.experiment, prepared.layout).init(), {}, 0.0)
     return chosen
 
 

@@ -45,7 +45,7 @@ def parts(model: str, size: Size) -> list[report.Record]:
     """Milliseconds of the whole step, then of its parts."""
     trainer = problem.trainer_for(model, size)
     batches = problem.batches_of(arrays(size, STEPS))
-    ready, start = trainer.prepare(batches), jax.eval_shape(trainer.init)
+    ready, start = trainer.prepare(batches), trainer.shapes()
     program = trainer.steps.lower(start, ready, STEPS).compile().as_text()
     part_of = {name: part(name, path) for name, path in OPERATION.findall(program)}
     several = measure.queued(problem.dispatch(trainer, batches), DISPATCHES)

@@ -2,8 +2,6 @@
 
 from typing import NamedTuple
 
-import jax
-
 from ple_jax.layers.per_domain import Blocks
 
 from . import needs, problem, program
@@ -38,7 +36,7 @@ def of_step(kind: str, size: Size, remat: bool = False) -> Cost:
     """
     trainer = problem.trainer_for(kind, size, remat=remat, update="dense")
     batches = problem.batches_of(arrays(size, 1))
-    state, batches = jax.eval_shape(trainer.init), trainer.prepare(batches)
+    state, batches = trainer.shapes(), trainer.prepare(batches)
     compiled = trainer.steps.lower(state, batches, 1).compile()
     blocks = int(Blocks.of(batches.domain[0], size.domains).used)
     options = problem.options_of(kind, size)

@@ -30,7 +30,7 @@ def step_records(size: Size, steps: int, rounds: int, rates: Rates) -> list[Reco
         for dtype in DTYPES
     }
     taken = medians(in_turn(ways, rounds, within=WITHIN))
-    by_rows = bool(jax.eval_shape(problem.trainer_for("ple", size).init).row_state)
+    by_rows = bool(problem.trainer_for("ple", size).shapes().row_state)
     records = []
     for (model, dtype), of_dispatch in taken.items():
         work, of_step = floor.work(model, size, by_rows), of_dispatch / steps

@@ -226,7 +226,7 @@ def _traces(experiments: Sequence[Experiment], data: Prepared) -> bool:
     loader = Loader(data.split("train"), experiments[0].train.batch_size, 0)
     trainer = vmapped.trainer_of(experiments, data.layout, shared=True)
     try:
-        state, batches = jax.eval_shape(trainer.init), loader.batches(0, 0, 1)
+        state, batches = trainer.shapes(), loader.batches(0, 0, 1)
         jax.eval_shape(trainer.steps, state, batches, 1)
         jax.eval_shape(trainer.score, variables_of(state), batches.at(np.array(0)))
     # JAX raises the first if a value must be known, Python the second if it indexes.

@@ -116,7 +116,7 @@ def check(experiment: Experiment, data: Prepared) -> None:
     """
     setup = Setup([experiment], data)
     setup.check()
-    jax.eval_shape(setup.trainer.init)
+    setup.trainer.shapes()
 
 
 def run_epochs(group: Group, resume: bool, strict: bool) -> Held:

@@ -121,7 +121,7 @@ def placed(
     trainer: Trainer, mesh: jax.sharding.Mesh, vmapped: bool = False
 ) -> TrainState:
     """The initial state, placed on the devices of a mesh."""
-    places = state_shardings(mesh, jax.eval_shape(trainer.init), vmapped)
+    places = state_shardings(mesh, trainer.shapes(), vmapped)
     return on_huge_pages(jax.device_put(trainer.init(), places))
 
 
@@ -140,6 +140,6 @@ def on_huge_pages(state: TrainState) -> TrainState:
 
 def shapes(trainer: Trainer, mesh: jax.sharding.Mesh) -> TrainState:
     """The shapes and places of a lone state, without its arrays."""
-    abstract = jax.eval_shape(trainer.init)
+    abstract = trainer.shapes()
     places = state_shardings(mesh, abstract)
     return jax.tree.map(lambda x, place: x.update(sharding=place), abstract, places)

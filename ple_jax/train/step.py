@@ -9,6 +9,7 @@
 
 import dataclasses
 from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple, cast
 
 import flax.linen as nn
@@ -42,6 +43,7 @@ class Trainer(NamedTuple):
     """The pure functions of one experiment, jitted: a program each."""
 
     init: Callable[[], TrainState]
+    shapes: Callable[[], TrainState]  # those of `init`, which does not run
     # Donates the state; the second result is ready when the first is.
     steps: Callable[[TrainState, Batch | Picks, int], tuple[TrainState, jax.Array]]
     score: Callable[[PyTree, Batch], jax.Array]  # variables -> logits (B, T)
@@ -60,6 +62,7 @@ def jitted(step: "Step") -> Trainer:
     """The pure functions of a step, jitted."""
     return Trainer(
         jit_init(step.init, step.tables),
+        partial(jax.eval_shape, step.init),
         jax.jit(step.steps, donate_argnums=0),
         jax.jit(step.score),
         step.rows.prepare_on_host,

@@ -75,6 +75,7 @@ def trainer_of(
     rows = first.rows
     return Trainer(
         partial(jit_init(init, first.tables), values),
+        partial(jax.eval_shape, init, values),
         partial(jax.jit(steps, donate_argnums=1), values),
         partial(jax.jit(score), values),
         rows.prepare_on_host,

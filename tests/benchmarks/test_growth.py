@@ -184,5 +184,5 @@ def lines(kind, **changes):
     size = Size(**SMALL | changes, batch=64)
     trainer = problem.trainer_for(kind, size, update="dense")
     batches = trainer.prepare(problem.batches_of(arrays(size, 1)))
-    steps = trainer.steps.lower(jax.eval_shape(trainer.init), batches, 1)
+    steps = trainer.steps.lower(trainer.shapes(), batches, 1)
     return tuple(p.as_text().count("\n") for p in (trainer.init.lower(), steps))

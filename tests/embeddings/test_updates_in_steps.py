@@ -123,7 +123,7 @@ def test_no_step_copies_a_table(monkeypatch):
     layout = Layout(columns, (), (), (Task("click"),), ("all",))
     inputs = {"update": "rows", "row_optimizer": "adam"}
     trainer = trainer_of(tiny(inputs=inputs), layout)
-    state, one = jax.eval_shape(trainer.init), make_batch(np.zeros((8, 3)))
+    state, one = trainer.shapes(), make_batch(np.zeros((8, 3)))
     batches = jax.tree.map(lambda leaf: leaf[None], one)
     with monkeypatch.context():
         jax.config.update("jax_disable_most_optimizations", False)
