@@ -10,6 +10,7 @@ import numpy as np
 from ple_jax.data.loader import gather_batch
 from ple_jax.runs.directory import Run
 from ple_jax.serve.files import load_scorer
+from ple_jax.train import merging
 from ple_jax.train.setup import Setup
 from ple_jax.train.step import Step, step_of
 from ple_jax.types import Batch, PyTree, path_names
@@ -89,11 +90,8 @@ def products(
     key = jax.random.fold_in(jax.random.wrap_key_data(state.seed), state.step)
     batch = step.rows.with_touched_rows(batch)
     moving, batch = step.rows.with_row_deltas(state.trained, batch)
-    (each, penalties), pull_back, _ = jax.vjp(
-        lambda trained: step.losses(trained, state, batch, key), moving, has_aux=True
-    )
-    nothing = [jnp.zeros_like(penalty) for penalty in penalties]
-    grads = jax.vmap(lambda task: pull_back((task, nothing))[0])(jnp.eye(len(each)))
+    losses_of = lambda trained: step.losses(trained, state, batch, key)
+    _, grads, _, _ = merging.task_gradients(losses_of, moving)
 
     def of(leaf: jax.Array) -> jax.Array:
         rows = []
