@@ -29,7 +29,7 @@ from ple_jax import config
 from ple_jax.data.prepare import prepare
 from ple_jax.data.store import Prepared
 from ple_jax.datasets import synthetic
-from ple_jax.train.step import Trainer
+from ple_jax.train.trainer import Trainer
 from ple_jax.types import Batch
 
 STEPS = 4  # a dispatch

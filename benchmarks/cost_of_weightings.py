@@ -14,7 +14,7 @@ from lib.sizes import QUICK, SIZES, Size, arrays
 
 from ple_jax import weightings
 from ple_jax.config.experiment import Plugin
-from ple_jax.train.step import Trainer, trainer_of
+from ple_jax.train.trainer import Trainer, trainer_of
 
 STEPS = 4
 FIXED = "fixed"

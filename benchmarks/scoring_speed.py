@@ -31,7 +31,7 @@ from ple_jax.parallel import runtime
 from ple_jax.runs.directory import Run, create_run
 from ple_jax.serve.files import load_scorer, predict_file
 from ple_jax.train.checkpoint import Checkpoints
-from ple_jax.train.step import trainer_of
+from ple_jax.train.trainer import trainer_of
 
 FOLDER = pathlib.Path(__file__).parent.parent / "experiments"
 EXPERIMENTS = [FOLDER / "census_ple.toml", FOLDER / "census_ple_wide.toml"]

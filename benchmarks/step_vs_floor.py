@@ -20,7 +20,7 @@ from lib import floor, measure, problem, rates, report
 from lib.floor import COPIED, SQUARE, Work
 from lib.sizes import MODELS, QUICK, SIZES, Size, arrays
 
-from ple_jax.train.step import Trainer
+from ple_jax.train.trainer import Trainer
 
 STEPS = 2  # in a dispatch
 

@@ -26,7 +26,7 @@ from ple_jax.embeddings.tables import Tables
 from ple_jax.layout import Bag, Layout
 from ple_jax.parallel.mesh import make_mesh
 from ple_jax.train.feed import Feed
-from ple_jax.train.step import trainer_of
+from ple_jax.train.trainer import trainer_of
 
 ROWS, BATCHES = 1000, 4  # of a table; in a split
 

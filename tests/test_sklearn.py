@@ -218,7 +218,7 @@ def test_weights_weigh():
 def test_fits_on_other_rows_share_their_programs(fitted, monkeypatch):
     x, y, _ = log(691, seed=2)
     traced = []
-    monkeypatch.setattr("ple_jax.train.step.step_of", lambda *a: traced.append(a))
+    monkeypatch.setattr("ple_jax.train.in_memory.step_of", lambda *a: traced.append(a))
     MultiTaskClassifier(**SMALL, random_state=7).fit(frame(x), y)
     assert not traced
 

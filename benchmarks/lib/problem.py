@@ -11,7 +11,7 @@ from ple_jax import models
 from ple_jax.config.experiment import Experiment, Inputs, Plugin, Train
 from ple_jax.layout import IdColumn, Layout, NumberColumn
 from ple_jax.schema import Task
-from ple_jax.train.step import Trainer, trainer_of
+from ple_jax.train.trainer import Trainer, trainer_of
 from ple_jax.types import Batch
 
 from .sizes import Size

@@ -12,7 +12,8 @@ from ple_jax.data.loader import batches_in_order
 from ple_jax.runs.directory import Run
 from ple_jax.serve.files import load_scorer
 from ple_jax.train.setup import Setup
-from ple_jax.train.step import Step, step_of
+from ple_jax.train.step import Step
+from ple_jax.train.trainer import step_of
 from ple_jax.types import Batch, PyTree, path_names
 
 ROWS = 20_000  # of a split that are looked at

@@ -15,7 +15,7 @@ from ple_jax.config.experiment import Train
 from ple_jax.data.examples import Examples
 from ple_jax.data.loader import Loader, Loaders, as_batch
 from ple_jax.parallel.mesh import batch_shardings, replicated_sharding
-from ple_jax.train.step import Trainer
+from ple_jax.train.trainer import Trainer
 from ple_jax.types import Batch, Picks
 
 SHARE = 1 / 4  # of a device's memory that a split may take

@@ -21,11 +21,11 @@ from ple_jax.data.loader import Loader, batches_in_order
 from ple_jax.layout import Bag, IdColumn, Layout
 from ple_jax.metrics import exact
 from ple_jax.parallel.mesh import make_mesh, state_shardings
-from ple_jax.train import evaluate, step
+from ple_jax.train import evaluate
 from ple_jax.train.feed import Feed
 from ple_jax.train.progress import Standing
 from ple_jax.train.state import TrainState, jit_init, variables_of
-from ple_jax.train.step import Trainer
+from ple_jax.train.trainer import Trainer, jitted, step_of
 from ple_jax.types import PyTree
 
 PROGRAMS = 32  # of experiments and layouts that are kept
@@ -143,7 +143,7 @@ def _program_of(text: str, layout: Layout, steps_per_epoch: int) -> _Program:
 
     def init(seed: jax.Array) -> TrainState:
         seeded = config.with_values(experiment, {"train.seed": seed})
-        return step.step_of(seeded, layout, steps_per_epoch).init()
+        return step_of(seeded, layout, steps_per_epoch).init()
 
-    made = step.step_of(experiment, layout, steps_per_epoch)
-    return _Program(jit_init(init, made.tables), step.jitted(made))
+    made = step_of(experiment, layout, steps_per_epoch)
+    return _Program(jit_init(init, made.tables), jitted(made))

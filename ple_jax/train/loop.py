@@ -33,7 +33,7 @@ from ple_jax.train.group import Ends, Group, never
 from ple_jax.train.progress import Held, Place
 from ple_jax.train.setup import Setup
 from ple_jax.train.state import TrainState, variables_of
-from ple_jax.train.step import Trainer
+from ple_jax.train.trainer import Trainer
 
 RUN_AHEAD = 2  # dispatches that may wait for the device
 Record = dict[str, Any]  # of the journal

@@ -12,11 +12,11 @@ from ple_jax.data.store import Prepared
 from ple_jax.parallel import runtime
 from ple_jax.parallel.mesh import check_batch_size, make_mesh, state_shardings
 from ple_jax.runs.defaults import resolved
-from ple_jax.train import step, vmapped
+from ple_jax.train import vmapped
 from ple_jax.train.evaluate import Scorer, resolve_metric
 from ple_jax.train.feed import Feed, feed_of
 from ple_jax.train.state import TrainState
-from ple_jax.train.step import Trainer
+from ple_jax.train.trainer import Trainer, trainer_of
 
 LARGE = 2**28  # bytes of an array, from which on huge pages are worth a second
 
@@ -101,7 +101,7 @@ class Setup:
         """The jitted functions."""
         layout, steps = self.data.layout, self.steps_per_epoch
         if not self.vmapped:
-            return step.trainer_of(self.experiments[0], layout, steps)
+            return trainer_of(self.experiments[0], layout, steps)
         shared = isinstance(self.loader, Loader)
         return vmapped.trainer_of(self.experiments, layout, steps, shared)
 

@@ -1,4 +1,4 @@
-"""The jitted step: one update of everything that is trained.
+"""The step: one update of everything that is trained.
 
 1. Look up the table rows that the batch touches.
 2. Differentiate the weighted sum of the tasks' losses by the parameters and these rows.
@@ -8,125 +8,26 @@
 """
 
 import dataclasses
-from collections.abc import Callable
-from functools import partial
-from typing import NamedTuple, cast
+from typing import cast
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import optax
 
-from ple_jax import config, links, losses, models, weightings
+from ple_jax import links, losses
 from ple_jax.checks import is_off
-from ple_jax.config.experiment import Experiment, Train
+from ple_jax.config.experiment import Train
 from ple_jax.embeddings.tables import Tables
-from ple_jax.embeddings.updates import RowUpdates, row_updates
-from ple_jax.layers.members import Members
-from ple_jax.layout import Layout
+from ple_jax.embeddings.updates import RowUpdates
 from ple_jax.metrics import streaming
-from ple_jax.optim.dense import check_only, clip, learning_rate, make_optimizer
+from ple_jax.optim.dense import check_only, clip
 from ple_jax.schema import Task
 from ple_jax.train import merging, one_domain, sharing
-from ple_jax.train.parts import InParts, check_no_batch_statistics, in_parts
-from ple_jax.train.state import (
-    TrainState,
-    init_variables,
-    jit_init,
-    moving_average,
-)
+from ple_jax.train.parts import InParts
+from ple_jax.train.state import TrainState, init_variables, moving_average
 from ple_jax.types import Batch, Picks, PyTree
 from ple_jax.weightings import Now, Weighting
-
-
-class Trainer(NamedTuple):
-    """The pure functions of one experiment, jitted: a program each."""
-
-    init: Callable[[], TrainState]
-    shapes: Callable[[], TrainState]  # those of `init`, which does not run
-    # Donates the state; the second result is ready when the first is.
-    steps: Callable[[TrainState, Batch | Picks, int], tuple[TrainState, jax.Array]]
-    score: Callable[[PyTree, Batch], jax.Array]  # variables -> logits (B, T)
-    prepare: Callable[[Batch], Batch]  # finds a batch's unique table rows on the host
-    prepares: bool  # whether it does: only where the host is faster
-
-
-def trainer_of(
-    experiment: Experiment, layout: Layout, steps_per_epoch: int = 1
-) -> Trainer:
-    """The pure functions of an experiment on a data set of this layout."""
-    return jitted(step_of(experiment, layout, steps_per_epoch))
-
-
-def jitted(step: "Step") -> Trainer:
-    """The pure functions of a step, jitted."""
-    return Trainer(
-        jit_init(step.init, step.tables),
-        partial(jax.eval_shape, step.init),
-        jax.jit(step.steps, donate_argnums=0),
-        jax.jit(step.score),
-        step.rows.prepare_on_host,
-        step.rows.finds_on_host,
-    )
-
-
-def step_of(experiment: Experiment, layout: Layout, steps_per_epoch: int) -> "Step":
-    """The step of an experiment on a data set of this layout.
-
-    A knob that is still `auto` is what it was before it fitted the data.
-    """
-    experiment = config.with_constants(experiment)
-
-    def model_of(num_domains: int) -> nn.Module:
-        model = models.build(
-            experiment.model.kind,
-            num_tasks=len(layout.tasks),
-            num_domains=num_domains,
-            remat=experiment.train.remat,
-            **experiment.model.options,
-        )
-        members = experiment.train.members
-        return model if members == 1 else Members(model, members)
-
-    weighting = weightings.build(
-        experiment.weighting.kind, **experiment.weighting.options
-    )
-    train, tables = experiment.train, Tables(layout, experiment.inputs)
-    alone = model_of(1) if train.sampling.startswith("one_domain") else None
-    model = model_of(len(layout.domains))
-    if tables.inputs.per_task:
-        models.check_reads_per_task(model, experiment.model.kind)
-    return make_step(model, tables, weighting, train, steps_per_epoch, alone)
-
-
-def make_step(
-    model: nn.Module,
-    tables: Tables,
-    weighting: Weighting,
-    train: Train,
-    steps_per_epoch: int,
-    alone: nn.Module | None = None,
-) -> "Step":
-    """Joins a model, its input, a weighting and an optimizer.
-
-    Args:
-        model: What is trained.
-        tables: What it reads.
-        weighting: How its tasks' losses become one.
-        train: How it is trained.
-        steps_per_epoch: For the clocks of schedules.
-        alone: The same model for a single domain, if every batch holds one domain: it
-            then works on that domain's share of the parameters alone.
-    """
-    total_steps = train.epochs * steps_per_epoch
-    tx = make_optimizer(train, total_steps, getattr(model, "rate_multipliers", {}))
-    rate = learning_rate(train, total_steps)
-    rows = row_updates(tables, train, rate)
-    cut = lambda model: in_parts(model, train.parts, train.batch_size)
-    step = Step(cut(model), tables, weighting, train, tx, rows, steps_per_epoch)
-    if train.parts > 1:
-        check_no_batch_statistics(jax.eval_shape(step.init))
-    return step if alone is None else step.by_domain(cut(alone))
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -15,7 +15,8 @@ from ple_jax.config.experiment import Experiment
 from ple_jax.config.sweep import SEED
 from ple_jax.layout import Layout
 from ple_jax.train.state import TrainState, jit_init
-from ple_jax.train.step import Step, Trainer, step_of
+from ple_jax.train.step import Step
+from ple_jax.train.trainer import Trainer, step_of
 from ple_jax.types import Batch, Picks, PyTree
 
 Values = Mapping[str, Any]  # dotted path -> arrays (R,), or tuples of them

@@ -20,7 +20,7 @@ from ple_jax.metrics.exact import calibration_error, sigmoid
 from ple_jax.schema import Task
 from ple_jax.serve.files import load_scorer
 from ple_jax.train.setup import Setup
-from ple_jax.train.step import step_of
+from ple_jax.train.trainer import step_of
 
 TASKS = (Task("click"), Task("time", loss="squared"), Task("never"))
 

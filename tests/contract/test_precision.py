@@ -12,7 +12,7 @@ from lib.training import new_run
 from ple_jax import config, models
 from ple_jax.data.loader import Loader
 from ple_jax.train import loop
-from ple_jax.train.step import trainer_of
+from ple_jax.train.trainer import trainer_of
 
 KINDS = models.available()
 half = functools.partial(jax.tree.map, lambda leaf: jnp.asarray(leaf, jnp.bfloat16))

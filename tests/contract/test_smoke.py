@@ -11,7 +11,7 @@ from ple_jax.data.loader import Loader, batches_in_order
 from ple_jax.layout import Layout
 from ple_jax.metrics import exact
 from ple_jax.train.state import variables_of
-from ple_jax.train.step import trainer_of
+from ple_jax.train.trainer import trainer_of
 
 DATA = {
     "census_income": {},

@@ -22,7 +22,7 @@ from ple_jax.parallel.mesh import batch_shardings, make_mesh, state_shardings
 from ple_jax.runs.directory import open_run
 from ple_jax.schema import Task
 from ple_jax.train import loop
-from ple_jax.train.step import jitted, make_step, trainer_of
+from ple_jax.train.trainer import jitted, make_step, trainer_of
 
 
 def trained(data, update, steps=8, mesh=None, host=True, rule="same", **of_train):

@@ -11,7 +11,7 @@ from lib.training import tiny
 
 from ple_jax import config, models
 from ple_jax.layers.per_domain import by_domain
-from ple_jax.train.step import step_of
+from ple_jax.train.trainer import step_of
 
 B, T, N, D = 13, 2, 3, 7
 X, DOMAIN = random_array(B, D), np.arange(B, dtype=np.int32) % N

@@ -49,7 +49,7 @@ def test_fits_share_their_programs(data, fitted):
     splits = [data.split(name) for name in ("train", "validation")]
     with pytest.MonkeyPatch.context() as patch:
         traced = []
-        patch.setattr(in_memory.step, "step_of", lambda *a: traced.append(a))
+        patch.setattr(in_memory, "step_of", lambda *a: traced.append(a))
         other = in_memory.fit(tiny(train=TRAIN | {"seed": 5}), data.layout, *splits)
         again = in_memory.fit(experiment, data.layout, *splits)
     assert not traced

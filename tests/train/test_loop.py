@@ -34,11 +34,7 @@ from ple_jax.serve import files
 from ple_jax.train import loop
 from ple_jax.train.checkpoint import Checkpoints
 from ple_jax.train.setup import placed
-from ple_jax.train.step import (
-    jitted,
-    make_step,
-    trainer_of,
-)
+from ple_jax.train.trainer import jitted, make_step, trainer_of
 from ple_jax.weightings import Weighting
 
 

@@ -12,7 +12,7 @@ from ple_jax.data.loader import Loader
 from ple_jax.layers.members import Members
 from ple_jax.runs import defaults
 from ple_jax.train import loop
-from ple_jax.train.step import step_of
+from ple_jax.train.trainer import step_of
 
 KINDS = ("ple", "sluice", "star", "single_task")  # plain; penalties; statistics; towers
 

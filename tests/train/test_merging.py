@@ -16,7 +16,7 @@ from ple_jax.data.loader import Loader
 from ple_jax.tasks import Task
 from ple_jax.train import merging, vmapped
 from ple_jax.train.sharing import smallest
-from ple_jax.train.step import step_of
+from ple_jax.train.trainer import step_of
 from ple_jax.weightings import Weighting
 
 KEY = jax.random.key(0)

@@ -16,7 +16,8 @@ from ple_jax.embeddings.updates import row_updates
 from ple_jax.optim import dense
 from ple_jax.runs.directory import Run
 from ple_jax.train import one_domain, progress
-from ple_jax.train.step import Step, trainer_of
+from ple_jax.train.step import Step
+from ple_jax.train.trainer import trainer_of
 from ple_jax.types import path_names
 from ple_jax.weightings import Weighting
 

@@ -12,7 +12,7 @@ from ple_jax.data.loader import Loader
 from ple_jax.embeddings.tables import Tables
 from ple_jax.layers.members import Members
 from ple_jax.train.parts import in_parts
-from ple_jax.train.step import jitted, make_step
+from ple_jax.train.trainer import jitted, make_step
 
 DOMAINS = 3
 

@@ -10,7 +10,7 @@ from lib.training import call, tiny
 
 from ple_jax.data.loader import Loader
 from ple_jax.train.state import variables_of
-from ple_jax.train.step import trainer_of
+from ple_jax.train.trainer import trainer_of
 
 STEPS = 5
 

@@ -9,7 +9,7 @@ from lib.training import new_run, tiny
 
 from ple_jax.parallel.mesh import make_mesh
 from ple_jax.train import divergence, glance, loop, setup, state
-from ple_jax.train.step import jitted, step_of
+from ple_jax.train.trainer import jitted, step_of
 
 COMPILED = "/jax/core/compile/backend_compile_duration"  # of the compiler or its cache
 ALWAYS = ["_flags", "init", "score", "steps"]

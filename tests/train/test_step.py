@@ -16,7 +16,7 @@ from ple_jax.layout import Scale
 from ple_jax.metrics import streaming
 from ple_jax.schema import Task
 from ple_jax.train.state import moving_average, variables_of
-from ple_jax.train.step import jitted, make_step
+from ple_jax.train.trainer import jitted, make_step
 from ple_jax.weightings import Weighting
 
 

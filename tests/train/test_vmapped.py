@@ -18,7 +18,7 @@ from ple_jax.train import divergence, loop, vmapped
 from ple_jax.train.checkpoint import Checkpoints
 from ple_jax.train.feed import feed_of
 from ple_jax.train.setup import Setup, placed
-from ple_jax.train.step import trainer_of
+from ple_jax.train.trainer import trainer_of
 
 R, BATCH, STEPS = 3, 32, 5
 SEEDS = [{"train.seed": s} for s in (3, 5, 2**33 + 7)]
