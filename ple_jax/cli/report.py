@@ -27,6 +27,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     splits = ("train", "validation", "test")
     about = "which split (default: test, or validation if there is no test)"
     add("--split", choices=splits, help=about)
+    about = "show metrics by the values of columns: fields, the domain, or of the files"
+    add("--slice", nargs="+", default=(), metavar="COLUMN", help=about)
+    about = "measure how much worse each run is without each field (minutes)"
+    add("--importance", action="store_true", help=about)
     add("--overwrite", action="store_true", help="replace the page if it exists")
 
 
@@ -35,6 +39,7 @@ def run(asked: argparse.Namespace) -> None:
     from ple_jax.disk import check_new, replace_file
     from ple_jax.parallel import runtime
     from ple_jax.report.gather import gather
+    from ple_jax.report.inside import Asked
     from ple_jax.report.page import check_extra, page
     from ple_jax.report.sections import sections
     from ple_jax.show import console
@@ -45,7 +50,8 @@ def run(asked: argparse.Namespace) -> None:
     sides, left_out = gather(asked.runs)
     runtime.set_up()
     title = f"Report on {', '.join(side.name for side in sides)}"
-    made = list(sections(sides, asked.split))
+    also = Asked(tuple(asked.slice), asked.importance)
+    made = list(sections(sides, asked.split, also))
     text = page(title, made, left_out)
     with replace_file(asked.out) as partial:
         partial.write_text(text, encoding="utf-8")

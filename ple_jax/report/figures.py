@@ -79,34 +79,54 @@ def _inlined(svg: str, title: str) -> str:
     return opening + svg[len("<svg") :].replace(INK, "currentColor")
 
 
+class Bar(NamedTuple):
+    """A number and its interval, on a line of its own."""
+
+    label: str
+    value: float
+    ends: Sequence[float] | None
+    colour: str = COLOURS[0]
+
+
+def forest(
+    title: str, caption: str, bars: Sequence[Bar], origin: float, about: str
+) -> Figure:
+    """Numbers with their intervals, one line each, beside a line at the origin."""
+
+    def draw(canvas: Any) -> None:
+        axes = canvas.subplots()
+        axes.axvline(origin, color=INK, linewidth=0.8)
+        for i, bar in enumerate(bars):
+            if bar.ends is not None:
+                axes.plot(bar.ends, [i, i], color=bar.colour, linewidth=2)
+            axes.plot([bar.value], [i], "o", color=bar.colour)
+        axes.set_yticks(range(len(bars)), [one_line(bar.label) for bar in bars])
+        axes.set_ylim(len(bars) - 0.5, -0.5)
+        axes.set_xlabel(one_line(about))
+
+    return figure(title, caption, draw, 7.5, 0.9 + 0.32 * max(len(bars), 1))
+
+
 def gains(found: Mapping[str, Any], where: str, table: Mapping[str, Any]) -> Figure:
     """Differences with their intervals, one line each; 0 is the reference."""
-    rows = [
-        (f"{task}: {name}", gain)
+    colours = {"ahead": COLOURS[2], "behind": COLOURS[1]}
+    bars = [
+        Bar(
+            f"{task}: {name}",
+            gain["mean"],
+            gain["interval"],
+            colours.get(gain["verdict"], INK),
+        )
         for task, of in table.items()
         for name, gain in of.items()
         if gain["interval"] is not None
     ]
-
-    def draw(canvas: Any) -> None:
-        axes = canvas.subplots()
-        axes.axvline(0, color=INK, linewidth=0.8)
-        for i, (_, gain) in enumerate(rows):
-            colour = {"ahead": COLOURS[2], "behind": COLOURS[1]}.get(
-                gain["verdict"], INK
-            )
-            axes.plot(gain["interval"], [i, i], color=colour, linewidth=2)
-            axes.plot([gain["mean"]], [i], "o", color=colour)
-        axes.set_yticks(range(len(rows)), [one_line(name) for name, _ in rows])
-        axes.set_ylim(len(rows) - 0.5, -0.5)
-        axes.set_xlabel(f"ahead of {one_line(found['reference'])}")
-
     caption = (
         f"Difference from {found['reference']} on {found['split']}{where}, with its 95 "
         "% interval over seeds and rows. Right of the line is better."
     )
     title = f"How far ahead, {found['split']}{where}"
-    return figure(title, caption, draw, 7.5, 0.9 + 0.32 * max(len(rows), 1))
+    return forest(title, caption, bars, 0, f"ahead of {found['reference']}")
 
 
 def curves(each: Mapping[str, Sequence[Mapping[str, Any]]], metrics: Mapping[str, str]):
@@ -216,3 +236,27 @@ def over_domains(level: Mapping[str, Any]) -> np.ndarray:  # (G, E)
     """Mean weights over all examples."""
     share = level["examples"] / max(level["examples"].sum(), 1)
     return np.nansum(level["mean"] * share[:, None, None], axis=0)
+
+
+def norms(name: str, each: Mapping[str, Mapping[str, Any]]) -> Figure:
+    """How long rows of tables are, by how often train has them, a line a field."""
+
+    def draw(canvas: Any) -> None:
+        axes = canvas.subplots()
+        pairs = zip(each.items(), itertools.cycle(COLOURS), itertools.cycle(MARKERS))
+        for (field, of), colour, mark in pairs:
+            low, middle, high = of["norms"].T
+            bars = np.stack([middle - low, high - middle])
+            x = np.sqrt(of["least"] * of["most"])
+            look = {"color": colour, "marker": mark, "markersize": 4, "linewidth": 1}
+            axes.errorbar(x, middle, bars, label=one_line(field), **look)
+        axes.set_xscale("log")
+        axes.set_xlabel("examples of train with the value")
+        axes.set_ylabel("length of its embedding")
+        axes.legend(frameon=False, fontsize=8)
+
+    caption = (
+        f"Of {name}, first seed: the median length of embeddings in each tenth of the "
+        "values, by how often train has them. Bars: from the 10th to the 90th percent."
+    )
+    return figure(f"Lengths of embeddings, {name}", caption, draw, 7.5, 3.2)

@@ -5,7 +5,7 @@ import hashlib
 import pathlib
 from collections.abc import Iterable, Sequence
 
-from ple_jax.report.sections import Section
+from ple_jax.report.section import Section
 from ple_jax.show.escape import one_line
 
 FOLDER = pathlib.Path(__file__).parent

@@ -1,7 +1,7 @@
 """What a report says: sections of words, tables and figures, each from plain arrays."""
 
-import dataclasses
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -14,8 +14,9 @@ from ple_jax.analysis.learning import learning_curve
 from ple_jax.analysis.scored import is_probability, scored
 from ple_jax.metrics.paired import HEADLINES
 from ple_jax.metrics.spread import spread
-from ple_jax.report import figures
-from ple_jax.report.figures import Figure
+from ple_jax.report import figures, inside
+from ple_jax.report.inside import NOTHING, Asked
+from ple_jax.report.section import MOST, Section
 from ple_jax.show import compared
 from ple_jax.show.grid import Grid
 from ple_jax.show.measured import number
@@ -23,20 +24,10 @@ from ple_jax.show.results import of_result
 from ple_jax.show.tables import prepared_table
 from ple_jax.studies.sides import Side
 
-MOST = 6  # sides whose calibration, gates and curves are shown
 
-
-@dataclasses.dataclass
-class Section:
-    """A heading, and what stands below it, in this order."""
-
-    title: str
-    words: list[str] = dataclasses.field(default_factory=list)
-    figures: list[Figure] = dataclasses.field(default_factory=list)
-    grids: list[Grid] = dataclasses.field(default_factory=list)
-
-
-def sections(sides: Sequence[Side], split: str | None = None) -> Iterator[Section]:
+def sections(
+    sides: Sequence[Side], split: str | None = None, asked: Asked = NOTHING
+) -> Iterator[Section]:
     """All sections: the verdict first.
 
     A part that cannot be made says why, and the others follow.
@@ -44,13 +35,17 @@ def sections(sides: Sequence[Side], split: str | None = None) -> Iterator[Sectio
     Args:
         sides: Finished runs of one data set.
         split: Where they are measured; by default test, or validation without it.
+        asked: What else to look into.
     """
     split = split or sides[0].data.splits[-1]
     shown = list(sides[:MOST])
     parts: dict[str, Callable[[], Section]] = {
         "Verdict": lambda: verdict(sides, split),
         "Learning": lambda: learning(shown),
+        **{f"By {c}": partial(inside.sliced, shown, split, c) for c in asked.slices},
         "Calibration": lambda: calibrated(shown, split),
+        "Fields": lambda: inside.fields(shown, asked.importance),
+        "Embeddings": lambda: inside.embedded(shown),
         "Gates": lambda: gated(shown),
         "Configuration": lambda: configuration(sides),
     }

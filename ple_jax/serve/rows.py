@@ -94,6 +94,35 @@ def with_keys(
             yield pa.table(columns)
 
 
+def column_of_files(
+    data: Prepared, split: str, name: str
+) -> tuple[np.ndarray, list[str | None]]:
+    """A column of the files of a data set, for the rows of a split in their order.
+
+    It may be one that the schema ignores.
+
+    Returns:
+        Codes (B,) into distinct texts; None is a missing one.
+
+    Raises:
+        ValueError: The data set is not of files, or they are gone or have changed, or
+            have no such column.
+    """
+    index = RowIndex.open(data)
+    for origin in index.origins:
+        path = pathlib.Path(origin.name)
+        if not path.is_file() or index.of_file(path) is None:
+            raise ValueError(
+                f"{origin.name} is not a file as the data set was prepared from it."
+            )
+    tables = with_keys(index, data.schema, [name], split)
+    parts = [table[name].cast(pa.large_string()) for table in tables]
+    chunks = [chunk for part in parts for chunk in part.chunks]
+    column = pa.chunked_array(chunks, pa.large_string()).combine_chunks()
+    coded = column.dictionary_encode("encode")
+    return coded.indices.to_numpy(), coded.dictionary.to_pylist()
+
+
 def _texts(rows: Rows, name: str) -> pa.Array:  # (B,) strings
     codes, values = rows.text(name)
     return values.take(pa.array(codes))

@@ -11,7 +11,7 @@ import pytest
 from ple_jax.report import figures
 from ple_jax.report.gather import gather
 from ple_jax.report.page import check_extra, page
-from ple_jax.report.sections import Section
+from ple_jax.report.section import Section
 from ple_jax.runs.directory import create_run
 from ple_jax.show.grid import Grid
 
