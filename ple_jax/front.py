@@ -25,7 +25,7 @@ from ple_jax.parallel import runtime
 from ple_jax.runs import directory as runs
 from ple_jax.schema import Schema
 from ple_jax.show import console
-from ple_jax.studies import study
+from ple_jax.studies import sweeps
 from ple_jax.train import loop
 from ple_jax.trained import TrainedRun, open
 
@@ -86,7 +86,7 @@ def fit(
     runtime.keep_compiled()
     with _prepared(data, schema, place.parent) as prepared:
         if sweep.is_sweep(config.to_dict(experiment), lists):
-            study.create(place, sweep.of(of_kinds, lists), prepared)
+            sweeps.create(place, sweep.of(of_kinds, lists), prepared)
         else:
             loop.check(experiment, prepared)
             runs.create_run(place, experiment, prepared)

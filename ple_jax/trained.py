@@ -19,7 +19,7 @@ from ple_jax.serve.measure import measure_table
 from ple_jax.show import results
 from ple_jax.show.measured import View
 from ple_jax.show.notebook import Tables
-from ple_jax.studies import study
+from ple_jax.studies import sweeps
 from ple_jax.studies.best import best_members, validation_score
 from ple_jax.train import evaluate, loop
 
@@ -33,7 +33,7 @@ def open(run_dir: str | os.PathLike) -> "TrainedRun":
     place = pathlib.Path(run_dir)
     if not sweep.is_sweep(runs.recorded_tree(place)):
         return TrainedRun(place)
-    names = [trial.name for trial in study.recorded(place).trials]
+    names = [trial.name for trial in sweeps.recorded(place).trials]
     folder = runs.trials_folder(place)
     return TrainedRun(place, {name: TrainedRun(folder / name) for name in names})
 
@@ -127,8 +127,8 @@ class TrainedRun:
         """
         try:
             if self.trials:
-                asked = study.recorded(self.directory)
-                study.fit(study.open_study(self.directory, asked), resume=True)
+                asked = sweeps.recorded(self.directory)
+                sweeps.fit(sweeps.open_sweep(self.directory, asked), resume=True)
             else:
                 loop.fit(self.run, resume=True)
         except loop.Stopped as stop:

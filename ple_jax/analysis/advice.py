@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ple_jax import config, datasets
-from ple_jax.analysis import compare, trees
+from ple_jax.analysis import candidates, trees
+from ple_jax.analysis.candidates import Compared
 from ple_jax.analysis.card import Card, card
-from ple_jax.analysis.compare import Compared
 from ple_jax.analysis.plan import Plan, most_rows, plan
 from ple_jax.analysis.raw import drawn, raw_of, rows_in
 from ple_jax.analysis.recommend import Recommended, recommend
@@ -152,26 +152,28 @@ def compare_all(
 ) -> tuple[tuple[Compared, ...], tuple[str, ...]]:
     """Trains all models within a time; what they score, and what was cut for it."""
     watch, found = console.Stopwatch(), list[Compared]()
-    kinds = [k for k in models or compare.kinds_for(data) if k != trees.KIND]
+    kinds = [k for k in models or candidates.kinds_for(data) if k != trees.KIND]
     cuts: tuple[str, ...] = ()
     if not models or trees.KIND in models:
         if trees.is_installed():
             console.say("trees")
-            found.append(compare.boosted(data))
+            found.append(candidates.boosted(data))
         else:
             cuts = (WITHOUT_TREES,)
     of_all = Plan()
     if data.facts["splits"]["train"]["rows"] > QUICK_ROWS:
         console.say("a pilot, to see what an epoch costs")
         kind = "ple" if "ple" in kinds else kinds[-1]
-        cost = compare.pilot(folder / "pilot", data, tree, kind)
-        asked = config.from_dict(compare.tree_of(tree, kind, 1, None)).train.epochs
+        cost = candidates.pilot(folder / "pilot", data, tree, kind)
+        asked = config.from_dict(candidates.tree_of(tree, kind, 1, None)).train.epochs
         wanted = asked if isinstance(asked, int) else MANY_EPOCHS
         left = seconds - watch.seconds
         of_all = plan(left, len(kinds), cost, wanted)
     for kind in kinds:
         console.say(kind)
-        found.append(compare.trained(folder / "runs" / kind, data, tree, kind, of_all))
+        found.append(
+            candidates.trained(folder / "runs" / kind, data, tree, kind, of_all)
+        )
     return tuple(found), (*cuts, *of_all.cuts)
 
 
@@ -200,7 +202,7 @@ def next_experiment(tree: Tree, kind: str) -> str:
     """The experiment with the recommended model, as TOML; it keeps all else."""
     known = {k: v for k, v in tree.items() if k != "sweep"}
     new, _ = config.with_kinds(known, {"model": kind})
-    if kind == compare.ALONE:
+    if kind == candidates.ALONE:
         new["inputs"] = {**new.get("inputs", {}), "per_task": True}
     parts = []
     for section in (s for s in config.SECTIONS if new.get(s)):

@@ -8,12 +8,13 @@ import numpy as np
 
 from ple_jax import config
 from ple_jax.config.sweep import SEED
-from ple_jax.metrics.exact import each_task
-from ple_jax.metrics.intervals import Influence, of_headline
-from ple_jax.metrics.paired import HEADLINES, gain
+from ple_jax.metrics.intervals import Influence
+from ple_jax.metrics.paired import HEADLINES
 from ple_jax.metrics.several import holm
 from ple_jax.metrics.spread import CONFIDENCE, spread
 from ple_jax.schema import Task
+from ple_jax.studies import paired
+from ple_jax.studies.paired import Scores, influences
 from ple_jax.studies.sides import Side, check_same_data
 from ple_jax.train.setup import Setup, shapes
 
@@ -57,7 +58,7 @@ def compare(sides: Sequence[Side], split: str | None = None) -> dict[str, Any]:
     data = sides[0].data
     split = split or data.splits[-1]
     rows = data.split(split)
-    scored = {side.name: influences(side, split) for side in sides}
+    scored = {s.name: influences(s.runs, split, by_domain=True) for s in sides}
     tasks, users = data.layout.tasks, rows.user
     of = lambda where: {k: pick(each, where) for k, each in scored.items()}
     each = {n: of(("domains", n)) for n in data.layout.domains}
@@ -75,15 +76,6 @@ def compare(sides: Sequence[Side], split: str | None = None) -> dict[str, Any]:
         else {},
         "knobs": knobs(sides),
     }
-
-
-def influences(side: Side, split: str) -> list[dict[str, Any]]:
-    """Of each run, "tasks" and "domains": what its headlines depend on."""
-    layout, rows, logits = side.data.layout, side.data.split(split), side.logits(split)
-    given = rows.labels, rows.observed, rows.weights, rows.domain
-    names = layout.tasks, layout.domains, rows.user
-    runs = range(logits.shape[1])
-    return [each_task(of_headline, logits[:, i], *given, *names) for i in runs]
 
 
 def pick(runs: Sequence[dict[str, Any]], where: Sequence[str]) -> Moved:
@@ -125,14 +117,10 @@ def values(each: Sequence[Influence | None]) -> list[float | None]:
 
 def gains(moved: Mapping[str, Moved], tasks: Sequence[Task]) -> dict[str, Any]:
     """Task -> side -> how far it is ahead of the first."""
-    (_, reference), *others = moved.items()
-
-    def of(task: Task, side: Moved) -> dict[str, Any]:
-        a, b = side[task.name], reference[task.name]
-        known = [one for one in a if one], [one for one in b if one]
-        return gain(task.loss, values(a), values(b), known)
-
-    return {t.name: {name: of(t, side) for name, side in others} for t in tasks}
+    of = lambda side: Scores({t: values(each) for t, each in side.items()}, side)
+    (_, first), *others = moved.items()
+    found = {n: paired.gains(of(side), of(first), tasks) for n, side in others}
+    return {t.name: {n: each[t.name] for n, each in found.items()} for t in tasks}
 
 
 def verdict(mean: float | None, p_adjusted: float | None) -> str:

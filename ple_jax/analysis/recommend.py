@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from ple_jax.analysis import trees
-from ple_jax.analysis.compare import ALONE, Compared, gains
+from ple_jax.analysis.candidates import ALONE, Compared, gains
 from ple_jax.data.store import Prepared
 from ple_jax.metrics.paired import HEADLINES, is_sure
 from ple_jax.metrics.spread import spread

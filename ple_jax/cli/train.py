@@ -146,20 +146,20 @@ def train_sweep(asked: argparse.Namespace, wanted=None) -> int:
     from ple_jax.parallel import runtime
     from ple_jax.runs.directory import prepare_data
     from ple_jax.show import console
-    from ple_jax.studies import study
+    from ple_jax.studies import sweeps
 
     runtime.set_up()
     if asked.resume:
-        chosen = study.open_study(
-            asked.run_dir, wanted or study.recorded(asked.run_dir)
+        chosen = sweeps.open_sweep(
+            asked.run_dir, wanted or sweeps.recorded(asked.run_dir)
         )
     else:
         directory = new_directory(asked)
-        chosen = study.create(directory, wanted, prepare_data(wanted.base.data))
+        chosen = sweeps.create(directory, wanted, prepare_data(wanted.base.data))
     asked.run_dir = chosen.directory
     console.say(f"run directory: {chosen.directory}, {len(chosen.runs)} trials")
     before = fallbacks_of(chosen.runs)
-    result = study.fit(chosen, asked.resume, asked.strict)
+    result = sweeps.fit(chosen, asked.resume, asked.strict)
     show_result(result)
     return status(chosen.runs, before)
 

@@ -40,7 +40,7 @@ def gain(
     loss: str,
     better: Sequence[float | None],
     other: Sequence[float | None],
-    moved: tuple[Sequence[Influence], Sequence[Influence]] | None = None,
+    moved: tuple[Sequence[Influence | None], Sequence[Influence | None]] | None = None,
 ) -> dict[str, Any]:
     """How much better one model is than another in a task's headline.
 
@@ -50,7 +50,7 @@ def gain(
         loss: Of the task; a lower error is better.
         better: The headline of each seed of the one.
         other: The same of the other.
-        moved: The influences on each, on the same rows.
+        moved: The influences on each, on the same rows; None where undefined.
 
     Returns:
         `mean`, `over_rows`, `over_seeds` and `interval`, of both, and its `p_value`;
@@ -61,8 +61,9 @@ def gain(
     error, a, b = None, known(better), known(other)
     if not (a and b):
         return dict.fromkeys((*ENDS, "mean", "p_value"))
-    if moved and all(moved):
-        first, second = map(Influence.of_mean, moved)
+    known_moves = [[one for one in of if one] for of in moved or ()]
+    if known_moves and all(known_moves):
+        first, second = map(Influence.of_mean, known_moves)
         error = first.less(second).standard_error()
     found = Difference.of(a, b, error)
     halves = found.halves(1 - CONFIDENCE)
@@ -109,7 +110,11 @@ class Difference(NamedTuple):
         return rows, seeds, math.hypot(*known) if known else None
 
     def p_value(self) -> float | None:
-        """The share of cases that the interval over both misses when it ends at 0."""
+        """The share of cases that the interval over both misses when it ends at 0.
+
+        It is below 0.05 just where the interval does not hold 0. Tails are Student's
+        where there are few seeds, much longer than the normal distribution's.
+        """
         if self.of_rows is None and self.of_seeds is None:
             return None
         if not self.mean:
@@ -137,15 +142,6 @@ def turned(found: Mapping[str, Any]) -> dict[str, Any]:
     """A `gain` of the one over the other as that of the other over the one."""
     ends = {name: found[name] and [-end for end in found[name][::-1]] for name in ENDS}
     return {**found, "mean": found["mean"] and -found["mean"], **ends}
-
-
-def p_value(found: Mapping[str, Any]) -> float | None:
-    """The two-sided p-value of a `gain`; None if it has no interval.
-
-    It is below 0.05 just where the interval does not hold 0. Tails are Student's where
-    there are few seeds, much longer than the normal distribution's.
-    """
-    return found["p_value"]
 
 
 def is_sure(found: dict[str, Any]) -> bool:

@@ -1,11 +1,11 @@
-"""Which trials of a study are best on validation."""
+"""Which trials of a sweep are best on validation."""
 
 import pathlib
 import statistics
 
 from ple_jax.config import sweep
 from ple_jax.runs.directory import Run, open_run, recorded_tree, trials_folder
-from ple_jax.studies import paired, study
+from ple_jax.studies import paired, sweeps
 
 
 def validation_score(run: Run) -> float | None:
@@ -29,7 +29,7 @@ def best_members(directory: pathlib.Path) -> list[Run]:
             "trials, such as --train.seeds 5 makes."
         )
     points: dict[str, list[tuple[float, Run]]] = {}
-    for trial in study.recorded(directory).trials:
+    for trial in sweeps.recorded(directory).trials:
         run = open_run(trials_folder(directory) / trial.name)
         if (value := validation_score(run)) is not None:
             points.setdefault(trial.point, []).append((value, run))

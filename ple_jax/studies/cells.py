@@ -18,7 +18,7 @@ from ple_jax.data.store import Prepared
 from ple_jax.disk import replace_file
 from ple_jax.runs.directory import check_free, prepare_data, read_result, write_result
 from ple_jax.show.console import Stopwatch
-from ple_jax.studies import study
+from ple_jax.studies import sweeps
 
 STUDY, CELLS, SEARCH = "study.toml", "cells", "search"
 
@@ -81,10 +81,10 @@ def train(directory: pathlib.Path, cell: Cell, search: int) -> dict[str, Any]:
         experiment = searched(directory / SEARCH / cell.name, experiment, data, search)
     asked = of_seeds(experiment)
     if place.is_dir():
-        chosen = study.open_study(place, asked)
+        chosen = sweeps.open_sweep(place, asked)
     else:
-        chosen = study.create(place, asked, data)
-    result = study.fit(chosen, resume=True) | {"seconds": watch.seconds}
+        chosen = sweeps.create(place, asked, data)
+    result = sweeps.fit(chosen, resume=True) | {"seconds": watch.seconds}
     write_result(place, result)
     return result
 

@@ -10,13 +10,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from ple_jax.config.study import Cell, Plan
-from ple_jax.metrics.paired import p_value, turned
+from ple_jax.metrics.paired import turned
 from ple_jax.metrics.several import holm
 from ple_jax.runs.directory import Run, open_run, trials_folder
 from ple_jax.show.results import held_out
 from ple_jax.studies.cells import CELLS
 from ple_jax.studies.paired import against
-from ple_jax.studies.study import together
 
 SIGNIFICANCE = 0.05
 Results = Mapping[str, Mapping[str, Any]]  # cell -> result
@@ -89,7 +88,7 @@ def differences(
         for group in plan.compared()
         for one in _of_group(directory, plan, group, results)
     ]
-    corrected = holm([p_value(one.found) for one in found])
+    corrected = holm([one.found["p_value"] for one in found])
     return [one._replace(p=p) for one, p in zip(found, corrected, strict=True)]
 
 
@@ -103,10 +102,8 @@ def _of_group(
     points = {choice: runs for choice, runs in points.items() if runs}
     if first not in points or len(points) < 2:
         return
-    every = [run for runs in points.values() for run in runs]
-    tables = {run.directory: run.result or {} for run in every}
-    of = lambda run: tables[run.directory]
-    for task, others in against(first, points, together(every), of)["tasks"].items():
+    found = against(first, points, lambda run: run.result or {})["tasks"]
+    for task, others in found.items():
         for choice, found in others.items():
             yield Difference(group[0].beside(axis), choice, task, turned(found), None)
 

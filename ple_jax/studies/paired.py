@@ -1,9 +1,8 @@
-"""Points of a study against the best one, on the same rows."""
+"""Points of a study against each other, on the same rows."""
 
-import pathlib
 import statistics
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -14,19 +13,41 @@ from ple_jax.metrics.intervals import Influence, of_headline
 from ple_jax.metrics.paired import HEADLINES, gain
 from ple_jax.parallel.mesh import state_shardings
 from ple_jax.runs.directory import Run
+from ple_jax.schema import Task
+from ple_jax.studies.grouping import together
 from ple_jax.train import evaluate
 from ple_jax.train.checkpoint import Checkpoints
 from ple_jax.train.setup import Setup, shapes
 from ple_jax.train.state import variables_of
 
-Influences = dict[str, Influence | None]  # by task
 Result = Mapping[str, Any]  # of a trial
 
 
+class Scores(NamedTuple):
+    """What the seeds of a model score on a split.
+
+    Attributes:
+        headlines: Task -> its headline for each seed; None where it is undefined.
+        moved: Task -> what each of these depends on.
+    """
+
+    headlines: Mapping[str, Sequence[float | None]]
+    moved: Mapping[str, Sequence[Influence | None]]
+
+
+def gains(better: Scores, other: Scores, tasks: Sequence[Task]) -> dict[str, Any]:
+    """Task -> how much better one model is than another on the same rows: `gain`."""
+
+    def of(task: Task) -> dict[str, Any]:
+        a, b = (one.headlines.get(task.name, ()) for one in (better, other))
+        first, second = (one.moved.get(task.name, ()) for one in (better, other))
+        return gain(task.loss, a, b, (first, second))
+
+    return {task.name: of(task) for task in tasks}
+
+
 def differences(
-    points: Mapping[str, Sequence[Run]],
-    groups: Iterable[Sequence[Run]],
-    results: Mapping[str, Result],
+    points: Mapping[str, Sequence[Run]], results: Mapping[str, Result]
 ) -> dict[str, Any]:
     """How far the point that is best on validation is ahead of each other one.
 
@@ -34,7 +55,6 @@ def differences(
 
     Args:
         points: The finished trials of each point, in the order of their seeds.
-        groups: The same trials, of which one program scores each group.
         results: The final table of each trial, by its name.
 
     Returns:
@@ -47,43 +67,40 @@ def differences(
     score = lambda run: validation_score(run, results[run.directory.name])
     best = max(points, key=lambda point: statistics.fmean(map(score, points[point])))
     of = lambda run: results[run.directory.name]
-    return {"best": best, **against(best, points, groups, of)}
+    return {"best": best, **against(best, points, of)}
 
 
 def against(
-    first: str,
-    points: Mapping[str, Sequence[Run]],
-    groups: Iterable[Sequence[Run]],
-    of: Callable[[Run], Result],
+    first: str, points: Mapping[str, Sequence[Run]], of: Callable[[Run], Result]
 ) -> dict[str, Any]:
     """How far the point `first` is ahead of each other one on the last split.
 
     Args:
         first: Which point.
         points: The finished trials of each, of one data set, in the order of seeds.
-        groups: The same trials, of which one program scores each group.
         of: The final table of a trial.
 
     Returns:
         What `differences` does, without "best".
     """
     data = points[first][0].data
-    split = data.splits[-1]
-    moved = {place: of for runs in groups for place, of in influences(runs, split)}
+    split, tasks = data.splits[-1], data.layout.tasks
+    every = [run for runs in points.values() for run in runs]
+    each = zip(every, influences(every, split), strict=True)
+    moved = {run.directory: found["tasks"] for run, found in each}
 
-    def over(point: str, task: Any) -> dict[str, Any]:
-        pair, name = (points[first], points[point]), HEADLINES[task.loss]
-        scores = [
-            [of(r)[split]["tasks"][task.name][name] for r in runs] for runs in pair
-        ]
-        each = [[moved[r.directory][task.name] for r in runs] for runs in pair]
-        ours, theirs = ([i for i in of_runs if i] for of_runs in each)
-        return gain(task.loss, scores[0], scores[1], (ours, theirs))
+    def scores(runs: Sequence[Run]) -> Scores:
+        headline = lambda r, t: of(r)[split]["tasks"][t.name][HEADLINES[t.loss]]
+        return Scores(
+            {t.name: [headline(run, t) for run in runs] for t in tasks},
+            {t.name: [moved[run.directory][t.name] for run in runs] for t in tasks},
+        )
 
-    others = [point for point in points if point != first]
-    tasks = {t.name: {p: over(p, t) for p in others} for t in data.layout.tasks}
+    scored = {point: scores(runs) for point, runs in points.items()}
+    found = {p: gains(scored[first], scored[p], tasks) for p in points if p != first}
     users = "examples" if data.split(split).user is None else "users"
-    return {"split": split, "over": users, "tasks": tasks}
+    by_task = {t.name: {p: of_p[t.name] for p, of_p in found.items()} for t in tasks}
+    return {"split": split, "over": users, "tasks": by_task}
 
 
 def validation_score(run: Run, result: Result) -> float:
@@ -97,30 +114,42 @@ def validation_score(run: Run, result: Result) -> float:
 
 
 def influences(
-    runs: Sequence[Run], split: str
-) -> list[tuple[pathlib.Path, Influences]]:
-    """The directory of each trial, and what its headlines on a split depend on."""
-    layout, rows = runs[0].data.layout, runs[0].data.split(split)
-    logits, given = logits_of(runs, split), (rows.labels, rows.observed, rows.weights)
+    runs: Sequence[Run], split: str, by_domain: bool = False
+) -> list[dict[str, Any]]:
+    """What the headlines of each run on a split depend on.
+
+    Args:
+        runs: Of one data set.
+        split: Where.
+        by_domain: Whether also of each domain.
+
+    Returns:
+        Of each run "tasks": task -> `Influence`, None if undefined; by domain also
+        "domains": domain -> the same.
+    """
+    data, logits = runs[0].data, logits_of(runs, split)
+    layout, rows = data.layout, data.split(split)
+    given = rows.labels, rows.observed, rows.weights
+    domain, domains = (rows.domain, layout.domains) if by_domain else (None, ("all",))
+    names = layout.tasks, domains, rows.user
     return [
-        (
-            run.directory,
-            each_task(
-                of_headline,
-                logits[:, i],
-                *given,
-                None,
-                layout.tasks,
-                ("all",),
-                rows.user,
-            )["tasks"],
-        )
-        for i, run in enumerate(runs)
+        each_task(of_headline, logits[:, i], *given, domain, *names)
+        for i in range(len(runs))
     ]
 
 
 def logits_of(runs: Sequence[Run], split: str) -> np.ndarray:  # (rows, R, T)
-    """Logits of a split by the best checkpoints of trials that one program scores."""
+    """Logits of a split by each run's best checkpoint."""
+    of = {
+        run.directory: logits
+        for group in together(runs)
+        for run, logits in zip(group, _of_group(group, split), strict=True)
+    }
+    return np.stack([of[run.directory] for run in runs], axis=1)
+
+
+def _of_group(runs: Sequence[Run], split: str) -> np.ndarray:  # (R, rows, T)
+    """Logits of trials that one program scores."""
     several, data = len(runs) > 1, runs[0].data
     setup = Setup([run.experiment for run in runs], data, vmapped=several)
     lone = Setup([runs[0].experiment], data)
@@ -129,7 +158,8 @@ def logits_of(runs: Sequence[Run], split: str) -> np.ndarray:  # (rows, R, T)
         with Checkpoints(run.checkpoints, read_only=True) as checkpoints:
             each.append(checkpoints.restore_variables(like))
     if not several:
-        return setup.scorer.of_split(each[0], split)[:, None]
+        return setup.scorer.of_split(each[0], split)[None]
     stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *each)
     places = state_shardings(setup.mesh, stacked, vmapped=True)
-    return setup.scorer.of_split(jax.device_put(stacked, places), split)
+    scored = setup.scorer.of_split(jax.device_put(stacked, places), split)
+    return np.moveaxis(scored, 1, 0)

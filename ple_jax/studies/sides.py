@@ -10,7 +10,7 @@ import numpy as np
 from ple_jax.config import sweep
 from ple_jax.data.store import Prepared
 from ple_jax.runs.directory import Run, open_run, recorded_tree, trials_folder
-from ple_jax.studies import paired, study
+from ple_jax.studies import paired, sweeps
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,15 +41,7 @@ class Side:
 
     def logits(self, split: str) -> np.ndarray:  # (rows, R, T)
         """Logits of a split by each run's best checkpoint."""
-        groups = study.together(self.runs)
-        of = {
-            run.directory: logits
-            for group in groups
-            for run, logits in zip(
-                group, np.moveaxis(paired.logits_of(group, split), 1, 0), strict=True
-            )
-        }
-        return np.stack([of[run.directory] for run in self.runs], axis=1)
+        return paired.logits_of(self.runs, split)
 
 
 def sides_of(directories: Sequence[pathlib.Path]) -> list[Side]:
@@ -94,7 +86,7 @@ def sides_in(
         yield Side(name, directory, (finished(directory),))
         return
     points: dict[str, tuple[list[Run], list[str]]] = {}
-    for trial in study.recorded(directory).trials:
+    for trial in sweeps.recorded(directory).trials:
         done, diverged = points.setdefault(trial.point, ([], []))
         try:
             done.append(finished(trials_folder(directory) / trial.name))

@@ -27,9 +27,9 @@ from ple_jax.runs.directory import (
     recorded_tree,
 )
 from ple_jax.show import console
+from ple_jax.studies.grouping import together
 from ple_jax.studies.halves import ESTIMATE, Halves
 from ple_jax.studies.search import Pruner, Search
-from ple_jax.studies.study import together
 from ple_jax.train import evaluate, loop
 
 TRIED = "tune.db"

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from ple_jax.analysis.compare import Compared, gains
+from ple_jax.analysis.candidates import Compared, gains
 from ple_jax.analysis.plan import Cost, plan
 from ple_jax.analysis.recommend import recommend
 from ple_jax.layout import IdColumn

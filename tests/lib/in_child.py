@@ -18,7 +18,7 @@ from ple_jax.data import prepare
 from ple_jax.parallel import runtime
 from ple_jax.runs import journal
 from ple_jax.serve import files  # noqa: F401
-from ple_jax.studies import study  # noqa: F401
+from ple_jax.studies import sweeps  # noqa: F401
 from ple_jax.train import loop, progress, state, storage  # noqa: F401
 
 jax.config.update("jax_disable_most_optimizations", True)

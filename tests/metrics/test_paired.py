@@ -8,7 +8,7 @@ from scipy import stats
 
 from ple_jax.metrics import intervals
 from ple_jax.metrics.intervals import Influence, of_headline
-from ple_jax.metrics.paired import Difference, gain, is_sure, p_value, turned
+from ple_jax.metrics.paired import Difference, gain, is_sure, turned
 from ple_jax.metrics.spread import spread
 from ple_jax.schema import Task
 
@@ -141,7 +141,7 @@ def test_the_p_value_is_where_the_interval_ends_at_zero():
     assert Difference(0.0, 0.0, None).p_value() == 1
     assert Difference(1.0, 0.0, None).p_value() < 1e-40
     assert Difference(1.0, None, None).p_value() is None
-    assert p_value(gain("binary", [0.6], [0.5])) is None
+    assert gain("binary", [0.6], [0.5])["p_value"] is None
 
 
 @pytest.mark.parametrize("mean", [0.0, 0.011, -0.023, 0.04])

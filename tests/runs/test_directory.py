@@ -13,7 +13,7 @@ from lib.training import call, tiny
 from ple_jax.config.sweep import Sweep, Trial
 from ple_jax.runs import directory, journal, manifest
 from ple_jax.runs.directory import create_run, open_run
-from ple_jax.studies import study
+from ple_jax.studies import sweeps
 from ple_jax.train import loop
 
 # Makes a run directory, and dies at the nth event of Python's audit hooks of one kind.
@@ -46,14 +46,14 @@ def make(kind, folder, data):
     if kind == "lone":
         return create_run(folder, tiny(), data)
     trials = [Trial(f"seed={i}", "", tiny(train={"seed": i})) for i in (0, 1)]
-    return study.create(folder, Sweep(tiny(train={"seeds": 2}), {}, trials), data)
+    return sweeps.create(folder, Sweep(tiny(train={"seeds": 2}), {}, trials), data)
 
 
 def opens(kind, folder):
     """Whether a new process could go on with it."""
     if kind == "lone":
         return open_run(folder).experiment == tiny()
-    return len(study.open_study(folder, study.recorded(folder)).runs) == 2
+    return len(sweeps.open_sweep(folder, sweeps.recorded(folder)).runs) == 2
 
 
 @pytest.fixture(scope="module")
@@ -245,7 +245,7 @@ def test_a_changed_result_is_said_wherever_it_is_read(data, tmp_path):
         _ = run.result
     assert open_run(tmp_path / "run").experiment == tiny()  # which does not read it
     with pytest.raises(ValueError, match=r"result.json is not as it was written"):
-        study.fit(study.Study(run.directory, None, (run,)), resume=True)
+        sweeps.fit(sweeps.SweepDirectory(run.directory, None, (run,)), resume=True)
     run.write_result({"step": 9})
     assert run.result == {"step": 9}
 
@@ -275,7 +275,7 @@ def finished(data, tmp_path_factory):
     folder = tmp_path_factory.mktemp("finished")
     loop.fit(make("lone", folder / "lone", data))
     sweep = make("sweep", folder / "sweep", data)
-    study.fit(sweep)
+    sweeps.fit(sweep)
     return folder
 
 

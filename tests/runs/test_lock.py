@@ -13,7 +13,7 @@ from lib.training import call, new_run
 
 from ple_jax.runs import lock
 from ple_jax.runs.lock import Owner, locked
-from ple_jax.studies import study
+from ple_jax.studies import sweeps
 from ple_jax.train import loop
 
 HOLD = """
@@ -59,7 +59,7 @@ def test_trials_and_studies_are_locked_too(run, tmp_path):
         with pytest.raises(ValueError, match=rf"trained by process {os.getpid()} on"):
             loop.fit_group([run], tmp_path / "checkpoints")
         with pytest.raises(ValueError, match="is being trained by process"):
-            study.fit(study.Study(run.directory, None, (run,)))
+            sweeps.fit(sweeps.SweepDirectory(run.directory, None, (run,)))
 
 
 def here(**changes):

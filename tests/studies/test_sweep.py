@@ -16,7 +16,8 @@ from ple_jax.config import flags, sweep
 from ple_jax.metrics.spread import spread
 from ple_jax.runs.directory import create_run, open_run
 from ple_jax.show.escape import printable
-from ple_jax.studies import study
+from ple_jax.studies import sweeps
+from ple_jax.studies.grouping import together
 from ple_jax.train import loop
 
 
@@ -170,7 +171,7 @@ def test_mistakes_are_explained(lists, message):
 )
 def test_mistakes_are_found_before_anything_is_trained(lists, message, data, tmp_path):
     with pytest.raises(ValueError, match=message):
-        study.create(tmp_path / "s", of(lists), data)
+        sweeps.create(tmp_path / "s", of(lists), data)
     assert not (tmp_path / "s").exists()
 
 
@@ -194,8 +195,8 @@ def test_flags_name_lists_too():
 
 def grouped(data, folder, lists, **sections):
     asked = of(lists, **sections)
-    made = study.create(folder, asked, data)
-    return [[one.directory.name for one in g] for g in study.together(made.runs)]
+    made = sweeps.create(folder, asked, data)
+    return [[one.directory.name for one in g] for g in together(made.runs)]
 
 
 def test_what_keeps_shapes_trains_together(data, tmp_path):
@@ -250,11 +251,11 @@ def test_points_of_different_shapes_run_one_after_another(data, tmp_path, monkey
     kinds = ("ple", "mmoe")
     lists = {"model.kind": [*kinds], "train.learning_rate": [0.01, 1e30]}
     settings = {"epochs": 1, "seeds": 2, "optimizer": "sgd"}
-    made = study.create(tmp_path / "s", of(lists, train=settings), data)
+    made = sweeps.create(tmp_path / "s", of(lists, train=settings), data)
     groups, fit = [], loop.fit_group
     noted = lambda runs, *rest: groups.append(len(runs)) or fit(runs, *rest)
     monkeypatch.setattr(loop, "fit_group", noted)
-    result = study.fit(made)
+    result = sweeps.fit(made)
     assert groups == [4, 4]
     assert list(result["trials"]) == names(made.sweep)
     assert json.loads((tmp_path / "s" / "result.json").read_text()) == result
@@ -280,15 +281,15 @@ def test_points_of_different_shapes_run_one_after_another(data, tmp_path, monkey
     assert found["over_rows"][0] < found["mean"] < found["over_rows"][1]
     assert found["over_seeds"][0] < found["mean"] < found["over_seeds"][1]
     groups.clear()
-    assert study.fit(made, resume=True) == result
+    assert sweeps.fit(made, resume=True) == result
     assert groups == []
 
 
 def test_a_lone_point_is_its_lone_run_to_the_bit(data, tmp_path):
     lists = {"model.kind": ["ple", "mmoe"]}
     settings = {"average_decay": 0.9, "epochs": 2}
-    made = study.create(tmp_path / "s", of(lists, train=settings), data)
-    result = study.fit(made)
+    made = sweeps.create(tmp_path / "s", of(lists, train=settings), data)
+    result = sweeps.fit(made)
     for run in made.runs:
         name = run.directory.name
         lone = create_run(tmp_path / name, run.experiment, data)
@@ -302,22 +303,22 @@ def test_a_lone_point_is_its_lone_run_to_the_bit(data, tmp_path):
 def test_a_lone_point_that_diverges_does_not_stop_the_others(data, tmp_path):
     lists = {"train.clip_norm": [0.0, 1e-30]}  # the second hardly moves
     settings = {"epochs": 1, "optimizer": "sgd", "learning_rate": 1e30}
-    made = study.create(tmp_path / "s", of(lists, train=settings), data)
-    one, two = study.fit(made)["trials"].values()
+    made = sweeps.create(tmp_path / "s", of(lists, train=settings), data)
+    one, two = sweeps.fit(made)["trials"].values()
     assert one == {"step": None, "epochs": 0, "diverged": two["step"]}
     assert two["epochs"] == 1
 
 
 def test_all_that_diverge_stop_the_study(data, tmp_path):
     settings = {"epochs": 1, "seeds": 2, "optimizer": "sgd", "learning_rate": 1e30}
-    made = study.create(tmp_path / "s", of({}, train=settings), data)
+    made = sweeps.create(tmp_path / "s", of({}, train=settings), data)
     with pytest.raises(FloatingPointError, match="all trials"):
-        study.fit(made)
+        sweeps.fit(made)
 
 
 def test_the_old_names_still_work(data, tmp_path):
     """`train.replicas` and a folder `replicas`, as directories of before have them."""
-    made = study.create(tmp_path / "s", of({}, train={"seeds": 2, "epochs": 1}), data)
+    made = sweeps.create(tmp_path / "s", of({}, train={"seeds": 2, "epochs": 1}), data)
     folder = made.directory
     (folder / "trials").rename(folder / "replicas")
     for path in (folder, *(folder / "replicas").iterdir()):
@@ -326,23 +327,23 @@ def test_the_old_names_still_work(data, tmp_path):
         file.write_text(file.read_text().replace("seeds = ", "replicas = "))
     with pytest.raises(ValueError, match=r"holds 2 trials.* in .*/replicas: seed=0"):
         open_run(folder)
-    again = study.open_study(folder, study.recorded(folder))
+    again = sweeps.open_sweep(folder, sweeps.recorded(folder))
     assert again.sweep.base.train.seeds == 2
-    assert list(study.fit(again, resume=True)["trials"]) == ["seed=0", "seed=1"]
+    assert list(sweeps.fit(again, resume=True)["trials"]) == ["seed=0", "seed=1"]
     assert not (folder / "trials").exists()
 
 
 def test_other_trials_or_knobs_are_not_resumed(data, tmp_path):
-    made = study.create(tmp_path / "s", of({}, train={"seeds": 2}), data)
+    made = sweeps.create(tmp_path / "s", of({}, train={"seeds": 2}), data)
     with pytest.raises(ValueError, match="other trials"):
-        study.open_study(made.directory, of({}, train={"seeds": 3}))
+        sweeps.open_sweep(made.directory, of({}, train={"seeds": 3}))
     with pytest.raises(ValueError, match="epochs: 3 -> 4"):
-        study.open_study(made.directory, of({}, train={"seeds": 2, "epochs": 4}))
+        sweeps.open_sweep(made.directory, of({}, train={"seeds": 2, "epochs": 4}))
     with pytest.raises(FileExistsError, match="never overwritten"):
-        study.create(tmp_path / "s", made.sweep, data)
+        sweeps.create(tmp_path / "s", made.sweep, data)
     lone = create_run(tmp_path / "lone", made.sweep.trials[0].experiment, data)
     with pytest.raises(ValueError, match="as a sweep"):
-        study.open_study(lone.directory, made.sweep)
+        sweeps.open_sweep(lone.directory, made.sweep)
 
 
 # The command line.

@@ -12,12 +12,11 @@ from ple_jax.analysis.plan import SEEDS, Cost, Plan
 from ple_jax.config import sweep
 from ple_jax.data.store import Prepared
 from ple_jax.metrics.intervals import Influence
-from ple_jax.metrics.paired import HEADLINES, gain
+from ple_jax.metrics.paired import HEADLINES
 from ple_jax.runs.directory import Run
 from ple_jax.runs.journal import read_records
-from ple_jax.schema import Task
 from ple_jax.show import console
-from ple_jax.studies import paired, study
+from ple_jax.studies import paired, sweeps
 
 ALONE = "single_task"
 KINDS = (ALONE, "shared_bottom", "mmoe", "ple")
@@ -47,7 +46,7 @@ class Compared:
     trained: tuple[int, ...]
     seconds: float
     test: dict[str, list[float | None]]
-    moved: dict[str, list[Influence]] = dataclasses.field(default_factory=dict)
+    moved: dict[str, list[Influence | None]] = dataclasses.field(default_factory=dict)
 
 
 def kinds_for(data: Prepared) -> tuple[str, ...]:
@@ -73,11 +72,11 @@ def tree_of(tree: Tree, kind: str, seeds: int, epochs: int | None) -> dict[str, 
 def trained(
     folder: pathlib.Path, data: Prepared, tree: Tree, kind: str, plan: Plan
 ) -> Compared:
-    """Trains the seeds of a model as one study in a folder, and reads its scores."""
+    """Trains the seeds of a model as one sweep in a folder, and reads its scores."""
     watch = console.Stopwatch()
     whole = tree_of(tree, kind, plan.seeds, plan.epochs)
-    made = study.create(folder, sweep.of(_of_kinds(whole), {}), data)
-    results = list(study.fit(made)["trials"].values())
+    made = sweeps.create(folder, sweep.of(_of_kinds(whole), {}), data)
+    results = list(sweeps.fit(made)["trials"].values())
     done = [result for result in results if "validation" in result]
     return Compared(
         kind,
@@ -90,14 +89,10 @@ def trained(
     )
 
 
-def moved(runs: Sequence[Run]) -> dict[str, list[Influence]]:
+def moved(runs: Sequence[Run]) -> dict[str, list[Influence | None]]:
     """Task -> the influences on what each seed scores on validation."""
-    found: dict[str, list[Influence]] = {}
-    for group in study.together(runs):
-        for _, of_run in paired.influences(group, "validation"):
-            for task, influence in of_run.items():
-                found.setdefault(task, []).extend([influence] if influence else [])
-    return found
+    each = [of["tasks"] for of in paired.influences(runs, "validation")] if runs else []
+    return {task: [of[task] for of in each] for of in each[:1] for task in of}
 
 
 def _of_kinds(tree: Tree) -> sweep.OfKinds:
@@ -125,8 +120,8 @@ def pilot(folder: pathlib.Path, data: Prepared, tree: Tree, kind: str) -> Cost:
     plan, rows = Plan(SEEDS, PILOT_EPOCHS), data.facts["splits"]["train"]["rows"]
     watch = console.Stopwatch()
     whole = tree_of(tree, kind, plan.seeds, plan.epochs)
-    made = study.create(folder, sweep.of(_of_kinds(whole), {}), data)
-    study.fit(made)
+    made = sweeps.create(folder, sweep.of(_of_kinds(whole), {}), data)
+    sweeps.fit(made)
     last = read_records(made.runs[0].metrics)[-1]
     epoch = rows / max(last["examples_per_second"], 1)
     shutil.rmtree(folder)
@@ -137,18 +132,13 @@ def boosted(data: Prepared) -> Compared:
     """The scores of trees, which have no seeds."""
     watch, fitted = console.Stopwatch(), trees.fit(data)
     scores = {task: [score] for task, (score, _) in fitted.items()}
-    influences = {task: [of] for task, (_, of) in fitted.items() if of}
-    return Compared(trees.KIND, scores, (), (), watch.seconds, {}, influences)
+    moved = {task: [of] for task, (_, of) in fitted.items()}
+    return Compared(trees.KIND, scores, (), (), watch.seconds, {}, moved)
 
 
 def gains(
     better: Compared, other: Compared, data: Prepared
 ) -> dict[str, dict[str, Any]]:
     """Task -> how much better one model is than another on validation: see `gain`."""
-
-    def of(task: Task) -> dict[str, Any]:
-        scores = [one.scores.get(task.name, []) for one in (better, other)]
-        first, second = (one.moved.get(task.name, []) for one in (better, other))
-        return gain(task.loss, scores[0], scores[1], (first, second))
-
-    return {task.name: of(task) for task in data.layout.tasks}
+    a, b = (paired.Scores(one.scores, one.moved) for one in (better, other))
+    return paired.gains(a, b, data.layout.tasks)
