@@ -17,6 +17,7 @@ Kind = Literal[
     "difference",
     "ratio",
     "length",
+    "hash",
     "cross",
     "text",
     "constant",
@@ -45,6 +46,7 @@ KINDS: dict[str, Spec] = {
     "difference": Spec([2], "numbers", ("edges",)),
     "ratio": Spec([2], "numbers", ("edges",)),
     "length": Spec([1], "numbers", ("separator", "edges")),
+    "hash": Spec([1], "values", ("values",)),
     "cross": Spec([2, 3], "values", ("values",)),
     "text": Spec([1], "lists", ("values", "words", "characters")),
     "constant": Spec([0], "values", ("value",)),
@@ -92,7 +94,8 @@ class Derived:
             Monday), `day` of the month, or `month`. Of two times: `age`, the seconds
             from the second to the first. Of two numbers: `difference`, the first less
             the second, or `ratio`, the first by the second, which is missing where that
-            is 0. Of a list: `length`. Of two or three columns: `cross`, one value for
+            is 0. Of a list: `length`. Of a column of more values than fit: `hash`, one
+            of so many. Of two or three columns: `cross`, one value for
             each combination of theirs. Of a text: `text`, its word and character
             n-grams as a list. Of none: `constant`.
         of: The columns that it is computed from, in order: columns of the files,
@@ -103,8 +106,8 @@ class Derived:
             is read as it is written.
         edges: Edges of buckets, ascending, for an `age`, `difference`, `ratio` or
             `length`; the column then holds buckets such as "0.5 to 1" and no numbers.
-        values: How many values a `cross` or `text` is hashed to, at least 1; None
-            keeps each combination of a `cross` as it is.
+        values: How many values a `hash`, `cross` or `text` is hashed to, at least 1;
+            None keeps each combination of a `cross` as it is.
         words: Lengths of the n-grams of words of a `text`.
         characters: Lengths of the n-grams of characters of each word of a `text`.
         separator: For the `length` of a list in text, the text between two values.
@@ -148,7 +151,7 @@ class Derived:
     def _check_needed(self) -> None:
         if self.kind == "constant" and not self.value.strip():
             raise self._error("needs a `value`")
-        if self.kind == "text" and self.values is None:
+        if self.kind in ("hash", "text") and self.values is None:
             raise self._error("needs `values`, the number of values to hash to")
         if self.kind == "text" and not (*self.words, *self.characters):
             raise self._error("needs `words` or `characters`, lengths of n-grams")

@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 
 from ple_jax.data.clock import read_age, read_part
-from ple_jax.data.hashed import read_cross, read_ngrams
+from ple_jax.data.hashed import read_cross, read_hash, read_ngrams
 from ple_jax.data.rows import Rows
 from ple_jax.data.source import Chunk
 from ple_jax.derived import FILE, Derived, bucket_names, needed, uses_file
@@ -109,6 +109,7 @@ READ: dict[str, Read] = {
     "difference": read_difference,
     "ratio": read_ratio,
     "length": read_length,
+    "hash": read_hash,
     "cross": read_cross,
     "text": read_ngrams,
     "constant": read_constant,

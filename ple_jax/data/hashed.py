@@ -1,7 +1,8 @@
-"""Values of many, hashed to few: crosses of columns, and n-grams of text.
+"""Values of many, hashed to few: ids, crosses of columns, and n-grams of text.
 
-A hashed value is the first 8 bytes of BLAKE2b of a text in UTF-8, as a little-endian
-number, modulo the number of values: the same on every machine and in every version.
+A hashed combination or n-gram is the first 8 bytes of BLAKE2b of a text in UTF-8, as a
+little-endian number, modulo the number of values: the same on every machine and in
+every version. So is a hashed id, by `hash_texts`, which takes millions at a time.
 """
 
 import hashlib
@@ -14,7 +15,8 @@ from functools import cache
 import numpy as np
 import pyarrow as pa
 
-from ple_jax.data.arrow import plain_spelling
+from ple_jax.data.arrow import is_missing, plain_spelling
+from ple_jax.data.hashing import hash_texts
 from ple_jax.data.rows import Rows
 from ple_jax.derived import Derived
 
@@ -28,6 +30,14 @@ def hash_text(text: str, values: int) -> int:
     """
     digest = hashlib.blake2b(text.encode(), digest_size=8).digest()
     return int.from_bytes(digest, "little") % values
+
+
+def read_hash(rows: Rows, column: Derived) -> pa.Array:  # (B,) int64
+    """The hash of each value; equal ones have one, however they are written."""
+    codes, values = rows.text(column.of[0])
+    hashes = hash_texts(plain_spelling(values)) % np.uint64(column.values or 1)
+    hashed = pa.array(hashes.astype(np.int64), mask=is_missing(values))
+    return hashed.take(pa.array(codes))
 
 
 def read_cross(rows: Rows, column: Derived) -> pa.Array:  # (B,) strings or int64

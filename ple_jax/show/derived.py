@@ -39,7 +39,7 @@ def meaning(value: str, column: Derived, columns: Sequence[Derived] = ()) -> str
         return bucket_names(column.edges, duration)[at]
     if column.kind == "cross" and column.values is None:
         return _combination(value, column, columns)
-    if column.kind in ("cross", "text"):
+    if column.kind in _HASHED:
         return f"{_HASHED[column.kind]} of {' x '.join(column.of)} with hash {value}"
     known = _MEANINGS.get(column.kind)
     return known(value) if known else value
@@ -90,11 +90,12 @@ _DEFINITIONS: dict[str, Callable[[Derived], str]] = {
     "difference": lambda c: f"{c.of[0]} - {c.of[1]}",
     "ratio": lambda c: f"{c.of[0]} / {c.of[1]}",
     "length": lambda c: f"number of items of {c.of[0]}",
+    "hash": lambda c: _of_hash(c, c.of[0]),
     "cross": lambda c: _of_hash(c, f"each combination of {', '.join(c.of)}"),
     "text": lambda c: _of_hash(c, _grams(c)),
     "constant": lambda c: f"{c.value!r} in every row",
 }
-_HASHED = {"cross": "a combination", "text": "an n-gram"}
+_HASHED = {"hash": "a value", "cross": "a combination", "text": "an n-gram"}
 _MEANINGS: dict[str, Callable[[str], str]] = {
     "hour": lambda hour: f"{int(hour):02}:00-{int(hour):02}:59",
     "weekday": lambda day: calendar.day_name[int(day) - 1],

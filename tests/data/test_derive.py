@@ -20,6 +20,7 @@ from ple_jax.data.derive import compute, file_name, input_rows
 from ple_jax.data.encode import Encoder
 from ple_jax.data.frames import encode_table, source_of
 from ple_jax.data.hashed import hash_text, ngrams
+from ple_jax.data.hashing import hash_texts
 from ple_jax.data.prepare import prepare
 from ple_jax.data.read import read
 from ple_jax.data.rows import Rows
@@ -213,6 +214,15 @@ def test_a_cross_has_a_value_for_each_combination(size, rows):
             expected.append(text if size is None else hash_text(text, size))
     found = computed("cross", of="abc", table=table, values=size)
     assert found == expected
+
+
+def test_a_hash_is_one_of_so_many_values():
+    texts = ["u1", None, "?", " 12.0", "12", *(f"v{i}" for i in range(200))]
+    found = computed("hash", table={"a": texts}, values=7)
+    plain = pa.array(["u1", "", "", "12", "12", *texts[5:]])
+    wanted = [int(h) % 7 for h in hash_texts(plain).tolist()]
+    assert found == [wanted[0], None, None, *wanted[3:]]
+    assert set(wanted) == set(range(7))
 
 
 def test_text_becomes_the_hashes_of_its_ngrams():
@@ -451,6 +461,7 @@ RATIO = {"kind": "ratio", "of": ["price", "list_price"]}
             derived(c={"kind": "cross", "of": ["a", "b"], "values": 0}),
             "values must be from 1 to 1,000,000,000, got 0",
         ),
+        (derived(h={"kind": "hash", "of": "a"}), "needs `values`, the number of value"),
         (derived(t={"kind": "text", "of": "a"}), "needs `values`, the number of value"),
         (
             derived(t={"kind": "text", "of": "a", "values": 3, "words": []}),

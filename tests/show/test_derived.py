@@ -15,6 +15,7 @@ COLUMNS = [
     Derived("gap", "difference", PAIR),
     Derived("discount", "ratio", PAIR, edges=(0.5, 1)),
     Derived("tags", "length", ("tags",), edges=(2,)),
+    Derived("session_id", "hash", ("session",), values=9000),
     Derived("pair", "cross", ("shop", "hour", "discount")),
     Derived("few", "cross", ("shop", "hour"), values=7),
     Derived("words", "text", ("title",), values=9000, words=(1, 2), characters=(3,)),
@@ -35,6 +36,7 @@ KNOWN = {column.name: column for column in COLUMNS}
         ("gap", "3.5", "3.5"),
         ("discount", "0.5 to 1", "0.5 to 1"),
         ("tags", "2 and above", "2 and above"),
+        ("session_id", "5", "a value of session with hash 5"),
         (
             "pair",
             '["s, 1", "17", "below 0.5"]',
@@ -60,6 +62,7 @@ def test_every_column_has_a_definition():
         "price - list_price",
         "price / list_price, in 3 buckets",
         "number of items of tags, in 2 buckets",
+        "session, hashed to 9,000 values",
         "each combination of shop, hour, discount",
         "each combination of shop, hour, hashed to 7 values",
         "words and 2-grams of words and 3-grams of characters of title, hashed to "
