@@ -1,11 +1,14 @@
 """What the arrays of a batch hold, once a schema is fitted to its data."""
 
 import dataclasses
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ple_jax.schema import Task
-from ple_jax.types import Array
+
+if TYPE_CHECKING:  # data are prepared without JAX
+    from ple_jax.types import Array
 
 
 @dataclasses.dataclass(frozen=True)
@@ -87,14 +90,14 @@ class Layout:
         """One scale a task."""
         return self.scales or (Scale(),) * len(self.tasks)
 
-    def standardised(self, labels: Array) -> Array:  # (B, T) -> (B, T)
+    def standardised(self, labels: "Array") -> "Array":  # (B, T) -> (B, T)
         """The labels that logits are to meet: (label - mean) / deviation."""
         if not self.scales:
             return labels
         mean, deviation = self._moments
         return (labels - mean) / deviation
 
-    def in_units(self, logits: Array) -> Array:  # (B, T) -> (B, T)
+    def in_units(self, logits: "Array") -> "Array":  # (B, T) -> (B, T)
         """Reverses `standardised`, for logits; those of binary tasks stay."""
         if not self.scales:
             return logits

@@ -29,6 +29,9 @@ HOMES = {
     "optuna": {"studies/search.py"},
     "matplotlib": {"report"},
     "jinja2": {"report"},
+    "pyspark": {"engines"},
+    "ray": {"engines"},
+    "distributed": {"engines"},
     "pyarrow": {"data", "datasets", "guess", "serve"},
 }
 MOST_FLOORS = 12  # a report stands on analyses, which stand on studies of runs

@@ -78,7 +78,8 @@ def drawn(source: Source, most: int, rows: int) -> Source:
         return source
     bound = np.uint64(most / rows * 2.0**64)
     identity = {**source.identity, "drawn": [most, rows]}
-    return source._replace(chunks=_drawer(source.chunks, bound), identity=identity)
+    some = _drawer(source.chunks, bound)
+    return source._replace(chunks=some, identity=identity, readers=None)
 
 
 def _drawer(chunks: Callable[[], Chunks], bound: np.uint64) -> Callable[[], Chunks]:

@@ -17,6 +17,7 @@ from ple_jax.data.ranges import Expected
 from ple_jax.disk import naming
 
 BLOCK = 1 << 20  # bytes that are read at a time: the cache of a core holds them
+MOVED = 1 << 24  # bytes that are read at a time where they are only moved
 FORMAT = (1, 0)  # of .npy files
 
 Shape = tuple[int, ...]
@@ -47,6 +48,19 @@ def append_rows(path: pathlib.Path, array: np.ndarray) -> None:
         OSError: As `create_array`.
     """
     _write(path, "ab", np.ascontiguousarray(array).ravel().view(np.uint8).data)
+
+
+def append_file(path: pathlib.Path, other: pathlib.Path) -> None:
+    """Adds the rows of another such file.
+
+    Raises:
+        OSError: As `create_array`.
+    """
+    with other.open("rb") as file:
+        np.lib.format.read_magic(file)
+        np.lib.format.read_array_header_1_0(file)
+        while block := file.read(MOVED):
+            _write(path, "ab", memoryview(block))
 
 
 def _write(path: pathlib.Path, mode: str, content: memoryview) -> None:

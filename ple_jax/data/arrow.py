@@ -16,6 +16,8 @@ NOT_KNOWN = (
     *("NA", "N/A", "n/a", "#N/A", "NaN", "nan", "NAN", "null", "NULL", "Null"),
     *("None", "\\N"),
 )
+# What a value has that `plain_spelling` may write otherwise.
+PERHAPS_NOT_PLAIN = r"[.+:]|^(True|TRUE|False|FALSE)$"
 MOST_SHOWN = 80  # characters of a value or a type in an error
 
 
@@ -164,6 +166,15 @@ def plain_spelling(text: pa.Array) -> pa.Array:
         text = pc.replace_substring_regex(text, midnight, r"\1")
     words = pc.is_in(text, pa.array(["True", "TRUE", "False", "FALSE"]))
     return pc.if_else(words, pc.ascii_lower(text), text)
+
+
+def changed_by_plain_spelling(text: pa.Array) -> np.ndarray:  # (n,) int64
+    """Places of the values that `plain_spelling` writes in another way."""
+    perhaps = pc.match_substring_regex(text, PERHAPS_NOT_PLAIN)
+    places = np.flatnonzero(perhaps.fill_null(False).to_numpy(zero_copy_only=False))
+    some = text.take(pa.array(places))
+    changed = pc.not_equal(plain_spelling(some), some)
+    return places[changed.to_numpy(zero_copy_only=False)]
 
 
 def as_numbers(

@@ -5,7 +5,6 @@ into files, chunks, or parts that are counted elsewhere.
 """
 
 import dataclasses
-from functools import reduce
 
 import numpy as np
 import pyarrow as pa
@@ -36,25 +35,34 @@ class ValueCounts:
     def merge(self, other: "ValueCounts") -> "ValueCounts":
         """Adds up the counts of both."""
         both = ValueCounts()
+        both._limit = max(self._limit, other._limit)
         both._append([*self._parts, *other._parts])
         return both
+
+    def settle(self) -> None:
+        """Adds up what waits, before it is sent or kept."""
+        if len(self._parts) > 1:
+            whole = self._add_up()
+            self._parts, self._rows = [whole], len(whole)
 
     def _append(self, parts: list[pa.Table]) -> None:
         self._parts += parts
         self._rows += sum(map(len, parts))
         if self._rows > self._limit:
-            whole = self._add_up()
-            self._parts, self._rows = [whole], len(whole)
+            self.settle()
             self._limit = max(self._limit, 2 * self._rows)  # else each chunk does this
 
     def _add_up(self) -> pa.Table:
         """value, count: each value once."""
-        whole = pa.concat_tables(
-            self._parts or [_columns(pa.large_string()).empty_table()]
-        )
-        values = whole["value"].combine_chunks().dictionary_encode()
-        distinct, counts = values.dictionary, whole["count"].to_numpy()
-        sums = np.bincount(values.indices, weights=counts, minlength=len(distinct))
+        none = _columns(pa.large_string()).empty_table()
+        whole = pa.concat_tables([none, *self._parts])
+        # Chunk by chunk, with one dictionary: no array has all texts twice.
+        encoded = whole["value"].dictionary_encode().chunks
+        if not encoded:
+            return none
+        distinct, counts = encoded[-1].dictionary, whole["count"].to_numpy()
+        codes = np.concatenate([chunk.indices for chunk in encoded])
+        sums = np.bincount(codes, weights=counts, minlength=len(distinct))
         return pa.table([distinct, sums.astype(np.int64)], ["value", "count"])
 
     def vocabulary(self, min_count: int = 1) -> pa.Table:
@@ -89,6 +97,11 @@ class NumberCounts:
     lost: int = 0  # lowest bits of float64 that do not count
 
     @classmethod
+    def none(cls) -> "NumberCounts":
+        """Those of no numbers."""
+        return cls(np.zeros(0), np.zeros(0, np.int64))
+
+    @classmethod
     def of(cls, numbers: np.ndarray) -> "NumberCounts":
         """Counts numbers (B,); NaN means missing and is not counted."""
         there = numbers[~np.isnan(numbers)]
@@ -120,7 +133,8 @@ class NumberCounts:
         if not self.lost:
             return self.values
         keys = _keys(self.values)
-        return np.where(keys == 0, 0.0, _floats(keys | (1 << self.lost - 1)))
+        middles = np.minimum(keys | (1 << self.lost - 1), ~LOWEST)  # finite
+        return np.where(keys == 0, 0.0, _floats(middles))
 
     def moments(self, log: bool) -> tuple[float, float]:
         """Mean and standard deviation of the numbers, or of their signed logarithms."""
@@ -184,8 +198,3 @@ def _moments(values: np.ndarray, counts: np.ndarray) -> tuple[float, float]:
 def signed_log(x: np.ndarray) -> np.ndarray:
     """sign(x) log(1 + |x|)."""
     return np.sign(x) * np.log1p(np.abs(x))
-
-
-def merge_all(parts: list[NumberCounts]) -> NumberCounts:
-    """Adds up the counts of all parts."""
-    return reduce(NumberCounts.merge, parts, NumberCounts.of(np.zeros(0)))

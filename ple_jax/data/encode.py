@@ -18,7 +18,6 @@ from ple_jax.data.categorical import (
     has_ids,
     has_numbers,
 )
-from ple_jax.data.counts import merge_all
 from ple_jax.data.examples import Examples
 from ple_jax.data.labels import (
     ONE_DOMAIN,
@@ -95,8 +94,8 @@ class Encoder:
             if has_numbers(field)
         }
         numerics = {
-            name: fit_numeric(fields[name], merge_all(parts))
-            for name, parts in counts.numbers.items()
+            name: fit_numeric(fields[name], found)
+            for name, found in counts.numbers.items()
         }
         names = tuple(domains) if schema.domain else (ONE_DOMAIN,)
         tasks = {task.name: task for task in schema.tasks}
@@ -210,6 +209,11 @@ class Encoder:
     def lookups(self) -> dict[str, Lookup]:
         """Table -> the ids of its values."""
         return {table: Lookup(v) for table, v in self.vocabularies.items()}
+
+    def index(self) -> None:
+        """Builds all that finding ids needs, before the encoder is sent."""
+        for lookup in self.lookups.values():
+            lookup.index()
 
     def check_some_known(self, unknown: UnknownIds) -> None:
         """Raises a ValueError if all values of a field are unknown."""

@@ -234,6 +234,7 @@ class LabelSums:
     def merge(self, other: "LabelSums") -> "LabelSums":
         """Adds up the sums of both."""
         both = LabelSums()
+        both._limit = max(self._limit, other._limit)
         both.columns = self.columns or other.columns
         both.folds = max(self.folds, other.folds)
         both.squares = self.squares + other.squares
@@ -245,12 +246,18 @@ class LabelSums:
         self._parts += parts
         self._rows += sum(len(part.value) for part in parts)
         if self._rows > self._limit:
-            of = lambda name: pa.chunked_array([getattr(p, name) for p in self._parts])
-            names = of("values").unique(), of("domains").unique()
-            cells = self.cells(*names)
-            rows = cells.value, cells.domain, cells.fold, cells.amounts
-            self._parts, self._rows = [_Part(*rows, *names)], len(cells.value)
+            self.settle()
             self._limit = max(self._limit, 2 * self._rows)
+
+    def settle(self) -> None:
+        """Adds up what waits, before it is sent or kept."""
+        if not self._parts:
+            return
+        of = lambda name: pa.chunked_array([getattr(p, name) for p in self._parts])
+        names = of("values").unique(), of("domains").unique()
+        cells = self.cells(*names)
+        rows = cells.value, cells.domain, cells.fold, cells.amounts
+        self._parts, self._rows = [_Part(*rows, *names)], len(cells.value)
 
     def cells(self, values: pa.Array, domains: pa.Array) -> Cells:
         """The cells, whose values and domains are numbered as in these strings."""

@@ -36,6 +36,14 @@ class Oddities:
             self.stride *= 2
             self.keys = self._sample(self.keys)
 
+    def merge(self, other: "Oddities") -> "Oddities":
+        """Adds up what is odd about the rows of both."""
+        both = Oddities()
+        both.outside = self.outside + other.outside
+        both.stride = max(self.stride, other.stride)
+        both.add_keys(np.r_[self.keys, other.keys])
+        return both
+
     def _sample(self, keys: np.ndarray) -> np.ndarray:
         return keys[keys % np.uint64(self.stride) == 0]
 

@@ -6,7 +6,7 @@ what one row holds, and lists that grow within a row group, are not known before
 """
 
 import pathlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import pyarrow as pa
@@ -20,8 +20,13 @@ MOST_ROWS = 1 << 18
 WIDTHS = {"BOOLEAN": 1, "INT32": 4, "FLOAT": 4, "BYTE_ARRAY": 4, "INT96": 12}
 
 
-def parquet_tables(path: pathlib.Path) -> Iterator[pa.Table]:
-    """Reads one Parquet file piece by piece; strings are dictionaries."""
+def parquet_tables(
+    path: pathlib.Path, groups: Sequence[int] | None = None
+) -> Iterator[pa.Table]:
+    """Reads one Parquet file, or some row groups, piece by piece.
+
+    Strings are dictionaries.
+    """
     columns = _columns(pq.read_metadata(path))
     strings = [column for column in columns if _is_string(column)]
     with pq.ParquetFile(
@@ -29,10 +34,11 @@ def parquet_tables(path: pathlib.Path) -> Iterator[pa.Table]:
         read_dictionary=[column.path for column in strings],
         page_checksum_verification=True,
     ) as file:
-        rows, groups = most_rows(file), list(range(file.num_row_groups))
+        rows = most_rows(file)
+        groups = range(file.num_row_groups) if groups is None else groups
         # Arrow can't join the dictionaries of two row groups below a list.
         apart = any(column.max_repetition_level for column in strings)
-        for some in [[group] for group in groups] if apart else [groups]:
+        for some in [[group] for group in groups] if apart else [list(groups)]:
             for batch in file.iter_batches(rows, row_groups=some):
                 yield from cut(pa.Table.from_batches([batch]), MOST_BYTES)
 
@@ -40,6 +46,12 @@ def parquet_tables(path: pathlib.Path) -> Iterator[pa.Table]:
 def _columns(facts: pq.FileMetaData) -> list[pq.ColumnSchema]:
     """The columns below all lists and structures."""
     return [facts.schema.column(i) for i in range(facts.num_columns)]
+
+
+def group_sizes(path: pathlib.Path) -> list[int]:
+    """The rows of each row group."""
+    facts = pq.read_metadata(path)
+    return [facts.row_group(i).num_rows for i in range(facts.num_row_groups)]
 
 
 def _is_string(column: pq.ColumnSchema) -> bool:

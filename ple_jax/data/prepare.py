@@ -3,41 +3,48 @@
 import hashlib
 import json
 import pathlib
+import shutil
 from collections import Counter
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Callable
 
-import numpy as np
-
-from ple_jax.data import oddities
+from ple_jax.data import job_array, oddities
 from ple_jax.data.auto import RULE, is_open
 from ple_jax.data.checksums import compute_checksums
-from ple_jax.data.derive import rows_of
 from ple_jax.data.encode import ENCODER, Encoder
-from ple_jax.data.examples import Examples
 from ple_jax.data.facts import FACTS, VERSION, write_facts
-from ple_jax.data.labels import read_labels
+from ple_jax.data.learnable import check_learnable
+from ple_jax.data.passes import (
+    Advance,
+    Block,
+    count,
+    encode,
+    fit,
+    join,
+    silent,
+    total,
+)
 from ple_jax.data.places import files_of
 from ple_jax.data.ranges import expected_arrays
 from ple_jax.data.read import changed
-from ple_jax.data.row_index import IndexWriter
-from ple_jax.data.rows import Rows
 from ple_jax.data.schema_file import schema_to_dict
+from ple_jax.data.shards import whole_of
 from ple_jax.data.slips import slips
 from ple_jax.data.source import Chunks, Source, Stamp
-from ple_jax.data.split import Assign, assigner
+from ple_jax.data.split import assigner
+from ple_jax.data.spread import Spread
 from ple_jax.data.store import Prepared
-from ple_jax.data.train_counts import Counts
-from ple_jax.data.writer import SplitWriter, check_space
-from ple_jax.disk import cache_dir, naming, new_directory
-from ple_jax.schema import OWN, Schema, Task
+from ple_jax.data.writer import check_space, read_back, split_facts
+from ple_jax.disk import cache_dir, check_new, naming, new_directory
+from ple_jax.engines import Engine
 from ple_jax.show import console
 from ple_jax.splits import SPLITS
 
-Advance = Callable[[int], None]  # is called with the number of rows just done
+BLOCKS = "blocks"  # folder of what an engine encodes, until it is joined
 
 
-def load_or_prepare(source: Source, progress: Advance = lambda rows: None) -> Prepared:
+def load_or_prepare(
+    source: Source, progress: Advance = silent, engine: Engine | None = None
+) -> Prepared:
     """Opens the source's prepared data set from the cache, or prepares it there."""
     whole = [VERSION, schema_to_dict(source.schema), source.identity]
     if not all(task.is_binary for task in source.schema.tasks):
@@ -50,27 +57,73 @@ def load_or_prepare(source: Source, progress: Advance = lambda rows: None) -> Pr
     if directory.exists():
         return Prepared.open(directory)
     try:
-        return prepare(source, directory, progress)
+        return prepare(source, directory, progress, engine)
     except FileExistsError:  # another process finished first
         return Prepared.open(directory)
 
 
 def prepare(
-    source: Source, directory: pathlib.Path, progress: Advance = lambda rows: None
+    source: Source,
+    directory: pathlib.Path,
+    progress: Advance = silent,
+    engine: Engine | None = None,
 ) -> Prepared:
     """Writes a new prepared data set. An interrupted call leaves nothing behind.
 
     Memory holds one chunk of rows at a time, the counts of train and, for a split by
     time, one number per row.
 
+    Args:
+        source: The rows, and what they mean.
+        directory: A new folder; an engine's processes must reach it.
+        progress: Is told how many rows are done, in each of two passes.
+        engine: Counts and encodes in processes of its own; by default this one does.
+            The data set is the same, to the byte.
+
     Raises:
         FileExistsError: The directory exists.
         ValueError: A row does not fit the schema, a split is empty, a binary task has
-            one class only, or a file changes meanwhile.
+            one class only, or a file changes meanwhile; or the source has no files
+            that an engine could read.
     """
     with new_directory(directory) as partial:
-        steady = source._replace(chunks=_Steady(source.chunks))
-        _write(steady, partial, progress)
+        if engine is None:
+            steady = source._replace(chunks=_Steady(source.chunks))
+            _write(steady, partial, progress)
+        else:
+            (work := partial / BLOCKS).mkdir()
+            _join(source, partial, *encode_by(engine, source, work, progress))
+    return Prepared.open(directory)
+
+
+def prepare_shard(source: Source, directory: pathlib.Path, mine: int, of: int) -> None:
+    """Does what shard `mine`, from 0, of a job array does next, in DIRECTORY.shards.
+
+    Raises:
+        WaitingError: Other shards have to be run first, and then all again.
+        ValueError: As `prepare`; or the folder is of another array.
+    """
+    check_new(directory)
+    folder = job_array.folder_of(directory)
+    job_array.begin(folder, source, of)
+    encode_by(job_array.JobArray(folder, of, mine), source, folder)
+
+
+def merge_shards(
+    source: Source, directory: pathlib.Path, progress: Advance = silent
+) -> Prepared:
+    """Joins what the shards of a job array encoded, and removes their folder.
+
+    Raises:
+        WaitingError: A shard is not done.
+        ValueError: There are no shards, or they are of other files or another schema.
+    """
+    folder = job_array.folder_of(directory)
+    engine = job_array.JobArray(folder, job_array.check(folder, source))
+    with new_directory(directory) as partial:
+        encoded = encode_by(engine, source, folder, progress)
+        _join(source, partial, *encoded, keep=True)
+    shutil.rmtree(folder)
     return Prepared.open(directory)
 
 
@@ -101,64 +154,85 @@ class _Steady:
 
 
 def _write(source: Source, directory: pathlib.Path, progress: Advance) -> None:
-    assign = assigner(source)
-    counts, sizes = Counts(source.schema), np.zeros(len(SPLITS), np.int64)
-    for rows, split, fold in _rows_and_splits(source, assign):
-        if not sizes.any():
-            read_labels(rows, source.schema)  # a wrong kind of label is said at once
-        sizes += np.bincount(split, minlength=len(SPLITS))
-        counts.add(rows.where(split == 0), fold[split == 0])
-        progress(len(rows))
-    wanted = sizes if source.schema.split.has_test else sizes[:2]
-    if not wanted.all():
-        raise ValueError(f"Every split needs examples, got {_size_listing(sizes)}.")
-    encoder = Encoder.fit(counts)
+    assign, rows = assigner(source), whole_of(source)
+    tally = count(rows, source.schema, assign, progress)
+    encoder, sizes = fit(tally), total(tally.sizes)
+    del tally  # its counts may be large
+    _save(source, encoder, directory)
+    check_space(expected_arrays(encoder), sum(sizes), directory)
+    block = encode(rows, encoder, assign, sizes, directory, progress)
+    _finish(source, encoder, block, sizes)
+
+
+def _join(
+    source: Source,
+    directory: pathlib.Path,
+    encoder: Encoder,
+    sizes: tuple[int, ...],
+    blocks: list[Block],
+    keep: bool = False,
+) -> None:
+    """Writes a data set from blocks; those within its directory are removed."""
+    _save(source, encoder, directory)
+    block = join(blocks, sizes, encoder, directory, keep)
+    shutil.rmtree(directory / BLOCKS, ignore_errors=True)
+    _finish(source, encoder, block, sizes)
+
+
+def encode_by(
+    engine: Engine, source: Source, work: pathlib.Path, progress: Advance = silent
+) -> tuple[Encoder, tuple[int, ...], list[Block]]:
+    """Fits an encoder, and encodes all rows into blocks, by an engine.
+
+    Args:
+        engine: Counts and encodes.
+        source: The rows, and what they mean.
+        work: A folder for the blocks, which the engine's processes must reach.
+        progress: Is told how many rows are done.
+
+    Returns:
+        The encoder, how many rows each split has, and the blocks in order.
+    """
+    spread = Spread.of(source, engine)
+    assign = assigner(source, spread.over)
+    tally = spread.count(source.schema, assign)
+    encoder, of_shards, sizes = fit(tally), tally.sizes, total(tally.sizes)
+    del tally
+    progress(sum(sizes))
+    check_space(expected_arrays(encoder), sum(sizes), work)
+    blocks = spread.encode(encoder, assign, of_shards, work)
+    progress(sum(sizes))
+    return encoder, sizes, blocks
+
+
+def _save(source: Source, encoder: Encoder, directory: pathlib.Path) -> None:
+    """Writes what is fitted, and says what looks like a slip."""
     for line in slips(encoder) if source.own else ():
         console.say(line)
     with naming(directory / ENCODER):
         encoder.save(directory)
-    expected = expected_arrays(encoder)
-    check_space(expected, int(sizes.sum()), directory)
-    writers = [
-        SplitWriter(directory / split, int(rows), expected)
-        for split, rows in zip(SPLITS, sizes, strict=True)
-    ]
-    index = IndexWriter(directory, int(sizes.sum()))
-    for rows, split, fold in _rows_and_splits(source, assign):
-        index.add(rows, split)
-        for number, writer in enumerate(writers):
-            folds = fold if number == 0 else None
-            writer.add(encoder, rows, np.flatnonzero(split == number), folds)
-        progress(len(rows))
-    facts = {s: w.facts(encoder) for s, w in zip(SPLITS, writers, strict=True)}
-    _check_classes(source, facts["train"], writers[0].written)
-    _check_weights(source.schema, writers[0].written)
-    _warn_of_untrained(source.schema, facts["train"])
-    odd = oddities.facts_of({s: w.odd for s, w in zip(SPLITS, writers, strict=True)})
-    sizes_of = dict(zip(SPLITS, sizes.tolist(), strict=True))
-    for line in oddities.lines(odd, sizes_of, source.schema):
+
+
+def _finish(
+    source: Source, encoder: Encoder, block: Block, sizes: tuple[int, ...]
+) -> None:
+    """Checks what was encoded, and writes what the data set says of itself."""
+    directory, expected = block.folder, expected_arrays(encoder)
+    rows_of_split = dict(zip(SPLITS, sizes, strict=True))
+    splits = {
+        s: read_back(directory / s, n, expected) for s, n in rows_of_split.items()
+    }
+    facts = {s: split_facts(examples, encoder) for s, examples in splits.items()}
+    check_learnable(source, facts["train"], splits["train"])
+    odd = oddities.facts_of(dict(zip(SPLITS, block.odd, strict=True)))
+    for line in oddities.lines(odd, rows_of_split, source.schema):
         console.say(line)
     whole = {"version": VERSION, "identity": source.identity, "arrays": list(expected)}
-    whole |= {"splits": facts, "origins": index.origins, "oddities": odd}
+    whole |= {"splits": facts, "origins": block.origins, "oddities": odd}
     checksums = compute_checksums(directory, files_of(encoder))
     with naming(directory / FACTS):
         write_facts(directory, {**whole, **checksums})
     make_read_only(directory)
-
-
-def _rows_and_splits(
-    source: Source, assign: Assign
-) -> Iterator[tuple[Rows, np.ndarray, np.ndarray]]:
-    """Each chunk's rows, with the number of each row's split and fold (B,)."""
-    first = 0
-    for chunk in source.chunks():
-        rows = rows_of(chunk, source.schema)
-        yield rows, *assign(rows, first)
-        first += len(rows)
-
-
-def _size_listing(sizes: np.ndarray) -> str:
-    return ", ".join(f"{s} {n:,}" for s, n in zip(SPLITS, sizes, strict=True))
 
 
 def make_read_only(directory: pathlib.Path) -> None:
@@ -169,67 +243,3 @@ def make_read_only(directory: pathlib.Path) -> None:
     for path in directory.rglob("*"):
         if path.is_file():
             path.chmod(path.stat().st_mode & ~0o222)
-
-
-def _check_classes(source: Source, facts: dict[str, Any], train: Examples) -> None:
-    """Raises a ValueError if a task's labels in train are all alike.
-
-    Those of a binary task, of a count, and of an amount that is often 0.
-    """
-    for i, task in enumerate(source.schema.tasks):
-        rate = facts["base_rates"][task.name]
-        if task.kind.link == "log":
-            _check_amounts(task, train.labels[train.observed[:, i], i])
-        if task.is_binary and rate in (None, 0.0, 1.0):
-            values = ", ".join(map(repr, _some_values(source, task.label_column)))
-            raise ValueError(
-                f"Task {task.name!r} cannot be learned: its base rate in train is "
-                f"{rate}, expected both classes. Column {task.label_column!r} holds "
-                f"{values}."
-            )
-
-
-def _check_amounts(task: Task, labels: np.ndarray) -> None:
-    """Raises a ValueError unless some labels (n,) are above 0, and some are 0 if asked.
-
-    The odds of a weighted logistic loss have no end where no label is 0.
-    """
-    if not labels.any():
-        raise ValueError(
-            f"Task {task.name!r} cannot be learned: no label in train is above 0."
-        )
-    if task.loss == "weighted_logistic" and labels.all():
-        raise ValueError(
-            f"Task {task.name!r} cannot be learned by a weighted logistic loss: no "
-            "label in train is 0, and it predicts how often one is not. Give it all "
-            "examples, those with 0 too, or take loss = 'poisson' or 'squared'."
-        )
-
-
-def _check_weights(schema: Schema, train: Examples) -> None:
-    """Raises a ValueError if all examples of a task in train have weight 0."""
-    for task, observed in zip(schema.tasks, train.observed.T, strict=True):
-        weighed = np.any(train.weights, where=observed)
-        if observed.any() and not weighed:
-            raise ValueError(
-                f"Task {task.name!r} cannot be learned: column {schema.weight!r} gives "
-                "all of its examples in train the weight 0."
-            )
-
-
-def _warn_of_untrained(schema: Schema, train: dict[str, Any]) -> None:
-    """Says so if no row of train is in the domain for rows without one."""
-    if schema.unseen_domain == OWN and not train["domains"][OWN]:
-        console.say(
-            f"warning: no row of train lacks its {schema.domain!r}, so that domain "
-            f"{OWN!r} learns what all domains share and nothing of its own: name a "
-            "domain of train as `unseen_domain` to score unknown ones by that"
-        )
-
-
-def _some_values(source: Source, column: str, most: int = 10) -> list[str | None]:
-    found: dict[str | None, None] = {}
-    for chunk in source.chunks():
-        _, values = rows_of(chunk, source.schema, [column]).text(column)
-        found |= dict.fromkeys(values.to_pylist()[:-1])
-    return list(found)[:most]

@@ -4,6 +4,8 @@ import functools
 import glob
 import pathlib
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from urllib.parse import unquote
 
 import pyarrow as pa
 
@@ -17,6 +19,8 @@ from ple_jax.derived import FILE, uses_file
 from ple_jax.disk import whence
 from ple_jax.schema import Format, Schema
 from ple_jax.show import console
+
+NO_VALUE = "__HIVE_DEFAULT_PARTITION__"  # the folder of rows without a value
 
 
 def read(
@@ -37,33 +41,64 @@ def read(
         ValueError: A file is empty, truncated or malformed, or its columns do not fit
             the schema.
     """
-    most = max(MOST_BYTES // row_bytes(schema), 1)
     paths = expand_patterns(files)
     check_file_names(paths, schema)
     for path in paths:
-        checked = False
-        for chunk in number_rows(read_tables(path, schema.format), path):
-            if not checked:
-                check_columns(chunk.table.column_names, schema, labels, path)
-                checked = True
-            for first in range(0, len(chunk.table), most):
-                some = chunk.table.slice(first, most)
-                yield chunk._replace(table=some, first=chunk.first + first)
+        tables = read_tables(path, schema.format)
+        yield from chunks_of_file(number_rows(tables, path), path, schema, labels)
 
 
-def number_rows(tables: Iterable[pa.Table], path: pathlib.Path) -> Chunks:
+def chunks_of_file(
+    chunks: Chunks, path: pathlib.Path, schema: Schema, labels: bool = True
+) -> Chunks:
+    """Checks the columns of one file's chunks, and cuts those whose rows are wide."""
+    most, checked = max(MOST_BYTES // row_bytes(schema), 1), False
+    for chunk in chunks:
+        chunk = with_partitions(chunk, path, needed_columns(schema, labels))
+        if not checked:
+            check_columns(chunk.table.column_names, schema, labels, path)
+            checked = True
+        for first in range(0, len(chunk.table), most):
+            some = chunk.table.slice(first, most)
+            yield chunk._replace(table=some, first=chunk.first + first)
+
+
+def with_partitions(chunk: Chunk, path: pathlib.Path, wanted: Iterable[str]) -> Chunk:
+    """Adds wanted columns that a file lacks, and that its folders have: NAME=VALUE.
+
+    So Hive and Spark divide a table. Values are strings; one that stands for a missing
+    value becomes the empty text.
+    """
+    table = chunk.table
+    parts = dict(part.split("=", 1) for part in path.parent.parts if "=" in part)
+    named = {unquote(name): unquote(value) for name, value in parts.items()}
+    for name in wanted:
+        if name in named and name not in table.column_names:
+            value = "" if named[name] == NO_VALUE else named[name]
+            table = table.append_column(name, pa.repeat(value, len(table)))
+    return chunk._replace(table=table)
+
+
+def number_rows(
+    tables: Iterable[pa.Table], path: pathlib.Path, start: int = 0
+) -> Chunks:
     """Turns one file's tables into chunks that know the number of their first row.
+
+    Args:
+        tables: Some rows of the file, in order.
+        path: The file.
+        start: Number of the first of them within the file, from 0.
 
     Raises:
         ValueError: The tables have no rows, or the file changes while they are read.
     """
-    first, stamp = 0, file_stamp(path)  # before `tables` opens it
+    first, stamp = start, file_stamp(path)  # before `tables` opens it
     for table in tables:
         if file_stamp(path) != stamp:
             raise ValueError(changed(path))
         yield Chunk(table, str(path), first, stamp)
         first += len(table)
-    if not first:
+    if first == start:
         raise ValueError(f"{path} has no rows.")
 
 
@@ -85,7 +120,8 @@ def changed(origin: str | pathlib.Path) -> str:
 def expand_patterns(files: Iterable[str | pathlib.Path]) -> list[pathlib.Path]:
     """Lists the files that paths and patterns match, in order.
 
-    A path that exists is itself, even if it could be a pattern.
+    A path that exists is itself, even if it could be a pattern. A folder is all files
+    below it, but for those whose names begin with "_" or ".", as Spark marks its own.
 
     Raises:
         ValueError: A path or pattern matches no file, or what is none, or two of them
@@ -94,6 +130,9 @@ def expand_patterns(files: Iterable[str | pathlib.Path]) -> list[pathlib.Path]:
     found: list[pathlib.Path] = []
     for name in map(str, files):
         path = pathlib.Path(name).expanduser()
+        if path.is_dir():
+            found += files_below(path)
+            continue
         matches = [str(path)] if path.exists() else sorted(glob.glob(str(path)))
         if not matches:
             folder = pathlib.Path(name).parent
@@ -110,6 +149,20 @@ def expand_patterns(files: Iterable[str | pathlib.Path]) -> list[pathlib.Path]:
     return found
 
 
+def files_below(folder: pathlib.Path) -> list[pathlib.Path]:
+    """The files below a folder, in order, but hidden ones and those of "_" names.
+
+    Raises:
+        ValueError: There are none.
+    """
+    names = sorted(path.relative_to(folder) for path in folder.rglob("*"))
+    kept = [n for n in names if not any(p.startswith(("_", ".")) for p in n.parts)]
+    found = [folder / name for name in kept if (folder / name).is_file()]
+    if not found:
+        raise ValueError(f"{folder} is a folder without files, expected a file.")
+    return found
+
+
 def _check_different(paths: Iterable[pathlib.Path]) -> None:
     """Raises a ValueError if two paths are one file, whose rows would come twice."""
     seen: dict[tuple[int, int], pathlib.Path] = {}
@@ -123,25 +176,34 @@ def _check_different(paths: Iterable[pathlib.Path]) -> None:
             raise ValueError(f"{path} {again}: its rows would come twice.")
 
 
-def read_tables(path: pathlib.Path, form: Format) -> Iterator[pa.Table]:
-    """Reads one file piece by piece.
+def read_tables(
+    path: pathlib.Path, form: Format, groups: Sequence[int] | None = None
+) -> Iterator[pa.Table]:
+    """Reads one file piece by piece, or of a Parquet file some row groups.
 
     Raises:
         ValueError: The file is damaged, malformed, or not to be read; names it.
     """
-    try:
+    with readable(path):
         if is_parquet(path):
-            yield from parquet_tables(path)
+            yield from parquet_tables(path, groups)
             return
         yield from csv_tables(path, form)
-    # Arrow's own errors, and those of Python's decoders below it.
-    except (pa.ArrowException, OSError, EOFError, ValueError, *UNREADABLE) as error:
-        raise ValueError(f"{path} cannot be read: {_one_line(error)}") from error
     if lacks_end(path):
         say_once(
             f"warning: the last line of {path} has no end; if the file was cut, its "
             "last value may be too"
         )
+
+
+@contextmanager
+def readable(path: pathlib.Path) -> Iterator[None]:
+    """Raises a ValueError that names the file for what goes wrong with it."""
+    try:
+        yield
+    # Arrow's own errors, and those of Python's decoders below it.
+    except (pa.ArrowException, OSError, EOFError, ValueError, *UNREADABLE) as error:
+        raise ValueError(f"{path} cannot be read: {_one_line(error)}") from error
 
 
 def _one_line(error: Exception) -> str:

@@ -6,13 +6,13 @@ row k of train is the k-th row whose split is train.
 
 import dataclasses
 import pathlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 
-from ple_jax.data.arrays import append_rows, create_array, open_array
+from ple_jax.data.arrays import append_file, append_rows, create_array, open_array
 from ple_jax.data.files import file_identity
 from ple_jax.data.places import INDEX, existing_file
 from ple_jax.data.ranges import Expected, Range
@@ -46,9 +46,16 @@ class IndexWriter:
     def add(self, rows: Rows, split: np.ndarray) -> None:
         """Appends rows with the numbers (B,) of their splits."""
         append_rows(self.path, split.astype(np.uint8))
-        if not len(rows):
-            return
-        new = Origin(rows.origin, int(rows.row_numbers[0]), len(rows))
+        if len(rows):
+            self._note(Origin(rows.origin, int(rows.row_numbers[0]), len(rows)))
+
+    def append(self, folder: pathlib.Path, origins: Iterable[Origin]) -> None:
+        """Appends the index of another folder."""
+        append_file(self.path, folder / INDEX)
+        for origin in origins:
+            self._note(origin)
+
+    def _note(self, new: Origin) -> None:
         last = self.origins[-1] if self.origins else Origin("", 0, 0)
         if (last.name, last.first + last.rows) == (new.name, new.first):
             self.origins[-1] = last._replace(rows=last.rows + new.rows)

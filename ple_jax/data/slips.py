@@ -7,12 +7,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ple_jax.checks import listing
-from ple_jax.data.arrow import NOT_KNOWN, brief, plain_spelling
+from ple_jax.data.arrow import (
+    NOT_KNOWN,
+    brief,
+    changed_by_plain_spelling,
+    plain_spelling,
+)
 from ple_jax.data.encode import Encoder
 from ple_jax.data.vocabulary import Lookup
-
-# What a value has that plain_spelling may write otherwise.
-PERHAPS_NOT_PLAIN = r"[.+:]|^(True|TRUE|False|FALSE)$"
 
 
 def slips(encoder: Encoder) -> Iterator[str]:
@@ -41,18 +43,15 @@ def _unknown_words(vocabularies: Mapping[str, pa.Table]) -> Iterator[str]:
 
 def _spellings(table: str, lookup: Lookup) -> Iterator[str]:
     """Values that are equal numbers, times or truth values, in two spellings."""
-    odd = pc.match_substring_regex(lookup.known, PERHAPS_NOT_PLAIN)
-    at = np.flatnonzero(odd.to_numpy(zero_copy_only=False))
-    values = lookup.known.take(pa.array(at))
-    plain = plain_spelling(values)
-    changed = pc.not_equal(plain, values).to_numpy(zero_copy_only=False)
-    if not changed.any():
+    at = changed_by_plain_spelling(lookup.known)
+    if not len(at):
         return
-    first = lookup.ids(plain.filter(pa.array(changed))) - 1
-    twice = np.flatnonzero((first >= 0) & (first != at[changed]))
+    plain = plain_spelling(lookup.known.take(pa.array(at)))
+    first = lookup.ids(plain) - 1
+    twice = np.flatnonzero((first >= 0) & (first != at))
     if len(twice):
         one = lookup.known[int(first[twice[0]])].as_py()
-        other = lookup.known[int(at[changed][twice[0]])].as_py()
+        other = lookup.known[int(at[twice[0]])].as_py()
         yield (
             f"note: train spells values of {table!r} in two ways, such as "
             f"{brief(repr(one))} and {brief(repr(other))} ({len(twice):,} in all), "

@@ -1,7 +1,7 @@
 """What a data set plugin returns: what its rows mean, and how to read them."""
 
-from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple, Protocol
 
 import pyarrow as pa
 
@@ -30,6 +30,20 @@ class Chunk(NamedTuple):
 Chunks = Iterator[Chunk]
 
 
+class Reader(Protocol):
+    """Reads some rows of a source, in order; any process can have it, as a pickle."""
+
+    @property
+    def rows(self) -> int | None:
+        """How many; None if it takes reading them."""
+
+    def __call__(self) -> Chunks:
+        """Reads them, from the start at each call."""
+
+    def count_rows(self) -> int:
+        """How many there are."""
+
+
 class Source(NamedTuple):
     """Raw rows and their meaning; `build` of every data set returns one."""
 
@@ -38,3 +52,5 @@ class Source(NamedTuple):
     identity: dict[str, Any]  # plain values that change whenever the rows do
     terms: str = ""  # the owner's terms of use
     own: bool = False  # whether the user wrote the schema, so that slips are said
+    # Cuts the rows for several processes, in order; None if only one can read them.
+    readers: Callable[[], Sequence[Reader]] | None = None

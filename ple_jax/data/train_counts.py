@@ -4,11 +4,13 @@ import numpy as np
 import pyarrow as pa
 
 from ple_jax.data.auto import is_open
-from ple_jax.data.counts import NumberCounts, ValueCounts, merge_all
+from ple_jax.data.counts import NumberCounts, ValueCounts
 from ple_jax.data.label_sums import Addends, LabelSums
 from ple_jax.data.labels import read_labels
 from ple_jax.data.rows import Rows
 from ple_jax.schema import Field, Schema
+
+PARTS = ("values", "numbers", "labels", "targets", "sums")  # what merges by name
 
 
 class Counts:
@@ -20,14 +22,13 @@ class Counts:
     def __init__(self, schema: Schema, scales: bool = True):
         self.schema = schema
         self.values = {f.table or f.name: ValueCounts() for f in table_fields(schema)}
-        self.numbers: dict[str, list[NumberCounts]] = {
-            f.name: [] for f in schema.fields if f.kind == "numeric"
-        }
+        numeric = [f.name for f in schema.fields if f.kind == "numeric"]
+        self.numbers = dict.fromkeys(numeric, NumberCounts.none())
         self.domains = ValueCounts()
         lists = [t for t in schema.tasks if isinstance(t.positive, tuple)]
         self.labels = {task: ValueCounts() for task in lists}
         numbers = [t.name for t in schema.tasks if scales and not t.is_binary]
-        self.targets = {name: NumberCounts.of(np.zeros(0)) for name in numbers}
+        self.targets = dict.fromkeys(numbers, NumberCounts.none())
         self.sums = {
             f.name: LabelSums()
             for f in table_fields(schema)
@@ -48,10 +49,8 @@ class Counts:
             addends = Addends.read(rows, self.schema, folds)
         for field in self.schema.fields:
             if field.kind == "numeric":
-                counts = NumberCounts.of(rows.numbers(field.name))
-                self.numbers[field.name] = [
-                    merge_all([*self.numbers[field.name], counts])
-                ]
+                more = NumberCounts.of(rows.numbers(field.name))
+                self.numbers[field.name] = self.numbers[field.name].merge(more)
             else:
                 items, codes, values = codes_of(rows, field)
                 self.values[field.table or field.name].add(codes, values)
@@ -63,6 +62,22 @@ class Counts:
             found.add(*rows.text(task.label_column))
         if self.targets:
             self._add_targets(rows)
+
+    def merge(self, other: "Counts") -> "Counts":
+        """Adds up the counts of both, of one schema."""
+        both = Counts(self.schema)
+        for name in PARTS:
+            mine, theirs = getattr(self, name), getattr(other, name)
+            setattr(both, name, {key: mine[key].merge(theirs[key]) for key in mine})
+        both.domains = self.domains.merge(other.domains)
+        return both
+
+    def settle(self) -> None:
+        """Adds up what waits, before it is sent or kept."""
+        for found in (self.domains, *self.values.values(), *self.labels.values()):
+            found.settle()
+        for sums in self.sums.values():
+            sums.settle()
 
     def _add_targets(self, rows: Rows) -> None:
         """Counts labels that are numbers, each in its task's sample space."""

@@ -8,7 +8,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from ple_jax.data.arrow import is_missing, plain_spelling
+from ple_jax.data.arrow import (
+    changed_by_plain_spelling,
+    is_missing,
+    plain_spelling,
+)
 from ple_jax.data.text_index import TextIndex
 
 COLUMNS = ["value", "count", "id"]
@@ -19,7 +23,8 @@ def pool_rare(whole: pa.Table, min_count: int, rare: bool) -> pa.Table:
 
     If `rare`, a null comes after them: it counts all others and has an id of its own.
     """
-    kept = whole.filter(pc.greater_equal(whole["count"], min_count))
+    enough = pc.greater_equal(whole["count"], min_count)
+    kept = whole if pc.all(enough).as_py() else whole.filter(enough)
     if not rare:
         return kept
     total = lambda table: pc.sum(table["count"]).as_py() or 0
@@ -40,9 +45,23 @@ class Lookup:
         """The values that have an id of their own, most frequent first."""
         return self._index.texts
 
+    def index(self) -> None:
+        """Builds what `ids` builds when it first needs it."""
+        _ = self._plain
+
     @cached_property
-    def _plain(self) -> TextIndex:
-        return TextIndex(plain_spelling(self.known))
+    def _plain(self) -> tuple[TextIndex, np.ndarray]:
+        """The plain spellings of values that have another, and the values' places."""
+        places = changed_by_plain_spelling(self.known)
+        return TextIndex(plain_spelling(self.known.take(pa.array(places)))), places
+
+    def _find_plain(self, plain: pa.Array) -> np.ndarray:  # (n,) int64
+        """The first place of a value of this plain spelling, or -1."""
+        index, places = self._plain
+        other = np.r_[places, len(self.known)][index.find(plain)]
+        same = self._index.find(plain)
+        first = np.minimum(np.where(same < 0, len(self.known), same), other)
+        return np.where(first < len(self.known), first, -1)
 
     def ids(self, values: pa.Array) -> np.ndarray:  # (values,) int32
         """The id of each distinct value; 0 if it is unknown or missing.
@@ -54,7 +73,7 @@ class Lookup:
         lost = (place < 0) & ~is_missing(values)
         if lost.any():
             again = plain_spelling(values.filter(pa.array(lost)))
-            place[lost] = self._plain.find(again)
+            place[lost] = self._find_plain(again)
         return place.astype(np.int32) + np.int32(1)
 
     def pool(self, values: pa.Array, ids: np.ndarray) -> np.ndarray:  # (values,) int32

@@ -3,12 +3,11 @@
 import pathlib
 import shutil
 from collections.abc import Mapping
-from functools import cached_property
 from typing import Any
 
 import numpy as np
 
-from ple_jax.data.arrays import append_rows, create_array, open_array
+from ple_jax.data.arrays import append_file, append_rows, create_array, open_array
 from ple_jax.data.encode import Encoder
 from ple_jax.data.examples import Examples
 from ple_jax.data.oddities import Oddities
@@ -76,32 +75,38 @@ class SplitWriter:
                 append_rows(self.paths[name], array)
         self.done += len(mine)
 
-    @cached_property
-    def written(self) -> Examples:
-        """All rows, read back and checked.
+    def append(self, folder: pathlib.Path) -> None:
+        """Appends the arrays of another folder."""
+        for name, file in array_files(self.expected).items():
+            append_file(self.paths[name], folder / file)
 
-        Raises:
-            ValueError: There are more or fewer than were counted.
-        """
+    def check_whole(self) -> None:
+        """Raises a ValueError if more or fewer rows were added than were counted."""
         if self.done != self.rows:
             raise ValueError(
                 f"The rows changed while they were read: {self.folder.name} had "
                 f"{self.rows:,} of them, and then {self.done:,}."
             )
-        pairs = self.expected.items()
-        return Examples.of(
-            {k: open_array(self.paths[k], e, self.rows) for k, e in pairs}
-        )
 
-    def facts(self, encoder: Encoder) -> dict[str, Any]:
-        """Rows, base rates and domain sizes."""
-        examples = self.written
-        domain = np.bincount(examples.domain, minlength=len(encoder.domains))
-        return {
-            "rows": self.rows,
-            "base_rates": _base_rates(examples, encoder.schema),
-            "domains": dict(zip(encoder.domains, domain.tolist(), strict=True)),
-        }
+
+def read_back(
+    folder: pathlib.Path, rows: int, expected: Mapping[str, Expected]
+) -> Examples:
+    """All rows of a split that was written, checked."""
+    files = array_files(expected)
+    return Examples.of(
+        {k: open_array(folder / files[k], e, rows) for k, e in expected.items()}
+    )
+
+
+def split_facts(examples: Examples, encoder: Encoder) -> dict[str, Any]:
+    """Rows, base rates and domain sizes."""
+    domain = np.bincount(examples.domain, minlength=len(encoder.domains))
+    return {
+        "rows": len(examples.domain),
+        "base_rates": _base_rates(examples, encoder.schema),
+        "domains": dict(zip(encoder.domains, domain.tolist(), strict=True)),
+    }
 
 
 def _base_rates(examples: Examples, schema: Schema) -> dict[str, float | None]:

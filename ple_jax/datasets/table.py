@@ -2,8 +2,10 @@
 
 import pathlib
 from collections.abc import Iterable
+from functools import partial
 from typing import Any
 
+from ple_jax.data.file_ranges import file_ranges
 from ple_jax.data.files import file_identity
 from ple_jax.data.read import expand_patterns, read
 from ple_jax.data.schema_file import read_schema
@@ -29,6 +31,7 @@ def source_of(files: Iterable[str | pathlib.Path], schema: Schema) -> Source:
         chunks=lambda: read(paths, schema),
         identity={"kind": "table", "files": [file_identity(path) for path in paths]},
         own=True,
+        readers=partial(file_ranges, paths, schema),
     )
 
 

@@ -14,8 +14,10 @@ from ple_jax.config.tuning import TUNE
 from ple_jax.data.facts import FACTS
 from ple_jax.data.prepare import load_or_prepare
 from ple_jax.data.prepare import prepare as data_prepare
+from ple_jax.data.source import Source
 from ple_jax.data.store import Prepared
 from ple_jax.disk import new_directory, read_json, write_json
+from ple_jax.engines import Engine
 from ple_jax.runs import manifest
 from ple_jax.runs.defaults import recorded
 from ple_jax.show import console
@@ -89,8 +91,13 @@ def trials_folder(directory: pathlib.Path) -> pathlib.Path:
     return old if old.is_dir() else directory / TRIALS
 
 
-def prepare_data(plugin: Plugin, out: pathlib.Path | None = None) -> Prepared:
-    """The prepared data set of a `[data]` section: in `out`, by default the cache."""
+def prepare_data(
+    plugin: Plugin, out: pathlib.Path | None = None, engine: Engine | None = None
+) -> Prepared:
+    """The prepared data set of a `[data]` section: in `out`, by default the cache.
+
+    An engine prepares in processes of its own.
+    """
     source = datasets.find(plugin.kind).build(**plugin.options)
     if isinstance(source, Prepared):
         return source
@@ -98,8 +105,20 @@ def prepare_data(plugin: Plugin, out: pathlib.Path | None = None) -> Prepared:
         console.say(f"terms of {plugin.kind}: {source.terms}")
     with console.bar(f"preparing {plugin.kind}") as advance:
         if out is None:
-            return load_or_prepare(source, progress=advance)
-        return data_prepare(source, out, progress=advance)
+            return load_or_prepare(source, advance, engine)
+        return data_prepare(source, out, advance, engine)
+
+
+def source_of(plugin: Plugin) -> Source:
+    """The raw rows that a `[data]` section names.
+
+    Raises:
+        ValueError: They are prepared already.
+    """
+    source = datasets.find(plugin.kind).build(**plugin.options)
+    if isinstance(source, Prepared):
+        raise ValueError(f"{source.directory} is prepared already.")
+    return source
 
 
 def check_free(directory: pathlib.Path) -> None:

@@ -2,12 +2,13 @@
 
 import dataclasses
 import os
+import pathlib
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from lib.prepared import arrays_of
+from lib.prepared import arrays_of, domain_sizes
 from lib.tables import SCHEMA, SCHEMA_TEXT, raw, rows_of, with_value, write_csv
 
 from ple_jax.data.prepare import prepare
@@ -137,9 +138,35 @@ def test_a_file_is_read_once(tmp_path):
 def test_what_is_no_file_is_not_opened(tmp_path):
     (tmp_path / "folder.csv").mkdir()
     os.mkfifo(tmp_path / "fifo.csv")
-    for name in ("folder.csv", "fifo.csv"):
-        with pytest.raises(ValueError, match=f"{name} is a folder or device, expected"):
+    told = {
+        "folder.csv": "folder.csv is a folder without files",
+        "folder*": "folder.csv is a folder or device, expected",
+        "fifo.csv": "fifo.csv is a folder or device, expected",
+    }
+    for name, match in told.items():
+        with pytest.raises(ValueError, match=match):
             expand_patterns([tmp_path / name])
+
+
+def test_a_folder_is_its_files_and_its_folders_may_be_values(tmp_path, data):
+    """As Hive and Spark divide a table, beside files of their own."""
+    rows = raw()
+    shops = np.array(rows["shop"].to_pylist())
+    for shop, folder in [("s0", "s%30"), ("s1", "s1"), ("s2", "s2")]:
+        place = tmp_path / "log" / f"shop={folder}" / "unused=7"
+        place.mkdir(parents=True)
+        part = rows.filter(pa.array(shops == shop)).drop_columns(["shop"])
+        pq.write_table(part, place / "part-0.parquet")
+        (place / "_SUCCESS").touch()
+        (place / ".part-0.parquet.crc").touch()
+    found = prepare(own_table(tmp_path, "log"), tmp_path / "prepared")
+    assert domain_sizes(found) == domain_sizes(data)
+    origins = [pathlib.Path(name).parts[-3] for name, _, _ in found.facts["origins"]]
+    assert origins == ["shop=s%30", "shop=s1", "shop=s2"]
+    empty = tmp_path / "log" / "shop=__HIVE_DEFAULT_PARTITION__"
+    (tmp_path / "log" / "shop=s2").rename(empty)
+    with pytest.raises(ValueError, match="column 'shop': expected a domain in every"):
+        prepare(own_table(tmp_path, "log"), tmp_path / "missing")
 
 
 def test_chunks_are_bounded_by_what_encoded_rows_take(tmp_path, monkeypatch):

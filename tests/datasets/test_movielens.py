@@ -98,7 +98,7 @@ def test_movielens_random_split_is_by_its_seed_and_time_split_by_time(ratings):
 
 
 def test_movielens_terms_are_said_when_it_is_prepared(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(directory, "data_prepare", lambda source, out, progress: source)
+    monkeypatch.setattr(directory, "data_prepare", lambda source, *_: source)
     prepare_data(Plugin("movielens", {}), tmp_path)
     said = " ".join("".join(capsys.readouterr()).split())
     assert said.count(movielens.TERMS) == 1
