@@ -127,6 +127,38 @@ def test_the_gram_matrix_is_of_shared_entries(data):
     assert wanted[0, 1] != 0
 
 
+def test_tasks_of_members_are_weighed_over_all_members(data):
+    """By the Gram matrix of all members' gradients, each half of what it is alone."""
+    weigh = lambda memory, losses, gram, now: (gram[0] / gram[0, 0], memory)
+    weighting = Weighting(lambda tasks: ((), ()), weigh=weigh)
+    several, one = (step_with(data, weighting, train={"members": m}) for m in (2, 1))
+    state, batch = jax.jit(several.init)(), batches_of(data, 1).at(0)
+    got, slopes = jax.jit(several.gradients)(state, batch, KEY)[0], []
+    of_member = lambda tree, m: jax.tree.map(lambda leaf: leaf[m], tree)
+    for m in range(2):
+        model = of_member(state.trained["model"]["model"], m)
+        lone = state.replace(trained={**state.trained, "model": model})
+        losses_of = lambda trained, lone=lone: one.losses(trained, lone, batch, KEY)
+        slopes.append(merging.task_gradients(losses_of, lone.trained)[1])
+    shared = one.shared(lone)
+    halves = [jax.tree.map(lambda g: np.float64(g) / 2, of) for of in slopes]
+    models_of = [(half["model"], shared["model"]) for half in halves]
+    tables = jax.tree.map(np.add, halves[0]["tables"], halves[1]["tables"])
+    gram = np.zeros((2, 2))
+    for grads, masks in (*models_of, (tables, shared["tables"])):
+        pairs = zip(jax.tree.leaves(grads), jax.tree.leaves(masks), strict=True)
+        for grad, mask in pairs:
+            flat = np.where(mask[None], grad, 0).reshape(2, -1)
+            gram += flat @ flat.T
+    a, b = gram[0] / gram[0, 0]
+    assert 0.01 < abs(b) < 0.99
+    mix = lambda g, mask: np.where(mask, a * g[0] + b * g[1], g[0] + g[1])
+    for m, (grads, masks) in enumerate(models_of):
+        wanted = jax.tree.map(mix, grads, masks)
+        assert_close(of_member(got["model"]["model"], m), wanted)
+    assert_close(got["tables"], jax.tree.map(mix, tables, shared["tables"]))
+
+
 def test_tables_updated_by_rows_move_as_dense_ones_do(data):
     train, kind = {"optimizer": "sgd"}, "metabalance"
     rows, dense = (
