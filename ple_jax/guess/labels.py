@@ -7,6 +7,7 @@ import numpy as np
 
 from ple_jax.guess import names
 from ple_jax.guess.columns import Column
+from ple_jax.guess.numbers import of_number
 from ple_jax.schema import Task
 
 YES = "1 true t yes y ja oui si".split()
@@ -44,8 +45,8 @@ def candidate_of(column: Column) -> Candidate | None:
     if len(column.counts) == 2:
         return two_valued(column)
     if column.is_numeric and names.hints(column.name, names.OUTCOMES):
-        task = Task(column.name, loss="squared")
-        return Candidate(task, "outcome", "by its name, known only afterwards")
+        task, why = of_number(column)
+        return Candidate(task, "outcome", f"by its name, known only afterwards; {why}")
     return None
 
 
@@ -108,7 +109,8 @@ def asked_for(column: Column) -> Candidate:
     if found is None and is_rating(column):
         found = of_rating(column)
     if found is None and column.is_numeric:
-        found = Candidate(Task(column.name, loss="squared"), "named", "a number")
+        task, why = of_number(column)
+        found = Candidate(task, "named", why)
     if found is None:
         first = column.texts[0]
         why = f"{first!r} of {len(column.counts):,} values counts as 1: edit `positive`"

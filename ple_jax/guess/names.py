@@ -13,6 +13,10 @@ LABELS = set(
 )
 RATINGS = set("rating ratings stars helpfulness".split())
 OUTCOMES = set("revenue gmv profit dwell watch stay play payout spent".split())
+MONEY = set(
+    "revenue gmv profit payout spent spend sales price amount cost value income".split()
+)
+DURATIONS = set("dwell watch stay play duration seconds minutes elapsed time".split())
 USERS = set(
     "user users userid uid customer member visitor client account buyer player viewer "
     "reader reviewer".split()

@@ -44,7 +44,7 @@ def schema_text(guess: Guess) -> str:
         roles(guess),
         *bags(guess),
     ]
-    parts += [*derived(guess), *map(task, guess.tasks), *other_tasks(guess)]
+    parts += [*derived(guess), *tasks(guess), *other_tasks(guess)]
     if not guess.tasks:
         parts.append(table("[[tasks]]", {"name": "label", "column": PLACEHOLDER}))
     parts += [split_table(guess), defaults("[format]", guess.sample.form, Format())]
@@ -148,6 +148,14 @@ def off(name: str, field: str, kind: str, of: str, **options: Any) -> str:
 def commented(text: str) -> str:
     """Lines as comments."""
     return re.sub("^", "# ", text, flags=re.MULTILINE)
+
+
+def tasks(guess: Guess) -> Iterable[str]:
+    """A table a task; that of a number says why it has its loss."""
+    for one in guess.tasks:
+        why = guess.decisions[one.label_column].reason
+        title = "[[tasks]]" + f"  # {comment(why)}" * (not one.is_binary)
+        yield task(one).replace("[[tasks]]", title, 1)
 
 
 def task(one: Task) -> str:
