@@ -16,6 +16,7 @@ class Cost(NamedTuple):
     needed: float
     memory: program.Memory
     kept: float  # bytes: activations, and slopes of all parameters
+    places: int  # of examples in all blocks of one domain, empty ones included
 
     @property
     def operations_ratio(self) -> float:
@@ -38,13 +39,15 @@ def of_step(kind: str, size: Size, remat: bool = False) -> Cost:
     batches = problem.batches_of(arrays(size, 1))
     state, batches = trainer.shapes(), trainer.prepare(batches)
     compiled = trainer.steps.lower(state, batches, 1).compile()
-    blocks = int(Blocks.of(batches.domain[0], size.domains).used)
+    split = Blocks.of(batches.domain[0], size.domains)
+    blocks = int(split.used)
     options = problem.options_of(kind, size)
     return Cost(
         program.operations(compiled.as_text(), lambda depth: blocks if depth else 1),
         needs.operations(kind, size, options),
         program.memory(compiled),
         needs.memory(kind, size, options),
+        blocks * split.example.shape[1],
     )
 
 

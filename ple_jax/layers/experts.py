@@ -214,13 +214,26 @@ class Level(HiddenLayers):
 
     def _run_experts(self, x: jax.Array, train: bool) -> jax.Array:
         """(B, D) or (B, groups, D) -> (B, E, H); with the batch last, if it is."""
-        # With one input for all experts this is one product (E*H, D) x (D, B).
-        one, owner = x.ndim == 2, self.routing.owner
+        read = self._inputs(x)
+        one = isinstance(read, OfOwners) or read.ndim == 2
         fields = self.options | {"dims": self.dims, "train": train, "name": "experts"}
-        if self.axis.batch_last and not one:
-            return stack(MLP, len(owner), one_input=True, **fields)(OfOwners(x, owner))
-        experts = stack(MLP, len(owner), one_input=one, **fields)
-        return experts(x if one else self.axis.take(x, np.array(owner)))
+        return stack(MLP, len(self.routing.owner), one_input=one, **fields)(read)
+
+    def _inputs(self, x: jax.Array) -> jax.Array | OfOwners:
+        """The one input of all experts, or each expert's own along an axis E.
+
+        All experts of one input are one product, (E*H, D) x (D, B). With the batch
+        first it transposes their kernels and slopes. For few examples that is most of
+        the work, and a product for each expert takes less (see benchmarks/README.md).
+        """
+        owner = self.routing.owner
+        if x.ndim == 3 and self.axis.batch_last:
+            return OfOwners(x, owner)
+        if x.ndim == 3:
+            return self.axis.take(x, np.array(owner))
+        if self.axis.batch_last or 8 * len(x) > self.dims[0]:
+            return x
+        return jnp.broadcast_to(x[:, None], (len(x), len(owner), x.shape[1]))
 
 
 class Towers(HiddenLayers):

@@ -44,15 +44,19 @@ def product(
 @product.def_vmap
 def _product_of_networks(size, batched, kernel, x):
     if isinstance(x, OfOwners):
-        return _product_of_groups(kernel, x.inputs, x.owner), True
+        return product_of_groups(kernel, x.inputs, x.owner), True
     if batched == [True, False]:
         return product_of_one_input(kernel, x), True
     axes = [0 if mapped else None for mapped in batched]
     return jax.vmap(lambda kernel, x: kernel.T @ x, axes)(kernel, x), True
 
 
-def _product_of_groups(kernel, inputs, owner):  # (E, D, H), (groups, D, B), (E,)
-    """W_e x_owner(e) (E, H, B); neighbours of one owner read its input in place."""
+def product_of_groups(
+    kernel: Array,  # (E, D, H)
+    inputs: jax.Array,  # (groups, D, B)
+    owner: tuple[int, ...],  # (E,)
+) -> jax.Array:  # (E, H, B)
+    """W_e x_owner(e); neighbours of one owner read its input in place."""
     each = math.gcd(*(len(list(run)) for _, run in itertools.groupby(owner)))
     owners = owner[::each]
     x = inputs if owners == tuple(range(len(inputs))) else inputs[np.array(owners)]

@@ -10,6 +10,9 @@ import numpy as np
 from ple_jax import checks
 from ple_jax.layers.batch_last import BATCH_LAST
 from ple_jax.layers.experts import HiddenLayers, stack
+from ple_jax.layers.mixture import pairwise_sum
+from ple_jax.layers.patterns import Pattern, patterns_of
+from ple_jax.layers.products import product_of_groups
 from ple_jax.models.common import WithExperts
 from ple_jax.space import OneOf
 from ple_jax.types import Array
@@ -105,22 +108,42 @@ class Joined(nn.Module):
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:  # (bottoms, H, B) -> (T, width, B)
         """Each task's result."""
-        pairs = [(t, b) for t, read in enumerate(self.visible) for b in read]
-        tasks, bottoms = np.array(pairs).T
-        reads = np.bincount(tasks)[tasks]  # fan-in is that of the whole row
+        reads = np.array([len(read) for read in self.visible])
 
         def start(key):
             draw = nn.initializers.lecun_normal(batch_axis=0)
-            kernel = draw(key, (len(pairs), x.shape[1], self.width))
-            return kernel / np.sqrt(reads, dtype=np.float32)[:, None, None]
+            kernel = draw(key, (int(reads.sum()), x.shape[1], self.width))
+            whole = np.repeat(reads, reads)  # fan-in is that of the whole row
+            return kernel / np.sqrt(whole, dtype=np.float32)[:, None, None]
 
-        kernel = self.param("kernel", start)
+        kernel = jnp.asarray(self.param("kernel", start))
         shape = (len(self.visible), self.width)
         bias = self.param("bias", nn.initializers.zeros, shape)
-        terms = jnp.einsum("phw,phb->pwb", kernel, x[bottoms])
-        member = np.arange(len(self.visible))[:, None] == tasks[None]
-        summed = jnp.einsum("tp,pwb->twb", jnp.asarray(member, terms.dtype), terms)
-        return summed + bias[..., None]
+        patterns = list(patterns_of(self.visible))
+        ends = np.cumsum([pattern.gates * pattern.each for pattern in patterns])
+        kernels = jnp.split(kernel, ends[:-1])
+        summed = [joined(p, k, x) for p, k in zip(patterns, kernels, strict=True)]
+        return jnp.concatenate(summed) + jnp.asarray(bias)[..., None]
+
+
+def joined(pattern: Pattern, kernel: jax.Array, x: jax.Array) -> jax.Array:
+    """sum_b W_tb h_b (tasks, width, B), of tasks that read alike, in place.
+
+    Args:
+        pattern: Which bottoms they read.
+        kernel: Of each task and bottom (pairs, H, width).
+        x: All bottoms (bottoms, H, B).
+    """
+    tasks, width = pattern.gates, kernel.shape[-1]
+    kernel = kernel.reshape(tasks, pattern.each, -1, width)
+    terms = []
+    for block in pattern.blocks:
+        columns = slice(block.column, block.column + block.each)
+        w = kernel[:, columns].reshape(tasks, -1, width)
+        h = x[block.first : block.stop(tasks)].reshape(-1, w.shape[1], x.shape[2])
+        owner = tuple(range(tasks)) if block.own else (0,) * tasks
+        terms.append(product_of_groups(w, h, owner))
+    return pairwise_sum(terms)
 
 
 class Activation(HiddenLayers):
