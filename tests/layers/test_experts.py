@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from lib.arrays import assert_gradient, random_array, random_params
+from lib.arrays import assert_close, assert_gradient, random_array, random_params
 from lib.oracles import expert, softmax
 
 from ple_jax.layers.batch_last import BATCH_FIRST, BATCH_LAST
@@ -171,3 +171,20 @@ def test_towers_match_loops(axis):
         h = expert(params["mlp"], t, x[:, t])
         want = h @ params["heads"]["kernel"][t] + params["heads"]["bias"][t]
         np.testing.assert_allclose(got[:, t], want[:, 0], rtol=1e-5, atol=1e-5)
+
+
+def test_a_few_examples_are_mixed_as_many_are():
+    """With few rows beside hidden units, each expert has a product of its own."""
+    level = Level(own_and_shared([2, 3], 1), (83,))
+    x, few = random_array(B, D), slice(B - 1)
+    params = {"params": random_params(level, x, x)}
+    inputs = lambda x: level.apply(params, x, method="_inputs").ndim
+    assert (inputs(x), inputs(x[few])) == (2, 3)
+    some = lambda params, x: level.apply(params, x[few], x[few])
+    among_many = lambda params, x: level.apply(params, x, x)[few]
+    assert_close(some(params, x), among_many(params, x))
+    slopes = [
+        jax.grad(lambda *given, run=run: (run(*given) ** 2).sum(), (0, 1))(params, x)
+        for run in (some, among_many)
+    ]
+    assert_close(*slopes)
