@@ -75,7 +75,9 @@ def check_equal(experiments, data, data_on="host", devices=1, **tolerance):
     taken = 0
     while taken < STEPS:
         batches, count = next(chunks)
+        before = state
         state, _ = trainer.steps(state, batches, count)
+        assert before.step.is_deleted()  # donated
         taken += count
     assert trainer.steps.func._cache_size() == 1
     for i in (0, len(experiments) - 1):
