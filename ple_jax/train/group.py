@@ -57,13 +57,18 @@ class Group:
         Raises:
             ValueError: The checkpoint is of other data or of other trials, or it is
                 damaged and `strict`, or none is left though there was one, or a journal
-                is damaged.
+                is damaged, or there is one and `resume` is off.
         """
-        setup = self.setup
-        if resume and checkpoints.latest is None:
+        setup, is_new = self.setup, checkpoints.latest is None
+        if is_new and resume:
             self.check_never_saved()
+        if not is_new and not resume:
+            raise ValueError(
+                f"{self.folder} has checkpoints already, and a run is never "
+                "overwritten: continue it with resume=True, or make another."
+            )
         state = placed(setup.trainer, setup.mesh, setup.vmapped)
-        if not resume or checkpoints.latest is None:
+        if is_new:
             held = Held(state, Place(), (Standing(),) * len(self.runs))
             return held, self.journals(0)
         restored = checkpoints.restore(state, strict)

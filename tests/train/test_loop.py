@@ -90,6 +90,15 @@ def test_how_many_steps_a_dispatch_runs_does_not_change_the_run(data, tmp_path):
             assert got["test"]["tasks"][task][name] == pytest.approx(value, rel=1e-4)
 
 
+def test_a_run_is_trained_anew_only_elsewhere(data, tmp_path):
+    chosen = new_run(data, tmp_path / "run", train={"epochs": 1})
+    loop.fit(chosen)
+    before = chosen.metrics.read_bytes(), chosen.result
+    with pytest.raises(ValueError, match="never overwritten: .*resume=True"):
+        loop.fit(chosen)
+    assert (chosen.metrics.read_bytes(), chosen.result) == before
+
+
 def test_resuming_with_other_data_batch_size_or_seed_is_refused(data, tmp_path):
     chosen = new_run(data, tmp_path / "run")
     loop.fit(chosen)
