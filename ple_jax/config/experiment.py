@@ -113,6 +113,10 @@ class Train:
             (P + N + 1) with P positives and N negatives of validation, so that a task
             of few positives does not decide; `auto` records it for a new run of
             several binary tasks.
+        recalibrate: What corrects the probabilities of binary tasks once training has
+            ended: nothing, a line in the logit (`platt`), or rising steps (`isotonic`),
+            which need more rows. It is fitted on validation, kept with the run, and
+            applied wherever the run predicts. The order of scores stays, but for ties.
         patience: Stops after this many epochs without a better metric; 0 never does.
             `auto` is 3, or more, up to 10, where these would be fewer than 300 steps.
         checkpoint_every: Steps between checkpoints within an epoch; 0 saves only at its
@@ -157,6 +161,7 @@ class Train:
     temperature: float = 2.0
     only: tuple[str, ...] = ()
     metric: str = "auto"
+    recalibrate: Literal["none", "platt", "isotonic"] = "none"
     patience: int = ruled(0)
     checkpoint_every: int = 0
     steps_per_dispatch: int = 32

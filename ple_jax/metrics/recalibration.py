@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
-from scipy import optimize
+from scipy import optimize, special
 
 from ple_jax.metrics.exact import sigmoid
 
@@ -22,7 +22,16 @@ class Platt(NamedTuple):
 
     def __call__(self, logits: np.ndarray) -> np.ndarray:
         """Recalibrated probabilities."""
-        return sigmoid(self.slope * np.asarray(logits, np.float64) + self.offset)
+        return sigmoid(self.logits(logits))
+
+    def logits(self, logits: np.ndarray) -> np.ndarray:
+        """Their logits."""
+        return self.slope * np.asarray(logits, np.float64) + self.offset
+
+    @property
+    def rises(self) -> bool:
+        """Whether a higher logit gives a higher probability."""
+        return self.slope > 0
 
     @classmethod
     def fit(
@@ -59,12 +68,21 @@ class Platt(NamedTuple):
 class Isotonic(NamedTuple):
     """p rises with the logit: linear between the ends of its steps, level outside."""
 
-    logits: np.ndarray  # (K,) rising
-    probabilities: np.ndarray  # (K,) never falling
+    points: np.ndarray  # (K,) logits, rising
+    probabilities: np.ndarray  # (K,) never falling, above 0 and below 1
 
     def __call__(self, logits: np.ndarray) -> np.ndarray:
         """Recalibrated probabilities."""
-        return np.interp(logits, self.logits, self.probabilities)
+        return np.interp(logits, self.points, self.probabilities)
+
+    def logits(self, logits: np.ndarray) -> np.ndarray:
+        """Their logits, which are finite."""
+        return special.logit(self(logits))
+
+    @property
+    def rises(self) -> bool:
+        """Whether some logit gives a higher probability than another."""
+        return bool(self.probabilities[-1] > self.probabilities[0])
 
     @classmethod
     def fit(
@@ -74,6 +92,9 @@ class Isotonic(NamedTuple):
         weights: np.ndarray | None = None,  # (B,)
     ) -> "Isotonic":
         """The rising steps of least squared error; equal logits are one point.
+
+        Probabilities are kept within 1 / (n + 2) of 0 and 1, of n the sum of weights,
+        so that no row is certain.
 
         Reference: Zadrozny and Elkan, KDD 2002.
         """
@@ -86,7 +107,8 @@ class Isotonic(NamedTuple):
         # Inside a step a point says nothing that its ends do not.
         inner = np.zeros(len(points), bool)
         inner[1:-1] = (fitted[1:-1] == fitted[:-2]) & (fitted[1:-1] == fitted[2:])
-        return cls(points[~inner], fitted[~inner])
+        least = 1 / (w.sum() + 2)
+        return cls(points[~inner], np.clip(fitted[~inner], least, 1 - least))
 
 
 METHODS: dict[str, Callable[..., Platt | Isotonic]] = {

@@ -11,7 +11,7 @@ from ple_jax.config.sweep import SEED
 from ple_jax.parallel.mesh import state_shardings
 from ple_jax.runs.directory import Run
 from ple_jax.serve.files import Loaded, load_scorer
-from ple_jax.train import vmapped
+from ple_jax.train import recalibrate, vmapped
 from ple_jax.train.evaluate import Score
 from ple_jax.types import Batch, PyTree
 
@@ -21,7 +21,8 @@ def load_ensemble(runs: Sequence[Run]) -> Loaded:
 
         z = (1 / R) sum_r z_r
 
-    Runs that differ in seeds alone are scored by one vmapped program. A single run is
+    Each run's logits are recalibrated as its own are, before the mean is taken. Runs
+    that differ in seeds alone are scored by one vmapped program. A single run is
     scored as it is.
 
     Differs from the paper: the mean is of logits, not of probabilities.
@@ -37,14 +38,17 @@ def load_ensemble(runs: Sequence[Run]) -> Loaded:
     programs = [program_of([runs[i] for i in part]) for part in parts]
     variables = [stacked([loaded[i][1] for i in part]) for part in parts]
     places = [state_shardings(first.mesh, v, vmapped=True) for v in variables]
+    corrected = recalibrate.of_runs([runs[i] for part in parts for i in part])
 
     @jax.jit
     def score(variables: list[PyTree], batch: Batch) -> jax.Array:  # (B, T)
         pairs = zip(programs, variables, strict=True)
         each = [program(own, batch) for program, own in pairs]  # (B, R of it, T)
-        return jnp.concatenate(each, axis=1).mean(axis=1)
+        logits = jnp.concatenate(each, axis=1)
+        return logits.mean(axis=1) if corrected is None else logits
 
-    return dataclasses.replace(first, score=score), jax.device_put(variables, places)
+    scorer = dataclasses.replace(first, score=score, recalibration=corrected)
+    return scorer, jax.device_put(variables, places)
 
 
 def grouped(runs: Sequence[Run]) -> list[list[int]]:

@@ -1,5 +1,6 @@
 """Scores a file of raw columns with a run: one prediction per task and row."""
 
+import dataclasses
 import pathlib
 from collections.abc import Callable, Iterator
 from itertools import chain
@@ -21,6 +22,7 @@ from ple_jax.schema import Task
 from ple_jax.serve.columns import NONE, Beside, Columns
 from ple_jax.serve.output import check_output, open_output
 from ple_jax.show import console
+from ple_jax.train import recalibrate
 from ple_jax.train.checkpoint import Checkpoints
 from ple_jax.train.evaluate import Scorer
 from ple_jax.train.feed import ahead
@@ -34,6 +36,8 @@ Loaded: TypeAlias = tuple[Scorer, PyTree]  # and the variables that it scores wi
 def load_scorer(run: Run) -> Loaded:
     """Builds a run's scorer, and restores the variables of its best checkpoint.
 
+    It recalibrates if the run does (`train.recalibrate`).
+
     Raises:
         ValueError: The run has no checkpoint yet.
     """
@@ -42,7 +46,9 @@ def load_scorer(run: Run) -> Loaded:
     with Checkpoints(run.checkpoints, read_only=True) as checkpoints:
         if checkpoints.latest is None:
             raise ValueError(f"{run.directory} has no checkpoint yet: train it first.")
-        return setup.scorer, checkpoints.restore_variables(variables_of(like))
+        variables = checkpoints.restore_variables(variables_of(like))
+    corrected = recalibrate.of_runs([run])
+    return dataclasses.replace(setup.scorer, recalibration=corrected), variables
 
 
 def predict_file(

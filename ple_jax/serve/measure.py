@@ -73,7 +73,7 @@ def measure_chunks(
     logits, targets = [], []
     for examples in ahead(encoded()):
         batches = batches_in_order(examples, scorer.batch_size)
-        logits.append(scorer.logits(variables, batches))
+        logits.append(scorer.plain_logits(variables, batches))
         targets.append(without_inputs(examples).arrays())
     check_unknown(run, unknown, allow_unknown)
     merged = {k: np.concatenate([one[k] for one in targets]) for k in targets[0]}

@@ -30,6 +30,7 @@ SHORT = {
     "calibration_error": "ECE",
     "calibration": "calib.",
 }
+WHEN = ("before", "after")
 LARGEST = 8  # domains shown where there are more than `MOST`
 MOST = 24
 
@@ -93,6 +94,8 @@ def of_split(split: str, measured: Mapping[str, Any], view: View = ALL) -> list[
     grids = [metric_table(split, measured["tasks"], measured.get("intervals"), view)]
     if both := measured.get("joint"):
         grids.append(metric_table(f"{split}, over all examples", both))
+    if before := measured.get("before"):
+        grids.append(recalibration_table(split, before, measured["tasks"]))
     if len(measured["domains"]) > 1:
         shown, each = view.tasks(measured["tasks"]), measured["domains"]
         title = f"{split}{common(shown)} by domain"
@@ -104,6 +107,18 @@ def of_split(split: str, measured: Mapping[str, Any], view: View = ALL) -> list[
         worst = measured.get("worst_domain", {})
         grids.append(domain_table(title, shown, each, sizes(each), means, worst, view))
     return grids
+
+
+def recalibration_table(split: str, before: Tasks, after: Tasks) -> Grid:
+    """The calibration of each task without recalibration, and with it."""
+    names = list(next(iter(before.values())))
+    rows = [
+        [task, *(number(of[task][name]) for name in names for of in (before, after))]
+        for task in before
+    ]
+    heads = [f"{SHORT.get(name, name)} {when}" for name in names for when in WHEN]
+    note = "Recalibration is fitted on validation."
+    return Grid(f"{split}, recalibration", ["task", *heads], rows, note)
 
 
 def front_table(

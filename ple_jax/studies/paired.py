@@ -15,7 +15,7 @@ from ple_jax.parallel.mesh import state_shardings
 from ple_jax.runs.directory import Run
 from ple_jax.schema import Task
 from ple_jax.studies.grouping import together
-from ple_jax.train import evaluate
+from ple_jax.train import evaluate, recalibrate
 from ple_jax.train.checkpoint import Checkpoints
 from ple_jax.train.setup import Setup, shapes
 from ple_jax.train.state import variables_of
@@ -139,13 +139,18 @@ def influences(
 
 
 def logits_of(runs: Sequence[Run], split: str) -> np.ndarray:  # (rows, R, T)
-    """Logits of a split by each run's best checkpoint."""
+    """Logits of a split by each run's best checkpoint, as it predicts by them."""
     of = {
-        run.directory: logits
+        run.directory: _recalibrated(run, logits)
         for group in together(runs)
         for run, logits in zip(group, _of_group(group, split), strict=True)
     }
     return np.stack([of[run.directory] for run in runs], axis=1)
+
+
+def _recalibrated(run: Run, logits: np.ndarray) -> np.ndarray:
+    own = recalibrate.of_runs([run])
+    return own(logits) if own else logits
 
 
 def _of_group(runs: Sequence[Run], split: str) -> np.ndarray:  # (R, rows, T)

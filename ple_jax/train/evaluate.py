@@ -18,6 +18,7 @@ from ple_jax.metrics.certainty import certain_mean
 from ple_jax.metrics.over_domains import LOWER_IS_BETTER, REDUCTIONS
 from ple_jax.parallel.mesh import batch_shardings
 from ple_jax.tasks import LOSSES
+from ple_jax.train.recalibrate import Recalibration
 from ple_jax.types import Batch, PyTree
 
 Batches = Iterable[tuple[Batch, int]]  # padded batches, and their real rows
@@ -36,9 +37,15 @@ class Scorer:
     mesh: jax.sharding.Mesh
     data: Prepared
     batch_size: int
+    recalibration: Recalibration | None = None  # what corrects logits, if anything
 
     def logits(self, variables: PyTree, batches: Batches) -> np.ndarray:  # (rows, T)
-        """Logits of every real row of `batches`, in order."""
+        """Logits of every real row of `batches`, in order, recalibrated."""
+        plain = self.plain_logits(variables, batches)
+        return plain if self.recalibration is None else self.recalibration(plain)
+
+    def plain_logits(self, variables: PyTree, batches: Batches) -> np.ndarray:
+        """The same as the model has them: (rows, T), or (rows, R, T) of R trials."""
         scored = [
             (self.score(variables, self._placed(batch)), rows)
             for batch, rows in batches
@@ -61,10 +68,6 @@ class Scorer:
         """
         return self._of_rows(exact.report, logits, self.data.split(name))
 
-    def whole(self, logits: np.ndarray, name: str) -> dict[str, Any]:
-        """The same, with "intervals": how far they move on other users or examples."""
-        return self.report_of(logits, self.data.split(name))
-
     def _of_rows(
         self, report: Callable[..., dict], logits: np.ndarray, rows: Examples
     ) -> dict[str, Any]:
@@ -76,11 +79,19 @@ class Scorer:
 
     def report(self, variables: PyTree, name: str) -> dict[str, Any]:
         """Exact metrics of a split and their intervals, per task and domain x task."""
-        return self.whole(self.of_split(variables, name), name)
+        rows = self.data.split(name)
+        batches = batches_in_order(rows, self.batch_size)
+        return self.report_of(self.plain_logits(variables, batches), rows)
 
     def report_of(self, logits: np.ndarray, rows: Examples) -> dict[str, Any]:
-        """The same of any labelled examples, by their logits (rows, T)."""
-        return self._of_rows(whole.report, logits, rows)
+        """The same of any labelled examples, by what `plain_logits` has for them.
+
+        "before" has what the calibration of recalibrated tasks would be without that.
+        """
+        if self.recalibration is None:
+            return self._of_rows(whole.report, logits, rows)
+        found = self._of_rows(whole.report, self.recalibration(logits), rows)
+        return {**found, "before": finite(self.recalibration.before(logits, rows))}
 
 
 def finite(tree: Any) -> Any:

@@ -24,7 +24,7 @@ from ple_jax.runs.directory import Run
 from ple_jax.runs.journal import read_records
 from ple_jax.runs.lock import locked
 from ple_jax.show import console, tables
-from ple_jax.train import divergence, evaluate
+from ple_jax.train import divergence, evaluate, recalibrate
 from ple_jax.train.checkpoint import Checkpoints
 from ple_jax.train.course import course
 from ple_jax.train.feed import Feed, ahead, next_save
@@ -277,13 +277,29 @@ def finish(group: Group, held: Held) -> list[dict[str, Any]]:
         if standing.best_step:
             epochs = group.setup.train.epochs
             result["course"] = course(read_records(run.metrics), epochs)
-            scorer = group.setup.scorer
-            found = {k: scorer.whole(of[:, i], k) for k, of in logits.items()}
+            found = final(group, run, {k: of[:, i] for k, of in logits.items()}, result)
             result["intervals"] = {k: of.pop("intervals") for k, of in found.items()}
             result |= found
         run.write_result(result)
         results.append(result)
     return results
+
+
+def final(
+    group: Group, run: Run, logits: dict[str, np.ndarray], result: dict[str, Any]
+) -> dict[str, Any]:
+    """The metrics of each split by a trial's logits; recalibrates these if asked.
+
+    What does so goes into the result, too.
+    """
+    scorer, rows = group.setup.scorer, group.setup.data.split
+    if (method := run.experiment.train.recalibrate) != recalibrate.NONE:
+        tasks = group.setup.data.layout.tasks
+        given = logits["validation"], rows("validation"), tasks
+        fitted = recalibrate.fit(method, *given)
+        result[recalibrate.RECORD] = recalibrate.to_record(fitted, method)
+        scorer = dataclasses.replace(scorer, recalibration=fitted)
+    return {split: scorer.report_of(of, rows(split)) for split, of in logits.items()}
 
 
 def stop_if(asked: list[int]) -> None:
