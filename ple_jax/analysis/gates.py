@@ -11,13 +11,13 @@ from ple_jax.data.examples import Examples
 from ple_jax.data.loader import batches_in_order
 from ple_jax.runs.directory import Run
 from ple_jax.serve.files import load_scorer
+from ple_jax.train.gates import hardly_used, mixtures, names, of_one_member
 from ple_jax.train.setup import Setup
 from ple_jax.train.step import Step
 from ple_jax.train.trainer import step_of
-from ple_jax.types import Batch, PyTree, path_names
+from ple_jax.types import Batch, PyTree
 
 ROWS = 20_000  # of a split that are looked at
-COLLAPSED = 0.05  # an expert that no gate takes more of is hardly used
 
 
 def gate_use(
@@ -80,7 +80,9 @@ def _weights(run: Run, split: str, rows: int):
     some = np.unique(np.linspace(0, len(whole) - 1, min(rows, len(whole))).astype(int))
     examples = Examples.of({k: a[some] for k, a in whole.arrays().items()})
     for batch, real in batches_in_order(examples, setup.train.eval_batch_size):
-        yield batch.domain[:real], mixtures(of(variables, batch), real)
+        found = mixtures(of(variables, batch)).items()
+        weights = {path: np.asarray(w, np.float64)[:real] for path, w in found}
+        yield batch.domain[:real], weights
 
 
 def intermediates(step: Step, variables: PyTree, batch: Batch) -> PyTree:
@@ -90,28 +92,6 @@ def intermediates(step: Step, variables: PyTree, batch: Batch) -> PyTree:
     model = {"params": variables["model"], "batch_stats": variables["batch_stats"]}
     sown = step.model.apply(model, x, batch.domain, mutable=["intermediates"])[1]
     return of_one_member(sown.get("intermediates", {}), step.train.members)
-
-
-def of_one_member(sown: PyTree, members: int) -> PyTree:
-    """What the first of several members sows: each has experts of its own."""
-    if members == 1:
-        return sown
-    return jax.tree.map(lambda leaf: leaf[0], sown.get("model", {}))
-
-
-def mixtures(sown: PyTree, rows: int) -> dict[str, np.ndarray]:
-    """Path -> weights (rows, G, E) of what is sown as a mixture."""
-    found = {}
-    for path, leaf in jax.tree.leaves_with_path(sown):
-        name = "/".join(part for part in path_names(path) if not part.startswith("["))
-        if name.endswith("mixture"):
-            array = np.asarray(leaf, np.float64)[:rows]
-            found[name] = array if array.ndim == 3 else array[:, None]
-    return dict(sorted(found.items(), key=lambda pair: _order(pair[0])))
-
-
-def _order(path: str) -> tuple[bool, str]:
-    return path.startswith("domains"), path  # the last level, where domains own it
 
 
 def _level(path: str, sums: list[np.ndarray], tasks: list[str]) -> dict[str, Any]:
@@ -135,33 +115,9 @@ def _level(path: str, sums: list[np.ndarray], tasks: list[str]) -> dict[str, Any
     }
 
 
-def names(
-    seen: np.ndarray, tasks: list[str], shared: bool = False
-) -> tuple[list[str], list[str]]:
-    """The names of gates and experts, by who sees whom (G, E).
-
-    An expert belongs to the task whose gate alone sees it, that of all tasks aside.
-    """
-    own = seen[: len(tasks)]
-    owned = len(own) == len(tasks) > 1 and bool((own.sum(axis=0) == 1).any())
-    if len(seen) == len(tasks) or (owned and len(seen) == len(tasks) + 1):
-        gates = [*tasks, "shared"][: len(seen)]
-    elif len(seen) == 1:
-        gates = ["all"]
-    else:
-        gates = [f"gate {i}" for i in range(len(seen))]
-    experts, counted = [], dict[str, int]()
-    for column in own.T:
-        owner = tasks[int(column.argmax())] if column.sum() == 1 else "shared"
-        owner = owner if owned else "expert"
-        experts.append(f"{owner} {counted.get(owner, 0)}")
-        counted[owner] = counted.get(owner, 0) + 1
-    return gates, experts
-
-
 def unused(level: dict[str, Any]) -> list[str]:
-    """Experts of which no gate that sees them takes `COLLAPSED` on average."""
+    """Experts that are hardly used by any gate, by their mean weight."""
     weighed = np.nansum(level["mean"] * level["examples"][:, None, None], axis=0)
     mean = weighed / max(level["examples"].sum(), 1)  # (G, E)
-    few = (mean < COLLAPSED).all(axis=0) & level["seen"].any(axis=0)
+    few = hardly_used(mean)
     return [name for name, is_few in zip(level["experts"], few, strict=True) if is_few]

@@ -21,7 +21,8 @@ def course(records: Sequence[Mapping[str, Any]], most: int) -> dict[str, Any]:
 
     Returns:
         `best_epoch`, by the metric that chooses; `best_epoch_by_task`, by each task's
-        own headline, such as AUC, None where that is undefined; and `notes`.
+        own headline, such as AUC, None where that is undefined; and `notes`, on gates
+        at the best epoch, too.
     """
     epochs = [r for r in records if "epoch" in r]
     if not epochs:
@@ -33,7 +34,7 @@ def course(records: Sequence[Mapping[str, Any]], most: int) -> dict[str, Any]:
     return {
         "best_epoch": one(best),
         "best_epoch_by_task": {t: one(i) for t, i in by_task.items()},
-        "notes": _notes(epochs, best, most),
+        "notes": [*_notes(epochs, best, most), *_on_gates(epochs, best)],
     }
 
 
@@ -46,6 +47,21 @@ def _notes(epochs: Sequence[Mapping[str, Any]], best: int | None, most: int):
         return [LONGER] * (last + 1 == most)
     falls = epochs[last]["loss"] < epochs[best]["loss"]
     return [f"overfits from epoch {best + 2}"] * falls
+
+
+def _on_gates(epochs: Sequence[Mapping[str, Any]], best: int | None) -> list[str]:
+    """Which gates had collapsed, and which experts were unused, at the best epoch."""
+    wrong = {} if best is None else epochs[best].get("gates", {})
+    first = next(
+        (i for i, r in enumerate(epochs) if r.get("gates", {}).get("alone")), 0
+    )
+    notes = []
+    if alone := wrong.get("alone"):
+        listed = "; ".join(alone)
+        notes.append(f"gates take one expert alone from epoch {first + 1}: {listed}")
+    if unused := wrong.get("unused"):
+        notes.append(f"experts that no gate uses: {'; '.join(unused)}")
+    return notes
 
 
 def _score(measured: Mapping[str, Any]) -> float | None:

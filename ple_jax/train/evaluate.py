@@ -18,6 +18,7 @@ from ple_jax.metrics.certainty import certain_mean
 from ple_jax.metrics.over_domains import LOWER_IS_BETTER, REDUCTIONS
 from ple_jax.parallel.mesh import batch_shardings
 from ple_jax.tasks import LOSSES
+from ple_jax.train import gates
 from ple_jax.train.recalibrate import Recalibration
 from ple_jax.types import Batch, PyTree
 
@@ -38,6 +39,7 @@ class Scorer:
     data: Prepared
     batch_size: int
     recalibration: Recalibration | None = None  # what corrects logits, if anything
+    watch: Callable[[PyTree, Batch], tuple[jax.Array, PyTree]] | None = None
 
     def logits(self, variables: PyTree, batches: Batches) -> np.ndarray:  # (rows, T)
         """Logits of every real row of `batches`, in order, recalibrated."""
@@ -51,6 +53,22 @@ class Scorer:
             for batch, rows in batches
         ]
         return np.concatenate([np.asarray(logits)[:rows] for logits, rows in scored])
+
+    def watched(
+        self, variables: PyTree, name: str
+    ) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+        """Logits of a whole split as `of_split`, and the mean weights of its gates.
+
+        These are (G, E) by path of the level; (R, G, E) of R trials.
+        """
+        assert self.watch is not None
+        logits, means = [], []
+        for batch, rows in batches_in_order(self.data.split(name), self.batch_size):
+            of_batch, of_gates = self.watch(variables, self._placed(batch))
+            logits.append((of_batch, rows))
+            means.append((of_gates, rows))
+        whole = np.concatenate([np.asarray(one)[:rows] for one, rows in logits])
+        return whole, gates.average(means)
 
     def _placed(self, batch: Batch) -> Batch:
         return jax.device_put(batch, batch_shardings(self.mesh, batch, steps=0))

@@ -12,7 +12,7 @@ import numpy as np
 from ple_jax.runs.directory import Run
 from ple_jax.runs.journal import Journal, read_records
 from ple_jax.show import console
-from ple_jax.train import progress, vmapped
+from ple_jax.train import gates, progress, vmapped
 from ple_jax.train.checkpoint import Checkpoints
 from ple_jax.train.progress import Held, Place, Standing
 from ple_jax.train.setup import Setup, on_huge_pages, placed
@@ -162,6 +162,17 @@ class Group:
     def trial(self, tree: PyTree, i: int) -> PyTree:
         """Trial `i` of a tree."""
         return vmapped.trial(tree, i) if self.setup.vmapped else tree
+
+    def watched(
+        self, variables: PyTree
+    ) -> tuple[np.ndarray, Sequence[dict[str, list[str]]]]:
+        """Logits of validation (rows, R, T), and what is wrong with each's gates."""
+        logits, means = self.setup.scorer.watched(variables, "validation")
+        tasks = [task.name for task in self.setup.data.layout.tasks]
+        if not self.setup.vmapped:
+            return logits[:, None], [gates.collapse(means, tasks)]
+        of = lambda i: {path: mean[i] for path, mean in means.items()}
+        return logits, [gates.collapse(of(i), tasks) for i in range(len(self.runs))]
 
     def logits(self, variables: PyTree, split: str) -> np.ndarray:  # (rows, R, T)
         """Logits of a whole split for each trial."""

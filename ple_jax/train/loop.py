@@ -201,7 +201,7 @@ def measure(group: Group, held: Held, speed: float) -> tuple[Held, list[Record |
         is finished or diverged.
     """
     setup = group.setup
-    logits = group.logits(variables_of(held.state), "validation")
+    logits, wrong = group.watched(variables_of(held.state))
     faults = divergence.not_finite(held.state.trained, setup.vmapped)
     standings, records = list(held.standings), list[Record | None]()
     for i, (run, standing) in enumerate(zip(group.runs, held.standings, strict=True)):
@@ -217,6 +217,9 @@ def measure(group: Group, held: Held, speed: float) -> tuple[Held, list[Record |
             record = record_of_epoch(group, held, i, logits[:, i], speed)
             standing = standing.after_epoch(record["score"], held.step)
             record["improved"] = standing.epochs_since_best == 0
+            if any(wrong[i].values()):
+                record["gates"] = wrong[i]
+                say_gates(run.directory.name, wrong[i])
             if group.ends(i, record):
                 standing = dataclasses.replace(standing, ended=True)
         standings[i] = standing
@@ -246,6 +249,12 @@ def record_of_epoch(
         "validation": validation,
     }
     return evaluate.finite(record)
+
+
+def say_gates(name: str, wrong: dict[str, list[str]]) -> None:
+    """Warns of gates that take one expert alone: once for each of them."""
+    for gate in wrong["alone"]:
+        console.say_once(f"warning: {name}: a gate takes one expert alone ({gate})")
 
 
 def say_epoch(records: list[Record], epochs: int) -> None:

@@ -39,7 +39,7 @@ class InParts(NamedTuple):
     ) -> Any:
         """As the model's; in training, with a key for dropout and what to sow."""
         if not train:
-            return self.model.apply(variables, x, domain)
+            return self.model.apply(variables, x, domain, **more)
         # Parts' gradients add up in float32, whatever the model computes in.
         wide = jax.tree.map(lambda leaf: leaf.astype(jnp.float32), variables)
         narrow = lambda leaf, like: leaf.astype(like.dtype)

@@ -114,7 +114,8 @@ class Setup:
     def scorer(self) -> Scorer:
         """Scores whole splits and measures the scores."""
         size = self.train.eval_batch_size
-        return Scorer(self.trainer.score, self.mesh, self.data, size)
+        trainer = self.trainer
+        return Scorer(trainer.score, self.mesh, self.data, size, watch=trainer.watch)
 
 
 def placed(

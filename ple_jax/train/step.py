@@ -8,7 +8,6 @@
 """
 
 import dataclasses
-from typing import cast
 
 import flax.linen as nn
 import jax
@@ -23,7 +22,7 @@ from ple_jax.embeddings.updates import RowUpdates
 from ple_jax.metrics import streaming
 from ple_jax.optim.dense import check_only, clip
 from ple_jax.schema import Task
-from ple_jax.train import merging, one_domain, sharing
+from ple_jax.train import gates, merging, one_domain, sharing
 from ple_jax.train.parts import InParts
 from ple_jax.train.state import TrainState, init_variables, moving_average
 from ple_jax.types import Batch, Picks, PyTree
@@ -243,15 +242,22 @@ class Step:
         trained["tables"] |= tables
         return trained, opt_state, row_state
 
-    def score(self, variables: PyTree, batch: Batch) -> jax.Array:  # (B, T) logits
-        """Logits outside of training; of a number, the prediction in its unit."""
+    def score(self, variables: PyTree, batch: Batch) -> tuple[jax.Array, PyTree]:
+        """Logits (B, T) outside of training; of a number, the prediction in its unit.
+
+        Beside them, the mean weights of gates: see `gates.mean_weights`.
+        """
         model = {
             "params": self._cast(variables["model"]),
             "batch_stats": variables["batch_stats"],
         }
         x = self._cast(self._input(variables, batch))
-        logits = cast(jax.Array, self.model.apply(model, x, batch.domain))
-        return links.predicted(logits.astype(jnp.float32), self.tables.layout)
+        logits, sown = self.model.apply(
+            model, x, batch.domain, mutable=["intermediates"]
+        )
+        logits = links.predicted(logits.astype(jnp.float32), self.tables.layout)
+        sown = sown.get("intermediates", {})
+        return logits, gates.mean_weights(sown, self.train.members)
 
     def _cast(self, tree: PyTree) -> PyTree:
         """The tree in the precision that the model computes in."""

@@ -29,6 +29,8 @@ class Trainer(NamedTuple):
     # Donates the state; the second result is ready when the first is.
     steps: Callable[[TrainState, Batch | Picks, int], tuple[TrainState, jax.Array]]
     score: Callable[[PyTree, Batch], jax.Array]  # variables -> logits (B, T)
+    # The same program, which also gives the mean weights (G, E) of each level's gates.
+    watch: Callable[[PyTree, Batch], tuple[jax.Array, PyTree]]
     prepare: Callable[[Batch], Batch]  # finds a batch's unique table rows on the host
     prepares: bool  # whether it does: only where the host is faster
 
@@ -42,11 +44,13 @@ def trainer_of(
 
 def jitted(step: Step) -> Trainer:
     """The pure functions of a step, jitted."""
+    watch = jax.jit(step.score)
     return Trainer(
         jit_init(step.init, step.tables),
         partial(jax.eval_shape, step.init),
         jax.jit(step.steps, donate_argnums=0),
-        jax.jit(step.score),
+        lambda variables, batch: watch(variables, batch)[0],
+        watch,
         step.rows.prepare_on_host,
         step.rows.finds_on_host,
     )

@@ -67,9 +67,10 @@ def trainer_of(
         one = lambda values, state, own: step(values).steps(state, own, count)
         return jax.vmap(one, (0, 0, axes_of(batches, shared)))(values, state, batches)
 
-    def score(values: Values, variables: PyTree, batch: Batch) -> jax.Array:
+    @jax.jit
+    def watch(values: Values, variables: PyTree, batch: Batch):
         one = lambda values, variables: step(values).score(variables, batch)
-        return jax.vmap(one, out_axes=1)(values, variables)
+        return jax.vmap(one, out_axes=(1, 0))(values, variables)
 
     values = values_of(experiments)
     first = step_of(experiments[0], layout, steps_per_epoch)
@@ -78,7 +79,8 @@ def trainer_of(
         partial(jit_init(init, first.tables), values),
         partial(jax.eval_shape, init, values),
         partial(jax.jit(steps, donate_argnums=1), values),
-        partial(jax.jit(score), values),
+        lambda variables, batch: watch(values, variables, batch)[0],
+        partial(watch, values),
         rows.prepare_on_host,
         rows.finds_on_host,
     )

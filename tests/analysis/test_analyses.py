@@ -145,10 +145,10 @@ def test_the_gates_of_members_are_those_of_the_first():
     variables = model.init(jax.random.key(0), x, domain)
     sown = model.apply(variables, x, domain, mutable=["intermediates"])[1]
     found = gates.of_one_member(sown["intermediates"], 3)
-    (weights,) = gates.mixtures(found, 5).values()
+    (weights,) = gates.mixtures(found).values()
     first = {"params": jax.tree.map(lambda p: p[0], variables["params"]["model"])}
     alone = model.model.apply(first, x, domain, mutable=["intermediates"])[1]
-    (wanted,) = gates.mixtures(alone["intermediates"], 5).values()
+    (wanted,) = gates.mixtures(alone["intermediates"]).values()
     assert weights.shape == (5, 2, 6)
     np.testing.assert_allclose(weights, wanted, atol=1e-6)
 
