@@ -1,12 +1,14 @@
 """Gradient conflict: whether two tasks pull what they share the same way."""
 
 import itertools
+from collections.abc import Iterator
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ple_jax.data.examples import Examples
 from ple_jax.data.loader import gather_batch
 from ple_jax.runs.directory import Run
 from ple_jax.serve.files import load_scorer
@@ -50,11 +52,9 @@ def gradient_conflict(run: Run, batches: int = BATCHES) -> dict[str, Any]:
     step = step_of(setup.experiments[0], run.data.layout, setup.steps_per_epoch)
     of = jax.jit(lambda state, batch: products(step, state, batch, pairs))
     state, split = trained_state(step, run), run.data.split("train")
-    rng, size = np.random.default_rng(0), min(setup.train.batch_size, len(split))
-    found = []
-    for _ in range(batches if pairs else 0):
-        rows = np.sort(rng.choice(len(split), size, replace=False))
-        found.append(jax.tree.map(np.asarray, of(state, gather_batch(split, rows))))
+    size = min(setup.train.batch_size, len(split))
+    drawn = random_batches(split, batches if pairs else 0, size)
+    found = [jax.tree.map(np.asarray, of(state, batch)) for batch in drawn]
     layers = by_layer(found)
     cosines = {name: cosine(values) for name, values in layers.items()}
     shared = {k: c for k, c in cosines.items() if not np.isnan(c).all()}
@@ -74,6 +74,14 @@ def gradient_conflict(run: Run, batches: int = BATCHES) -> dict[str, Any]:
 def _known(how, values: np.ndarray) -> float:
     known = values[~np.isnan(values)]
     return float(how(known)) if len(known) else np.nan
+
+
+def random_batches(examples: Examples, count: int, size: int) -> Iterator[Batch]:
+    """Batches of different rows, drawn at random, the same at each call."""
+    rng = np.random.default_rng(0)
+    for _ in range(count):
+        rows = np.sort(rng.choice(len(examples), size, replace=False))
+        yield gather_batch(examples, rows)
 
 
 def trained_state(step: Step, run: Run) -> PyTree:

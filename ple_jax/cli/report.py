@@ -31,6 +31,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--slice", nargs="+", default=(), metavar="COLUMN", help=about)
     about = "measure how much worse each run is without each field (minutes)"
     add("--importance", action="store_true", help=about)
+    about = "measure whether tasks pull the same way, and which to group (minutes)"
+    add("--conflict", action="store_true", help=about)
     add("--overwrite", action="store_true", help="replace the page if it exists")
 
 
@@ -50,7 +52,7 @@ def run(asked: argparse.Namespace) -> None:
     sides, left_out = gather(asked.runs)
     runtime.set_up()
     title = f"Report on {', '.join(side.name for side in sides)}"
-    also = Asked(tuple(asked.slice), asked.importance)
+    also = Asked(tuple(asked.slice), asked.importance, asked.conflict)
     made = list(sections(sides, asked.split, also))
     text = page(title, made, left_out)
     with replace_file(asked.out) as partial:

@@ -129,6 +129,33 @@ def gains(found: Mapping[str, Any], where: str, table: Mapping[str, Any]) -> Fig
     return forest(title, caption, bars, 0, f"ahead of {found['reference']}")
 
 
+def seesaw(found: Mapping[str, Any], plane: Mapping[str, Any]) -> Figure:
+    """What sides gain on one task beside what they gain on another."""
+
+    def draw(canvas: Any) -> None:
+        axes, colours = canvas.subplots(), itertools.cycle(COLOURS)
+        axes.axvline(0, color=INK, linewidth=0.8)
+        axes.axhline(0, color=INK, linewidth=0.8)
+        for i, name in enumerate(plane["names"]):
+            (x, y), colour = plane["gains"][i], next(colours) if i else INK
+            axes.plot(plane["ends"][i, 0], [y, y], color=colour, linewidth=1)
+            axes.plot([x, x], plane["ends"][i, 1], color=colour, linewidth=1)
+            look = {"fillstyle": "full" if plane["front"][i] else "none"}
+            mark = MARKERS[i % len(MARKERS)]
+            axes.plot([x], [y], mark, color=colour, label=one_line(name), **look)
+        axes.set_xlabel(f"ahead on {one_line(plane['tasks'][0])}")
+        axes.set_ylabel(f"ahead on {one_line(plane['tasks'][1])}")
+        axes.legend(frameon=False, fontsize=8)
+
+    one, other = plane["tasks"]
+    caption = (
+        f"How far each is ahead of {found['reference']}, which is at 0, on {one} and "
+        f"on {other}, {found['split']}; lines are 95 % intervals. Filled marks: no "
+        "other is as good on both and better on one."
+    )
+    return figure(f"{one} against {other}", caption, draw, 6.0, 4.2)
+
+
 def curves(each: Mapping[str, Sequence[Mapping[str, Any]]], metrics: Mapping[str, str]):
     """Validation of each task over examples, and over seconds, a line a training."""
 

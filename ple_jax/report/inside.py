@@ -28,6 +28,7 @@ class Asked(NamedTuple):
 
     slices: tuple[str, ...] = ()  # columns
     importance: bool = False
+    conflict: bool = False
 
 
 NOTHING = Asked()

@@ -12,9 +12,10 @@ from ple_jax.analysis.comparison import compare
 from ple_jax.analysis.gates import gate_use, unused
 from ple_jax.analysis.learning import learning_curve
 from ple_jax.analysis.scored import is_probability, scored
+from ple_jax.analysis.seesaw import planes
 from ple_jax.metrics.paired import HEADLINES
 from ple_jax.metrics.spread import spread
-from ple_jax.report import figures, inside
+from ple_jax.report import figures, inside, tasks
 from ple_jax.report.inside import NOTHING, Asked
 from ple_jax.report.section import MOST, Section
 from ple_jax.show import compared
@@ -47,6 +48,7 @@ def sections(
         "Fields": lambda: inside.fields(shown, asked.importance),
         "Embeddings": lambda: inside.embedded(shown),
         "Gates": lambda: gated(shown),
+        "Conflict": lambda: tasks.torn(shown, asked.conflict),
         "Configuration": lambda: configuration(sides),
     }
     for title, make in parts.items():
@@ -65,6 +67,7 @@ def verdict(sides: Sequence[Side], split: str) -> Section:
     drawn = [figures.gains(found, "", found["gains"])]
     for domain, of in list(found["domains"].items())[: 2 * MOST]:
         drawn.append(figures.gains(found, f", {domain}", of["gains"]))
+    drawn += [figures.seesaw(found, plane) for plane in planes(found)[:MOST]]
     return Section("Verdict", compared.sentences(found), drawn, compared.grids(found))
 
 
@@ -114,12 +117,12 @@ def calibrated(sides: Sequence[Side], split: str) -> Section:
         side.name: calibration(scored(side, split)[0], scored(side, "validation")[0])
         for side in sides
     }
-    tasks = [t.name for t in sides[0].data.layout.tasks if is_probability(t)]
+    known = [t.name for t in sides[0].data.layout.tasks if is_probability(t)]
     rows = [
         [name, task, number(of[task]["ratio"]), number(of[task]["error"])]
         + [number(after["error"]) for after in of[task]["after"].values()]
         for name, of in each.items()
-        for task in tasks
+        for task in known
         if of[task]["error"] is not None
     ]
     width = max(map(len, rows), default=4)
@@ -131,7 +134,7 @@ def calibrated(sides: Sequence[Side], split: str) -> Section:
         f"validation, measured on {split}. First seed."
     )
     grid = Grid(f"calibration, {split}", columns, rows, note, names=2)
-    drawn = [figures.reliability(each, tasks, split)] if tasks else []
+    drawn = [figures.reliability(each, known, split)] if known else []
     return Section("Calibration", [], drawn, [grid])
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from lib.training import call
 
-from ple_jax.analysis.comparison import compare, tables
+from ple_jax.analysis.comparison import EVEN, compare, tables
 from ple_jax.metrics.intervals import of_headline
 from ple_jax.metrics.spread import spread
 from ple_jax.runs.directory import create_run
@@ -41,6 +41,20 @@ def test_a_sweep_says_the_same_of_its_points(folder, found):
         ours = found["scores"][task][names[1]]
         assert ours["mean"] == pytest.approx(trials["mean"])
         assert ours["standard_deviation"] == pytest.approx(trials["standard_deviation"])
+
+
+def test_two_equal_models_have_a_winner_in_at_most_1_of_20_draws():
+    """Three seeds each, of scores that are as good; other users at every draw."""
+    rng, winners = np.random.default_rng(0), 0
+    for _ in range(400):
+        y = np.float64(rng.random(180) < 0.4)
+        base, weights = y + rng.normal(size=180), np.ones(180)
+        seeds = lambda base=base: [base + rng.normal(size=180) for _ in range(3)]
+        of = lambda zs, y=y, w=weights: [of_headline(CLICK, z, y, w) for z in zs]
+        moved = {name: {"click": of(seeds())} for name in ("a", "b")}
+        (found,) = tables([moved], (CLICK,))
+        winners += found["gains"]["click"]["b"]["verdict"] != EVEN
+    assert 0 < winners <= 20
 
 
 def test_what_differs_is_said_knob_by_knob(found):
