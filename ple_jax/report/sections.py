@@ -135,7 +135,23 @@ def calibrated(sides: Sequence[Side], split: str) -> Section:
     )
     grid = Grid(f"calibration, {split}", columns, rows, note, names=2)
     drawn = [figures.reliability(each, known, split)] if known else []
-    return Section("Calibration", [], drawn, [grid])
+    return Section("Calibration", [], drawn, [grid, *calibrated_domains(each, split)])
+
+
+def calibrated_domains(each: Mapping[str, Any], split: str) -> list[Grid]:
+    """The same of each domain, without recalibration; none of a single domain."""
+    rows = [
+        [domain, task, name, f"{one['examples']:,}"]
+        + [number(one[fact]) for fact in ("ratio", "error")]
+        for name, of in each.items()
+        for task, found in of.items()
+        for domain, one in found["domains"].items()
+        if one["error"] is not None
+    ]
+    columns = ["domain", "task", "run", "examples", "predicted / actual", "error"]
+    note = "As above. Few examples raise the error by chance."
+    title = f"calibration by domain, {split}"
+    return [Grid(title, columns, rows, note, names=3)] if rows else []
 
 
 def gated(sides: Sequence[Side]) -> Section:

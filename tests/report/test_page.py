@@ -62,8 +62,18 @@ def made():
         figures.gates(EVIL, [level()]),
         figures.reliability({EVIL: {EVIL: {"deciles": bins}}}, [EVIL], "test"),
     ]
+    field = {"norms": np.array([[1, 2, 3.0]]), "least": np.ones(1), "most": np.ones(1)}
+    plane = {"tasks": (EVIL, BOLD), "names": [EVIL, BOLD], "front": [True, False]}
+    plane |= {"gains": np.zeros((2, 2)), "ends": np.zeros((2, 2, 2))}
+    bar = figures.Bar(EVIL, 0.5, [0.4, 0.6])
+    drawn += [
+        figures.forest(EVIL, EVIL, [bar], 0, EVIL),
+        figures.norms(EVIL, {EVIL: field}),
+        figures.seesaw(found, plane),
+    ]
     grid = Grid(EVIL, [EVIL, BOLD], [[EVIL, "1"], [BOLD, "0.5"]], EVIL)
-    return page(EVIL, [Section("Verdict", [EVIL, BOLD], drawn, [grid])], [EVIL])
+    parts = [Section("Verdict", [EVIL, BOLD], drawn, [grid]), Section(f"By {EVIL}")]
+    return page(EVIL, parts, [EVIL])
 
 
 def test_no_name_becomes_markup_or_script(made):
@@ -100,7 +110,7 @@ def test_the_page_can_be_read_without_eyes_or_mouse(made):
     assert levels[0] == 1
     assert all(b - a <= 1 for a, b in itertools.pairwise(levels))
     pictures = [a for tag, a in page.tags if tag == "svg"]
-    assert len(pictures) == 3
+    assert len(pictures) == 6
     assert all(a["role"] == "img" and a["aria-label"] for a in pictures)
     for name in ("aria-labelledby",):
         assert {a[name] for _, a in page.tags if name in a} <= set(ids)
