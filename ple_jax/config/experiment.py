@@ -117,6 +117,9 @@ class Train:
             ended: nothing, a line in the logit (`platt`), or rising steps (`isotonic`),
             which need more rows. It is fitted on validation, kept with the run, and
             applied wherever the run predicts. The order of scores stays, but for ties.
+        recalibrate_by: Whether a task has one correction (`task`), or one for each
+            domain with 20 rows of either class (`domain`); the order of scores then
+            stays within a domain alone.
         patience: Stops after this many epochs without a better metric; 0 never does.
             `auto` is 3, or more, up to 10, where these would be fewer than 300 steps.
         checkpoint_every: Steps between checkpoints within an epoch; 0 saves only at its
@@ -162,6 +165,7 @@ class Train:
     only: tuple[str, ...] = ()
     metric: str = "auto"
     recalibrate: Literal["none", "platt", "isotonic"] = "none"
+    recalibrate_by: Literal["task", "domain"] = "task"
     patience: int = ruled(0)
     checkpoint_every: int = 0
     steps_per_dispatch: int = 32

@@ -140,17 +140,18 @@ def influences(
 
 def logits_of(runs: Sequence[Run], split: str) -> np.ndarray:  # (rows, R, T)
     """Logits of a split by each run's best checkpoint, as it predicts by them."""
+    domain = runs[0].data.split(split).domain
     of = {
-        run.directory: _recalibrated(run, logits)
+        run.directory: _recalibrated(run, logits, domain)
         for group in together(runs)
         for run, logits in zip(group, _of_group(group, split), strict=True)
     }
     return np.stack([of[run.directory] for run in runs], axis=1)
 
 
-def _recalibrated(run: Run, logits: np.ndarray) -> np.ndarray:
+def _recalibrated(run: Run, logits: np.ndarray, domain: np.ndarray) -> np.ndarray:
     own = recalibrate.of_runs([run])
-    return own(logits) if own else logits
+    return own(logits, domain) if own else logits
 
 
 def _of_group(runs: Sequence[Run], split: str) -> np.ndarray:  # (R, rows, T)

@@ -43,8 +43,17 @@ class Scorer:
 
     def logits(self, variables: PyTree, batches: Batches) -> np.ndarray:  # (rows, T)
         """Logits of every real row of `batches`, in order, recalibrated."""
-        plain = self.plain_logits(variables, batches)
-        return plain if self.recalibration is None else self.recalibration(plain)
+        if self.recalibration is None:
+            return self.plain_logits(variables, batches)
+        domain = list[np.ndarray]()
+
+        def noted() -> Batches:
+            for batch, rows in batches:
+                domain.append(np.asarray(batch.domain)[:rows])
+                yield batch, rows
+
+        plain = self.plain_logits(variables, noted())
+        return self.recalibration(plain, np.concatenate(domain))
 
     def plain_logits(self, variables: PyTree, batches: Batches) -> np.ndarray:
         """The same as the model has them: (rows, T), or (rows, R, T) of R trials."""
@@ -108,7 +117,8 @@ class Scorer:
         """
         if self.recalibration is None:
             return self._of_rows(whole.report, logits, rows)
-        found = self._of_rows(whole.report, self.recalibration(logits), rows)
+        corrected = self.recalibration(logits, np.asarray(rows.domain))
+        found = self._of_rows(whole.report, corrected, rows)
         return {**found, "before": finite(self.recalibration.before(logits, rows))}
 
 

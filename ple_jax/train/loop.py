@@ -303,9 +303,10 @@ def final(
     """
     scorer, rows = group.setup.scorer, group.setup.data.split
     if (method := run.experiment.train.recalibrate) != recalibrate.NONE:
-        tasks = group.setup.data.layout.tasks
-        given = logits["validation"], rows("validation"), tasks
-        fitted = recalibrate.fit(method, *given)
+        layout, by = group.setup.data.layout, run.experiment.train.recalibrate_by
+        domains = len(layout.domains) if by == "domain" else 1
+        given = logits["validation"], rows("validation"), layout.tasks
+        fitted = recalibrate.fit(method, *given, domains)
         result[recalibrate.RECORD] = recalibrate.to_record(fitted, method)
         scorer = dataclasses.replace(scorer, recalibration=fitted)
     return {split: scorer.report_of(of, rows(split)) for split, of in logits.items()}

@@ -21,7 +21,9 @@ from ple_jax.tasks import Task
 NONE, RECORD = "none", "recalibration"  # the knob when off; where results keep it
 KINDS: dict[str, type[Platt | Isotonic]] = {"platt": Platt, "isotonic": Isotonic}
 TOLD = ("log_loss", "calibration", "calibration_error")  # before and after
-Maps = Mapping[str, Platt | Isotonic]  # task -> what corrects its logits
+LEAST = 20  # rows of the rarer class, for which a domain has a correction of its own
+Map = Platt | Isotonic
+Maps = Mapping[str, Sequence[Map]]  # task -> what corrects it: one, or one a domain
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,19 +38,24 @@ class Recalibration:
     tasks: Sequence[Task]
     runs: Sequence[Maps]
 
-    def __call__(self, logits: np.ndarray) -> np.ndarray:  # (B, T) or (B, R, T)
-        """The corrected logits (B, T): the mean of those of R runs."""
+    def __call__(
+        self,
+        logits: np.ndarray,  # (B, T), or (B, R, T)
+        domain: np.ndarray,  # (B,)
+    ) -> np.ndarray:  # (B, T)
+        """The corrected logits: the mean of those of R runs."""
         if logits.ndim == 2:
-            return self._of_run(logits, self.runs[0])
+            return self._of_run(logits, domain, self.runs[0])
         pairs = zip(np.moveaxis(logits, 1, 0), self.runs, strict=True)
-        each = [self._of_run(own, maps) for own, maps in pairs]
+        each = [self._of_run(own, domain, maps) for own, maps in pairs]
         return np.mean(each, axis=0, dtype=np.float64).astype(logits.dtype)
 
-    def _of_run(self, logits: np.ndarray, maps: Maps) -> np.ndarray:
+    def _of_run(self, logits: np.ndarray, domain: np.ndarray, maps: Maps) -> np.ndarray:
         new = np.array(logits)
         for i, task in enumerate(self.tasks):
-            if task.name in maps:
-                new[:, i] = maps[task.name].logits(logits[:, i])
+            each = maps.get(task.name, ())
+            for one, rows in zip(each, _parts(domain, len(each)), strict=True):
+                new[rows, i] = one.logits(logits[rows, i])
         return new
 
     def before(self, logits: np.ndarray, rows: Examples) -> dict[str, Any]:
@@ -64,8 +71,20 @@ class Recalibration:
         }
 
 
+def _parts(domain: np.ndarray, number: int) -> list[Any]:
+    """The rows of each domain, or all rows as one part."""
+    if number < 2:
+        return [slice(None)] * number
+    order = np.argsort(domain, kind="stable")
+    return np.split(order, np.searchsorted(domain[order], np.arange(1, number)))
+
+
 def fit(
-    method: str, logits: np.ndarray, rows: Examples, tasks: Sequence[Task]
+    method: str,
+    logits: np.ndarray,
+    rows: Examples,
+    tasks: Sequence[Task],
+    domains: int = 1,
 ) -> Recalibration:
     """Fits the corrections of a run on labelled rows, best validation.
 
@@ -77,32 +96,50 @@ def fit(
         logits: Of the rows (B, T), by the best checkpoint.
         rows: Their labels.
         tasks: In the order of the axis T.
+        domains: If above 1, each of so many has a correction of its own. One with
+            fewer than 20 rows of either class has that of all rows.
     """
-    maps = dict[str, Platt | Isotonic]()
+    maps = dict[str, Sequence[Map]]()
     for i, task in enumerate(tasks):
         if not task.is_binary:
             continue
-        seen = rows.observed[:, i] & (rows.weights > 0)
+        seen = np.flatnonzero(rows.observed[:, i] & (rows.weights > 0))
         given = logits[seen, i], rows.labels[seen, i], rows.weights[seen]
-        found = None
-        if 0 < (given[1] > 0.5).sum() < len(given[1]):
-            found = METHODS[method](*given)
-        if found is not None and found.rises:
-            maps[task.name] = found
-        else:
-            why = "one class" if found is None else "scores no better than chance"
-            name = one_line(task.name)
-            console.say(f"note: {name} is not recalibrated: validation has {why}")
+        whole = _fit(method, *given, least=1)
+        if whole is None:
+            why = "validation has one class, or ranks it no better than chance"
+            console.say(f"note: {one_line(task.name)} is not recalibrated: {why}")
+            continue
+        of = lambda part, given=given: (each[part] for each in given)
+        parts = _parts(np.asarray(rows.domain)[seen], domains) if domains > 1 else []
+        maps[task.name] = [
+            _fit(method, *of(part), least=LEAST) or whole for part in parts
+        ] or [whole]
     return Recalibration(tasks, [maps])
+
+
+def _fit(
+    method: str,
+    logits: np.ndarray,
+    labels: np.ndarray,
+    weights: np.ndarray,
+    *,
+    least: int,
+) -> Map | None:
+    """A correction that rises; None if there is none, or a class has fewer rows."""
+    positives = int((labels > 0.5).sum())
+    if min(positives, len(labels) - positives) < least:
+        return None
+    found = METHODS[method](logits, labels, weights)
+    return found if found.rises else None
 
 
 def to_record(recalibration: Recalibration, method: str) -> dict[str, Any]:
     """Plain values of a run's corrections, ready for JSON."""
     (maps,) = recalibration.runs
     plain = lambda value: np.asarray(value).tolist()
-    each = {
-        task: {k: plain(v) for k, v in m._asdict().items()} for task, m in maps.items()
-    }
+    facts = lambda one: {name: plain(value) for name, value in one._asdict().items()}
+    each = {task: [facts(one) for one in of] for task, of in maps.items()}
     return {"method": method, "tasks": each}
 
 
@@ -127,4 +164,4 @@ def _maps_of(run: Run) -> Maps:
     record = result.get(RECORD, {"method": "platt", "tasks": {}})
     kind = KINDS[record["method"]]
     of = lambda facts: kind(*(facts[name] for name in kind._fields))
-    return {task: of(facts) for task, facts in record["tasks"].items()}
+    return {task: [of(one) for one in each] for task, each in record["tasks"].items()}

@@ -31,7 +31,7 @@ def test_scores_keep_their_order_and_each_task_its_own_rows(method):
     found = fit(method, logits, examples(*rest), TASKS)
     (maps,) = found.runs
     assert [*maps] == ["click", "buy"]  # not a number
-    new = found(logits)
+    new = found(logits, rest[3])
     np.testing.assert_array_equal(new[:, 2], logits[:, 2])
     labels, observed, weights = rest[:3]
     for i in range(len(maps)):
@@ -51,10 +51,26 @@ def test_a_task_that_cannot_be_recalibrated_is_named_and_stays(capsys):
     labels[:, 0], labels[:, 1] = 1, logits[:, 1] < 0
     found = fit("platt", logits, examples(labels, *rest), TASKS)
     assert found.runs == [{}]
-    np.testing.assert_array_equal(found(logits), logits)
+    np.testing.assert_array_equal(found(logits, rest[2]), logits)
     said = capsys.readouterr().err
-    assert "click is not recalibrated: validation has one class" in said
-    assert "buy is not recalibrated: validation has scores no better" in said
+    for name in ("click", "buy"):
+        assert f"{name} is not recalibrated: validation has one class, or ranks" in said
+
+
+def test_domains_have_corrections_of_their_own():
+    logits, labels, observed, weights, domain = many(rows=997)
+    domain[:30] = 2  # too few rows
+    rows = examples(labels, observed, weights, domain)
+    found = fit("platt", logits, rows, TASKS, domains=3)
+    own, new = found.runs[0]["click"], found(logits, domain)
+    (whole,) = fit("platt", logits, rows, TASKS).runs[0]["click"]
+    assert own[2] == whole
+    for n in range(2):
+        seen = observed[:, 0] & (domain == n)
+        given = logits[seen, 0], labels[seen, 0], weights[seen]
+        assert own[n] == Platt.fit(*given)
+        wanted = own[n].logits(logits[domain == n, 0])
+        np.testing.assert_allclose(new[domain == n, 0], wanted, rtol=1e-6)
 
 
 @pytest.fixture(scope="module")
@@ -90,7 +106,7 @@ def test_what_is_served_is_recalibrated(runs, method):
     for i, name in enumerate(names):
         wanted = fitted(raw[:, i], split.labels[:, i])
         np.testing.assert_allclose(expit(served[:, i]), wanted(z[:, i]), rtol=1e-4)
-        record = run.result["recalibration"]["tasks"][name]
+        (record,) = run.result["recalibration"]["tasks"][name]
         assert record == {
             k: np.asarray(v).tolist() for k, v in wanted._asdict().items()
         }
@@ -146,6 +162,6 @@ def test_a_record_is_plain():
     found = fit("isotonic", logits, examples(*rest), TASKS)
     record = to_record(found, "isotonic")
     assert record["method"] == "isotonic"
-    points = record["tasks"]["click"]["points"]
+    points = record["tasks"]["click"][0]["points"]
     assert isinstance(points, list)
     assert isinstance(points[0], float)
