@@ -51,7 +51,7 @@ def sliced(sides: Sequence[Side], split: str, column: str) -> Section:
         "interval, which is over users or examples."
     )
     heads = [*columns, "metric", "value", "95 %", "log loss"]
-    return made_with(made, Grid(f"by {column}", heads, rows, note, names=3))
+    return made_with(made, Grid(f"metrics by {column}", heads, rows, note, names=3))
 
 
 def made_with(section: Section, grid: Grid) -> Section:
@@ -199,7 +199,7 @@ def embedded(sides: Sequence[Side]) -> Section:
         "Never trained: share of rows that no example of train reads. Unseen: share of "
         "examples with a value that train never has. Length: median |row|, first seed."
     )
-    return made_with(made, Grid("embeddings", heads, rows, note, names=2))
+    return made_with(made, Grid("embeddings of fields", heads, rows, note, names=2))
 
 
 def _embedding_row(name: str, side: Side, of: Mapping[str, Any]) -> list[str]:
