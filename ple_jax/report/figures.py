@@ -15,6 +15,7 @@ from ple_jax.show.escape import one_line
 INK = "#010203"  # becomes the colour of the page's text
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#b8860b", "#56b4e9")
 MARKERS = "osD^vP"
+WIDEST = 40  # letters of a label
 STYLE = {
     "svg.fonttype": "none",
     "text.parse_math": False,
@@ -100,11 +101,17 @@ def forest(
             if bar.ends is not None:
                 axes.plot(bar.ends, [i, i], color=bar.colour, linewidth=2)
             axes.plot([bar.value], [i], "o", color=bar.colour)
-        axes.set_yticks(range(len(bars)), [one_line(bar.label) for bar in bars])
+        axes.set_yticks(range(len(bars)), [shortened(bar.label) for bar in bars])
         axes.set_ylim(len(bars) - 0.5, -0.5)
         axes.set_xlabel(one_line(about))
 
     return figure(title, caption, draw, 7.5, 0.9 + 0.32 * max(len(bars), 1))
+
+
+def shortened(label: str) -> str:
+    """A label of one line and at most 40 letters."""
+    line = one_line(label)
+    return line if len(line) <= WIDEST else f"{line[: WIDEST - 1]}…"
 
 
 def gains(found: Mapping[str, Any], where: str, table: Mapping[str, Any]) -> Figure:
@@ -177,7 +184,7 @@ def curves(each: Mapping[str, Sequence[Mapping[str, Any]]], metrics: Mapping[str
                             linewidth=1,
                             label=label,
                         )
-                axes.set_xlabel(by if row is grid[-1] else "")
+                axes.set_xlabel(by if task == [*metrics][-1] else "")
             row[0].set_ylabel(f"{one_line(task)}\n{metric}")
         grid[0][0].legend(frameon=False, fontsize=8)
 
