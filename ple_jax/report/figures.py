@@ -285,6 +285,7 @@ def norms(name: str, each: Mapping[str, Mapping[str, Any]]) -> Figure:
             look = {"color": colour, "marker": mark, "markersize": 4, "linewidth": 1}
             axes.errorbar(x, middle, bars, label=one_line(field), **look)
         axes.set_xscale("log")
+        axes.xaxis.set_major_formatter("{x:,.0f}")  # its own speaks TeX
         axes.set_xlabel("examples of train with the value")
         axes.set_ylabel("length of its embedding")
         axes.legend(frameon=False, fontsize=8)

@@ -158,7 +158,7 @@ def _importance_figure(
         return []
     metric = found["metrics"][task]
     more = f"The {len(bars)} of most of {len(known)}. " * (len(bars) < len(known))
-    caption = f"{more}What {name} loses without each field, with its 95 % interval."
+    caption = f"{more}What {name} loses on {task} without each field, at 95 %."
     title = f"Importance of fields, {name}, {task}"
     return [figures.forest(title, caption, bars, 0, f"fall of {metric}")]
 

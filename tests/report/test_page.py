@@ -117,6 +117,7 @@ def test_the_page_can_be_read_without_eyes_or_mouse(made):
     heads = [a for tag, a in page.tags if tag == "th"]
     assert all(a["scope"] in ("row", "col") for a in heads)
     assert "currentColor" in made
+    assert "mathdefault" not in made
     assert figures.INK not in made
     for needed in ("prefers-color-scheme: dark", "@media print"):
         assert needed in made
