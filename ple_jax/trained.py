@@ -187,7 +187,8 @@ class TrainedRun:
 
         Returns:
             `split` if it is one, `examples`, `tasks` (task -> metric -> value),
-            `domains` (domain -> task -> metric -> value) and `intervals`.
+            `domains` (domain -> task -> metric -> value) and `intervals`; of a run that
+            recalibrates also `before`, the calibration without that.
         """
         scorer, variables = self._scorer
         if isinstance(data, str):

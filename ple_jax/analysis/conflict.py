@@ -1,7 +1,7 @@
 """Gradient conflict: whether two tasks pull what they share the same way."""
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
@@ -13,7 +13,8 @@ from ple_jax.data.loader import gather_batch
 from ple_jax.runs.directory import Run
 from ple_jax.serve.files import load_scorer
 from ple_jax.train import merging
-from ple_jax.train.setup import Setup
+from ple_jax.train.setup import Setup, placed
+from ple_jax.train.state import steps_taken
 from ple_jax.train.step import Step
 from ple_jax.train.trainer import step_of
 from ple_jax.types import Batch, PyTree, path_names
@@ -46,24 +47,68 @@ def gradient_conflict(run: Run, batches: int = BATCHES) -> dict[str, Any]:
 
     Reference: Yu et al., NeurIPS 2020, section 2.
     """
-    tasks = [task.name for task in run.data.layout.tasks]
-    pairs = list(itertools.combinations(range(len(tasks)), 2))
     setup = Setup([run.experiment], run.data)
     step = step_of(setup.experiments[0], run.data.layout, setup.steps_per_epoch)
+    return _meter(setup, step, batches)(trained_state(step, run))
+
+
+def conflict_over_time(
+    run: Run, epochs: int | None = None, batches: int = BATCHES
+) -> list[dict[str, Any]]:
+    """`gradient_conflict` before training, and after each epoch of it.
+
+    The training is done again from its seed, as long as it took, and nothing of it is
+    kept; so it shows the run itself.
+
+    Args:
+        run: A finished run.
+        epochs: How many; by default all that it had.
+        batches: How many at each time, the same at all.
+
+    Returns:
+        What `gradient_conflict` does for each time, and `examples` trained on so far.
+    """
+    epochs = (run.result or {})["epochs"] if epochs is None else epochs
+    setup = Setup([run.experiment], run.data)
+    step = step_of(setup.experiments[0], run.data.layout, setup.steps_per_epoch)
+    state, measured = placed(setup.trainer, setup.mesh), _meter(setup, step, batches)
+    found = [{"examples": 0, **measured(state)}]
+    for epoch in range(epochs):
+        for many, count in setup.feed.chunks(epoch, 0):
+            state, _ = setup.trainer.steps(state, many, count)
+        seen = steps_taken(state) * setup.train.batch_size
+        found.append({"examples": seen, **measured(state)})
+    return found
+
+
+def _meter(
+    setup: Setup, step: Step, batches: int
+) -> Callable[[PyTree], dict[str, Any]]:
+    """Measures the conflict of a state, on the same batches at each call."""
+    tasks, split = setup.data.layout.tasks, setup.data.split("train")
+    pairs = list(itertools.combinations(range(len(tasks)), 2))
     of = jax.jit(lambda state, batch: products(step, state, batch, pairs))
-    state, split = trained_state(step, run), run.data.split("train")
     size = min(setup.train.batch_size, len(split))
-    drawn = random_batches(split, batches if pairs else 0, size)
-    found = [jax.tree.map(np.asarray, of(state, batch)) for batch in drawn]
+
+    def measured(state: PyTree) -> dict[str, Any]:
+        drawn = random_batches(split, batches if pairs else 0, size)
+        found = [jax.tree.map(np.asarray, of(state, batch)) for batch in drawn]
+        names = [(tasks[i].name, tasks[j].name) for i, j in pairs]
+        return {"pairs": names, **_summed(found, len(pairs))}
+
+    return measured
+
+
+def _summed(found: list[PyTree], pairs: int) -> dict[str, Any]:
+    """The cosines of batches' products, by layer."""
     layers = by_layer(found)
     cosines = {name: cosine(values) for name, values in layers.items()}
     shared = {k: c for k, c in cosines.items() if not np.isnan(c).all()}
-    each = np.array([*shared.values()]).reshape(len(shared), len(found), len(pairs))
+    each = np.array([*shared.values()]).reshape(len(shared), len(found), pairs)
     over = lambda how, values: np.array(
         [[_known(how, column) for column in layer.T] for layer in values]
-    ).reshape(len(shared), len(pairs))
+    ).reshape(len(shared), pairs)
     return {
-        "pairs": [(tasks[i], tasks[j]) for i, j in pairs],
         "layers": list(shared),
         "mean": over(np.mean, each),
         "deviation": over(np.std, each),

@@ -166,7 +166,7 @@ def gated(sides: Sequence[Side]) -> Section:
         for level in levels:
             if few := unused(level):
                 made.words.append(
-                    f"{side.name}, {level['level']}: no gate takes 5 % of "
+                    f"{side.name}, {level['level']}: hardly any gate takes "
                     f"{', '.join(few)}. Fewer experts would do."
                 )
     if not made.grids:

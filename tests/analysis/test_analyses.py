@@ -8,7 +8,13 @@ from lib.training import call, records
 from ple_jax import models
 from ple_jax.analysis import gates
 from ple_jax.analysis.calibration import calibration
-from ple_jax.analysis.conflict import ALL, cosine, gradient_conflict, trained_state
+from ple_jax.analysis.conflict import (
+    ALL,
+    conflict_over_time,
+    cosine,
+    gradient_conflict,
+    trained_state,
+)
 from ple_jax.analysis.gates import gate_use, summed, unused
 from ple_jax.analysis.learning import learning_curve
 from ple_jax.analysis.scored import Scored, scored
@@ -190,6 +196,16 @@ def test_conflict_is_the_cosine_of_each_tasks_own_gradients(sides):
     assert found["opposed"][place, 0] == (wanted < 0)
     assert found["layers"][-1] == ALL
     assert found["deviation"].max() == 0
+
+
+def test_conflict_over_time_ends_where_the_run_does(sides):
+    run = sides[0].runs[0]
+    first, last = conflict_over_time(run, batches=2)
+    assert (first["examples"], last["examples"]) == (0, records(run)[0]["step"] * 64)
+    wanted = gradient_conflict(run, batches=2)
+    assert last["layers"] == wanted["layers"]
+    np.testing.assert_allclose(last["mean"], wanted["mean"], atol=1e-3)
+    assert np.abs(first["mean"] - wanted["mean"]).max() > 0.01
 
 
 def test_cosines():
