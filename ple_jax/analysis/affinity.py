@@ -105,16 +105,19 @@ def groups_of(affinity: np.ndarray) -> list[list[int]]:
 
         max over groupings of sum_j mean of Z_ij over the others i of j's group
 
-    A task by itself counts 0. Up to 8 tasks every grouping is tried; of more, the two
-    groups whose union gains most are merged until none does. Unknown affinities are 0.
+    A task by itself counts 0, and of groupings that are worth the same the fewest
+    groups are taken. Up to 8 tasks every grouping is tried; of more, the two groups
+    whose union gains most are merged until each loses. Unknown affinities are 0.
     """
     z = np.nan_to_num(affinity)
     if len(z) <= MOST:
-        return max(partitions(list(range(len(z)))), key=lambda p: (worth(z, p), len(p)))
+        return max(
+            partitions(list(range(len(z)))), key=lambda p: (worth(z, p), -len(p))
+        )
     groups = [[i] for i in range(len(z))]
     while len(groups) > 1:
         best = max(_merged(groups), key=lambda p: worth(z, p))
-        if worth(z, best) <= worth(z, groups):
+        if worth(z, best) < worth(z, groups):
             break
         groups = best
     return groups
@@ -127,7 +130,7 @@ def worth(affinity: np.ndarray, groups: Sequence[Sequence[int]]) -> float:
         for j in group:
             others = [affinity[i, j] for i in group if i != j]
             total += float(np.mean(others)) if others else 0.0
-    return total
+    return round(total, 12)  # so that sums in another order are the same
 
 
 def partitions(items: list[int]) -> Iterator[list[list[int]]]:
