@@ -5,13 +5,17 @@ into files, chunks, or parts that are counted elsewhere.
 """
 
 import dataclasses
+from collections.abc import Iterator
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from ple_jax.data.hashing import hash_texts
+
 MOST_DISTINCT = 100_000  # numbers that are told apart
 MOST_ROWS = 4_000_000  # of values, that wait to be added up
+PIECE = 1 << 20  # of values, that are added up at once
 MOST_TEXT = 2**31 - 1  # bytes of all values that one array of `string` holds
 ALL_BUT_SIGN = np.int64(2**63 - 1)
 LOWEST = ~np.float64(np.finfo(np.float64).max).view(np.int64)  # key of a number
@@ -23,6 +27,7 @@ class ValueCounts:
     def __init__(self) -> None:
         self._parts: list[pa.Table] = []
         self._rows, self._limit = 0, MOST_ROWS
+        self._settled = False  # whether there is one part, with each value once
 
     def add(self, codes: np.ndarray, values: pa.Array) -> None:
         """Counts codes (B,) into an array of strings, as `Rows.text` gives them."""
@@ -41,29 +46,27 @@ class ValueCounts:
 
     def settle(self) -> None:
         """Adds up what waits, before it is sent or kept."""
-        if len(self._parts) > 1:
-            whole = self._add_up()
-            self._parts, self._rows = [whole], len(whole)
+        whole = self._add_up()
+        self._parts, self._rows, self._settled = [whole], len(whole), True
 
     def _append(self, parts: list[pa.Table]) -> None:
         self._parts += parts
+        self._settled = False
         self._rows += sum(map(len, parts))
         if self._rows > self._limit:
             self.settle()
             self._limit = max(self._limit, 2 * self._rows)  # else each chunk does this
 
     def _add_up(self) -> pa.Table:
-        """value, count: each value once."""
+        """value, count: each value once.
+
+        By parts of the values, so that a hash table is never as large as all of them.
+        """
+        if self._settled:
+            return self._parts[0]
         none = _columns(pa.large_string()).empty_table()
         whole = pa.concat_tables([none, *self._parts])
-        # Chunk by chunk, with one dictionary: no array has all texts twice.
-        encoded = whole["value"].dictionary_encode().chunks
-        if not encoded:
-            return none
-        distinct, counts = encoded[-1].dictionary, whole["count"].to_numpy()
-        codes = np.concatenate([chunk.indices for chunk in encoded])
-        sums = np.bincount(codes, weights=counts, minlength=len(distinct))
-        return pa.table([distinct, sums.astype(np.int64)], ["value", "count"])
+        return pa.concat_tables([none, *map(_distinct, _by_hash(whole))])
 
     def vocabulary(self, min_count: int = 1) -> pa.Table:
         """value, count, id: most frequent first, ties by value; ids start at 1.
@@ -71,12 +74,37 @@ class ValueCounts:
         Values are `string`, or `large_string` if they have more than 2 GiB.
         """
         whole = self._add_up()
-        whole = whole.filter(pc.greater_equal(whole["count"], min_count))
+        if min_count > 1:
+            whole = whole.filter(pc.greater_equal(whole["count"], min_count))
         whole = whole.sort_by([("count", "descending"), ("value", "ascending")])
         if (pc.sum(pc.binary_length(whole["value"])).as_py() or 0) <= MOST_TEXT:
             whole = whole.cast(_columns(pa.string()))
         ids = pa.array(np.arange(1, len(whole) + 1), pa.int32())
         return whole.append_column("id", ids).combine_chunks()
+
+
+def _by_hash(whole: pa.Table) -> Iterator[pa.Table]:
+    """Parts of a table, of some million rows, that have no value in common."""
+    parts = len(whole) // PIECE + 1
+    if parts == 1:
+        yield whole
+        return
+    pieces = (batch["value"] for batch in whole.to_batches(PIECE))
+    hashes = [(hash_texts(piece) % parts).astype(np.uint16) for piece in pieces]
+    number = np.concatenate(hashes)
+    for part in range(parts):
+        yield whole.filter(pa.array(number == part))
+
+
+def _distinct(whole: pa.Table) -> pa.Table:
+    """Each value of a table once, with the sum of its counts."""
+    encoded = whole["value"].dictionary_encode().chunks
+    if not encoded:
+        return whole
+    distinct, counts = encoded[-1].dictionary, whole["count"].to_numpy()
+    codes = np.concatenate([chunk.indices for chunk in encoded])
+    sums = np.bincount(codes, weights=counts, minlength=len(distinct))
+    return pa.table([distinct, sums.astype(np.int64)], ["value", "count"])
 
 
 def _columns(text: pa.DataType) -> pa.Schema:

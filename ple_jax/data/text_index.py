@@ -21,13 +21,16 @@ class TextIndex:
 
     def __init__(self, texts: pa.Array):
         self.texts = texts.cast(pa.large_string())
-        pieces = range(0, len(texts), PIECE)
-        hashes = [hash_texts(self.texts.slice(first, PIECE)) for first in pieces]
-        whole = np.concatenate([np.zeros(0, np.uint64), *hashes])
-        order = np.argsort(whole, kind="stable").astype(np.int32)
+        size = len(texts)
+        hashes = np.empty(size, np.uint64)
+        for first in range(0, size, PIECE):
+            some = self.texts.slice(first, PIECE)
+            hashes[first : first + len(some)] = hash_texts(some)
         # The last one is what a search beyond all others meets.
-        self._hashes = np.r_[whole[order], np.uint64(2**64 - 1)]
-        self._order = np.r_[order, np.int32(-1)]
+        self._order = np.full(size + 1, -1, np.int32)
+        self._order[:size] = np.argsort(hashes, kind="stable")
+        self._hashes = np.full(size + 1, 2**64 - 1, np.uint64)
+        self._hashes[:size] = hashes[self._order[:size]]
 
     def find(self, wanted: pa.Array) -> np.ndarray:  # (n,) int64
         """The first place of each string; -1 for null, and where it is not there."""

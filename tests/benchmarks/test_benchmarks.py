@@ -125,6 +125,13 @@ def test_input_speed_loads_prepares_and_feeds(tmp_path):
 
 
 @pytest.mark.slow
+def test_preparing_is_measured_over_all_of_its_processes(tmp_path):
+    (record,) = quick("prepare_scale", tmp_path, "--part", "rows")["results"]
+    assert (record["rows"], record["workers"]) == (25_000, 2)
+    assert record["with files, MB"] >= record["peak, MB"] > 100  # of three processes
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name",
     [

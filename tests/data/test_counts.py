@@ -1,5 +1,6 @@
 """Counts of strings and numbers add up exactly, however rows are cut."""
 
+import collections
 import dataclasses
 import functools
 import random
@@ -132,6 +133,21 @@ def test_values_are_added_up_whenever_they_have_doubled(monkeypatch):
     assert found["count"].to_pylist() == [2] * 400 + [1] * 600
     of_two = {f"v{k:03}{i}" for k in range(200) for i in (0, 4)}
     assert set(found["value"].to_pylist()[:400]) == of_two
+
+
+@pytest.mark.parametrize("piece", [1, 7, 1000])
+def test_values_are_added_up_part_by_part(piece, monkeypatch):
+    monkeypatch.setattr("ple_jax.data.counts.PIECE", piece)
+    rng = random.Random(piece)
+    drawn = [rng.choice("abcdefgh") * rng.randint(1, 5) for _ in range(211)]
+    counts = [ValueCounts(), ValueCounts()]
+    for i in range(0, len(drawn), 20):
+        values, codes = np.unique(drawn[i : i + 20], return_inverse=True)
+        counts[i % 40 // 20].add(codes, pa.array([*values, None]))
+        counts[0].settle()
+    found = counts[0].merge(counts[1]).vocabulary().to_pylist()
+    wanted = sorted(collections.Counter(drawn).items(), key=lambda c: (-c[1], c[0]))
+    assert [(row["value"], row["count"]) for row in found] == wanted
 
 
 def test_values_of_more_text_than_an_array_holds(tmp_path, monkeypatch):
