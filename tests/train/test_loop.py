@@ -94,7 +94,7 @@ def test_a_run_is_trained_anew_only_elsewhere(data, tmp_path):
     chosen = new_run(data, tmp_path / "run", train={"epochs": 1})
     loop.fit(chosen)
     before = chosen.metrics.read_bytes(), chosen.result
-    with pytest.raises(ValueError, match="never overwritten: .*resume=True"):
+    with pytest.raises(ValueError, match=r"never overwritten: .*resume=True"):
         loop.fit(chosen)
     assert (chosen.metrics.read_bytes(), chosen.result) == before
 
