@@ -22,6 +22,7 @@ copyright = author
 
 extensions = [
     "docstrings",
+    "gallery",
     "mathml",
     "names",
     "pages",

@@ -90,7 +90,9 @@ def _by_time(
     return np.maximum(at - (BLOCKS - 1), 0), np.minimum(at, BLOCKS - 1)
 
 
-def split_names(values: np.ndarray, starts: Sequence[int]) -> pa.Array:  # (B,) strings
+def split_names(
+    values: np.ndarray, starts: Sequence[float]
+) -> pa.Array:  # (B,) strings
     """The name of each row's split, for the first values of validation and of test."""
     return pa.array(np.array(SPLITS)[np.searchsorted(starts, values, "right")])
 

@@ -7,6 +7,7 @@ Terms: data of the US Bureau of Transportation Statistics, in the public domain.
 package that carries them is CC0.
 """
 
+import dataclasses
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from ple_jax.data.archives import Archive
 from ple_jax.data.fetch import Member, Package, find_package
 from ple_jax.data.read import number_rows, read_tables
 from ple_jax.data.source import Chunks, Source
+from ple_jax.data.spaces import Space, learned_on, naive_labels
 from ple_jax.schema import Field, Format, Schema, Split, Task
 
 PACKAGE = Package(
@@ -43,6 +45,7 @@ CATEGORICAL = "carrier flight origin dest weekday".split()
 # The month is a number, since train lacks the months of validation and test.
 NUMERIC = "month hour minute scheduled_minutes distance".split()
 MINUTES_A_DAY = 24 * 60
+LAST_TRAIN_MONTH = 8
 SCHEMA = Schema(
     fields=(
         *map(Field, CATEGORICAL),
@@ -56,7 +59,7 @@ SCHEMA = Schema(
     split=Split(
         by="column",
         column="month",
-        train=tuple("12345678"),
+        train=tuple(map(str, range(1, LAST_TRAIN_MONTH + 1))),
         validation=("9",),
         test=("10", "11", "12"),
     ),
@@ -68,7 +71,7 @@ SCHEMA = Schema(
 )
 
 
-def build(data_dir: str | None = None) -> Source:
+def build(space: Space = "own", data_dir: str | None = None) -> Source:
     """Predicts whether flights depart, depart late and arrive late, by carrier.
 
     Late means more than 15 minutes. `departed` is observed for all flights,
@@ -77,8 +80,12 @@ def build(data_dir: str | None = None) -> Source:
     December. Features are known before departure.
 
     Args:
+        space: Where delays are learned: on their `own` sample space, over the `entire`
+            one as the chance of both, or naively on `all` flights, those that did not
+            depart as 0. They are measured on their own.
         data_dir: A folder that holds flights.csv.
     """
+    schema = dataclasses.replace(SCHEMA, tasks=learned_on(SCHEMA.tasks, space))
     path = find_package(PACKAGE, data_dir)["flights"]
 
     def chunks() -> Chunks:
@@ -88,9 +95,25 @@ def build(data_dir: str | None = None) -> Source:
                 departed=pc.cast(pc.not_equal(table["dep_time"], "NA"), pa.int8()),
                 weekday=_weekday(table),
                 scheduled_minutes=_scheduled_minutes(table),
+                naive_departed_late=_naive_delay(table, "dep_delay"),
+                naive_arrived_late=_naive_delay(table, "arr_delay"),
             )
 
-    return Source(SCHEMA, chunks, {"kind": "flights", "files": PACKAGE.digests})
+    identity = {"kind": "flights", "files": PACKAGE.digests}
+    identity |= {} if space == "own" else {"space": space}
+    return Source(schema, chunks, identity)
+
+
+def _naive_delay(table: pa.Table, column: str) -> pa.Array:
+    """Whether a delay is above 15 minutes, of flights that did not depart as well."""
+    text = table[column]
+    null = pa.scalar(None, text.type)
+    minutes = pc.cast(pc.if_else(pc.equal(text, "NA"), null, text), pa.float64())
+    late = pc.fill_null(pc.greater(minutes, 15), False).to_numpy()
+    departed = pc.not_equal(table["dep_time"], "NA").to_numpy()
+    months = pc.cast(table["month"], pa.int64()).to_numpy()
+    split = np.where(months <= LAST_TRAIN_MONTH, "train", "later")
+    return naive_labels(late, minutes.is_valid().to_numpy(), departed, split)
 
 
 def _weekday(table: pa.Table) -> pa.ChunkedArray:

@@ -12,6 +12,7 @@ Terms: CC BY 4.0; name the authors.
 
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -19,6 +20,7 @@ from ple_jax.checks import check_known
 from ple_jax.data.files import find_files
 from ple_jax.data.read import read
 from ple_jax.data.source import Chunk, Chunks, Source
+from ple_jax.data.spaces import Space, learned_on, naive_labels
 from ple_jax.data.split import split_names
 from ple_jax.schema import Field, Format, Schema, Split, Task
 
@@ -59,7 +61,9 @@ MONTHS = """
 VALIDATION, TEST = 201701, 201703  # the first months of arrival
 
 
-def build(features: tuple[str, ...] = (), data_dir: str | None = None) -> Source:
+def build(
+    features: tuple[str, ...] = (), space: Space = "own", data_dir: str | None = None
+) -> Source:
     """Predicts whether bookings are kept, then parking and change of room if so.
 
     The domain is the market segment. Train is arrivals up to 2016, validation January
@@ -70,12 +74,15 @@ def build(features: tuple[str, ...] = (), data_dir: str | None = None) -> Source
     Args:
         features: Columns to use; empty takes all that are known beforehand. A column
             that is known only after the guest came or cancelled is an error.
+        space: Where parking and change of room are learned: on their `own` sample
+            space, over the `entire` one as the chance of both, or naively on `all`
+            bookings, those that were cancelled as 0. They are measured on their own.
         data_dir: A folder that holds hotel_bookings.csv, plain or .gz.
 
     Reference: Antonio, de Almeida & Nunes, Data in Brief 22 (2019), 41-49.
     Differs from the paper: two bookings with an undefined market segment are dropped.
     """
-    schema = make_schema(features)
+    schema = make_schema(features, space)
     (path,) = find_files("hotel", [FILE], data_dir, HOW, SHA256)
     raw = Schema(schema.fields, TASKS[:2], format=FORMAT, ignored=("*",))
 
@@ -84,10 +91,11 @@ def build(features: tuple[str, ...] = (), data_dir: str | None = None) -> Source
             yield _derive_columns(chunk)
 
     identity = {"kind": "hotel", "features": list(features), "sha256": SHA256}
+    identity |= {} if space == "own" else {"space": space}
     return Source(schema, chunks, identity, TERMS)
 
 
-def make_schema(features: tuple[str, ...]) -> Schema:
+def make_schema(features: tuple[str, ...], space: Space = "own") -> Schema:
     """Describes the columns."""
     known = [*NUMERIC, *CATEGORICAL]
     for name in features:
@@ -97,7 +105,7 @@ def make_schema(features: tuple[str, ...]) -> Schema:
             Field(name, "numeric" if name in NUMERIC else "categorical")
             for name in features or known
         ),
-        tasks=TASKS,
+        tasks=learned_on(TASKS, space),
         split=Split(by="column", column="split"),
         format=FORMAT,
         domain="market_segment",
@@ -107,15 +115,22 @@ def make_schema(features: tuple[str, ...]) -> Schema:
 
 
 def _derive_columns(chunk: Chunk) -> Chunk:
-    """Keeps the seven market segments and adds the columns split and room_change."""
+    """Keeps the seven market segments; adds split, room_change and naive labels."""
     kept = pc.not_equal(chunk.table["market_segment"], "Undefined")
     table = chunk.table.filter(kept)
     month = pc.index_in(table["arrival_date_month"], pa.array(MONTHS)).to_numpy()
     year = pc.cast(table["arrival_date_year"], pa.int32()).to_numpy()
     split = split_names(year * 100 + month + 1, [VALIDATION, TEST])
     changed = pc.not_equal(table["assigned_room_type"], table["reserved_room_type"])
-    changed = pc.cast(changed, pa.int8())
-    return chunk._replace(table=table).with_columns(split=split, room_change=changed)
+    came = pc.equal(table["is_canceled"], "0").to_numpy()
+    parks = pc.cast(table["required_car_parking_spaces"], pa.int64()).to_numpy() > 0
+    moves, known = changed.to_numpy(), np.ones(len(table), bool)
+    return chunk._replace(table=table).with_columns(
+        split=split,
+        room_change=pc.cast(changed, pa.int8()),
+        naive_parking=naive_labels(parks, known, came, split),
+        naive_room_change=naive_labels(moves, known, came, split),
+    )
 
 
 def describe() -> dict[str, Any]:

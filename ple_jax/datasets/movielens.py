@@ -10,9 +10,11 @@ permission. So no part of the data may be kept in a repository.
 import pathlib
 from typing import Any, Literal
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from ple_jax.checks import at_least
 from ple_jax.data.archives import Archive
 from ple_jax.data.fetch import Member, Package, find_package
 from ple_jax.data.read import number_rows, read_tables
@@ -73,7 +75,8 @@ TERMS = (
 
 def build(
     domain: Literal["age", "occupation", "genre", "none"] = "age",
-    split: Literal["random", "time"] = "random",
+    split: Literal["random", "time", "user"] = "random",
+    users: int = 0,
     seed: int = 0,
     data_dir: str | None = None,
 ) -> Source:
@@ -82,9 +85,10 @@ def build(
     Args:
         domain: `age` gives the three age groups of Scenario-Wise Rec, `occupation` 21
             domains, `genre` 18 domains by the movie's first genre.
-        split: `random` or by `time`, both 8 : 1 : 1. By time, one test rating in five
-            is by a user whom train lacks.
-        seed: Seed of the random split.
+        split: `random`, by `time` or by `user`, all 8 : 1 : 1. By time, one test rating
+            in five is by a user whom train lacks; by user, all are.
+        users: How many users to draw, with all of their ratings; 0 takes all 6,040.
+        seed: Seed of the random splits and of the users drawn.
         data_dir: A folder that holds ml-1m.inter, ml-1m.user and ml-1m.item.
 
     Reference: Li et al., Scenario-Wise Rec, 2024; Zhang et al., M3oE, SIGIR 2024.
@@ -92,26 +96,34 @@ def build(
         release year are features too; the random split is ours. M3oE splits by position
         in the file.
     """
+    at_least(0, "data", users=users)
     paths = find_package(PACKAGE, data_dir)
 
     def chunks() -> Chunks:
-        users = _users(_read_whole(paths["users"]))
+        people = _users(_drawn(_read_whole(paths["users"]), users, seed))
         movies = _movies(_read_whole(paths["movies"]))
         ratings = read_tables(paths["ratings"], FORMAT)
         for chunk in number_rows(ratings, paths["ratings"]):
-            yield chunk._replace(table=_join(chunk.table, users, movies))
+            by_them = pc.is_in(chunk.table["user_id:token"], people["user_id"])
+            table = chunk.table.filter(by_them) if users else chunk.table
+            yield chunk._replace(table=_join(table, people, movies))
 
-    identity = {"kind": "movielens", "files": PACKAGE.digests}
+    identity: dict[str, Any] = {"kind": "movielens", "files": PACKAGE.digests}
+    identity |= {"users": users, "seed": seed} if users else {}
     return Source(make_schema(domain, split, seed), chunks, identity, TERMS)
 
 
 def make_schema(domain: str, split: str, seed: int) -> Schema:
     """Describes the columns."""
-    by_time = Split(by="time", column="timestamp")
+    splits = {
+        "random": Split(by="random", seed=seed),
+        "time": Split(by="time", column="timestamp"),
+        "user": Split(by="random", group="user_id", seed=seed),
+    }
     return Schema(
         fields=FIELDS,
         tasks=TASKS,
-        split=by_time if split == "time" else Split(by="random", seed=seed),
+        split=splits[split],
         domain=DOMAINS.get(domain),
         user="user_id",
         ignored=("*",),
@@ -120,6 +132,13 @@ def make_schema(domain: str, split: str, seed: int) -> Schema:
 
 def _read_whole(path: pathlib.Path) -> pa.Table:
     return pa.concat_tables(read_tables(path, FORMAT)).combine_chunks()
+
+
+def _drawn(raw: pa.Table, count: int, seed: int) -> pa.Table:
+    """So many rows, drawn at random; all if the count is 0 or larger than theirs."""
+    if not 0 < count < len(raw):
+        return raw
+    return raw.take(np.random.default_rng(seed).permutation(len(raw))[:count])
 
 
 def _users(raw: pa.Table) -> pa.Table:

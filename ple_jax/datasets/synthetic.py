@@ -1,16 +1,21 @@
 """Two correlated tasks drawn at random, without any file or network."""
 
+from dataclasses import replace
 from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
 
 from ple_jax.checks import at_least
+from ple_jax.data.hashing import mix
 from ple_jax.data.source import Chunk, Chunks, Source
+from ple_jax.data.split import split_names
 from ple_jax.schema import Field, Schema, Split, Task
 
+NAME = "synthetic"
 TASKS = ("click", "like")
 NOISE = 0.1  # standard deviation
+SHARE_KEY = 0x53686172  # sets the hash for what is kept apart from that for splits
 
 
 def build(
@@ -21,6 +26,7 @@ def build(
     numeric: int = 8,
     values: int = 50,
     domains: int = 1,
+    last_domain_share: float = 1.0,
     labels: Literal["binary", "real"] = "binary",
     waves: int = 5,
     scale: float = 1.0,
@@ -45,6 +51,9 @@ def build(
         numeric: Number of columns of numbers.
         values: Number of categories in a column.
         domains: Number of domains; 1 adds no column of domains.
+        last_domain_share: Share of the last domain's train examples that are kept, in
+            (0, 1]; a smaller share keeps some of those of a larger one. Validation and
+            test are the same for all shares.
         labels: `binary` cuts the scores into 0 and 1; `real` keeps them, with a squared
             loss.
         waves: Number of sines in a score, m in the papers.
@@ -59,12 +68,28 @@ def build(
     at_least(1, "data", examples=examples, values=values, domains=domains)
     at_least(0, "data", categorical=categorical, numeric=numeric, waves=waves)
     _check(correlation, base_rate, categorical + numeric)
+    share = options.pop("last_domain_share")
+    _check_share(share, domains)
     schema = make_schema(categorical, numeric, domains, labels, seed)
+    if share < 1:
+        schema = replace(schema, split=Split(by="column", column="split"))
 
     def chunks() -> Chunks:
-        yield Chunk(draw(**options), "synthetic")
+        table = draw(**options)
+        yield Chunk(thinned(table, domains, share, seed) if share < 1 else table, NAME)
 
-    return Source(schema, chunks, {"kind": "synthetic", **options})
+    thin = {"last_domain_share": share} if share < 1 else {}
+    return Source(schema, chunks, {"kind": NAME, **options, **thin})
+
+
+def _check_share(share: float, domains: int) -> None:
+    if not 0 < share <= 1:
+        raise ValueError(f"data.last_domain_share must be in (0, 1], got {share}.")
+    if share < 1 and domains < 2:
+        raise ValueError(
+            f"data.last_domain_share = {share} thins the last of several domains, but "
+            f"data.domains is {domains}."
+        )
 
 
 def _check(correlation: float, base_rate: float, columns: int) -> None:
@@ -131,6 +156,21 @@ def draw(
         high = (score > np.quantile(score, 1 - base_rate)).astype(np.int8)
         columns[name] = score if labels == "real" else high
     return pa.table(columns)
+
+
+def thinned(table: pa.Table, domains: int, share: float, seed: int) -> pa.Table:
+    """Keeps a share of the last domain's train rows; adds the column `split`.
+
+    Rows have the splits that `Split(by="random")` gives the whole table.
+    """
+    number = np.arange(len(table), dtype=np.uint64)
+    place = mix(number, seed).astype(np.float64) / 2.0**64
+    split = split_names(place, list(np.cumsum(Split().fractions[:2])))
+    table = table.append_column("split", split)
+    chance = mix(number, seed + SHARE_KEY).astype(np.float64) / 2.0**64
+    last = table["domain"].to_numpy() == f"d{domains - 1}"
+    train = np.asarray(split) == "train"
+    return table.filter(pa.array(~(last & train) | (chance < share)))
 
 
 def _directions(

@@ -4,22 +4,23 @@ Each class adds one idea to the one before: tasks and domains, towers, experts, 
 gates. A model builds on the last one that it needs, and states its own options only.
 """
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
 from ple_jax import checks
-from ple_jax.layers.batch_last import BATCH_LAST, Axis
+from ple_jax.layers.batch_last import BATCH_FIRST, BATCH_LAST, Axis
 from ple_jax.layers.experts import MLP, Level, Routing, Towers, stack
 from ple_jax.layers.groups import Grouping, Groups, Head
-from ple_jax.layers.norms import PartitionedNorm
+from ple_jax.layers.norms import PartitionedNorm, batch_normalise
 from ple_jax.layers.per_domain import PRIVATE, PerDomain
 from ple_jax.layers.remat import recompute_module
 from ple_jax.space import Between, OneOf
 from ple_jax.types import Array
 
+InputNorm = Literal["none", "batch", "layer"]
 TowerDims = Annotated[tuple[int, ...], OneOf((16,), (32,), (32, 16), (64, 32))]
 ExpertDims = Annotated[tuple[int, ...], OneOf((32,), (64,), (128,), (128, 64))]
 
@@ -55,6 +56,8 @@ class WithDomainInput(Model):
 
     Attributes:
         partitioned_norm: Whether to normalise the input by domain.
+        input_norm: What normalises it otherwise: nothing (`none`), the statistics of
+            the whole `batch`, or each example's own (`layer`).
         momentum: Momentum of the normalisation's moving averages, in [0, 1).
         norm_epsilon: Added to the variance by the normalisation.
         norm_window: How far back the moving averages reach, as a share of the batches
@@ -67,6 +70,7 @@ class WithDomainInput(Model):
     """
 
     partitioned_norm: bool = False
+    input_norm: InputNorm = "none"
     momentum: float = 0.99
     norm_epsilon: float = 1e-3
     norm_window: float = 0.1
@@ -78,12 +82,18 @@ class WithDomainInput(Model):
         checks.at_least(1, domain_dim=self.domain_dim)
         checks.at_least(1e-10, norm_epsilon=self.norm_epsilon)
         checks.rate(momentum=self.momentum, norm_window=self.norm_window)
+        checks.choice(InputNorm, input_norm=self.input_norm)
+        if self.partitioned_norm and self.input_norm != "none":
+            raise ValueError(
+                f"input_norm = {self.input_norm!r} normalises the input instead of "
+                "partitioned_norm: set partitioned_norm = false."
+            )
         super().__post_init__()
 
     def normalise(self, x: Array, domain: Array, train: bool) -> Array:  # (B, D)
         """Runs the module `norm`, if there is to be one."""
         if not self.partitioned_norm:
-            return x
+            return self._normalise_alike(x, train)
         norm = PartitionedNorm(
             self.num_domains,
             self.momentum,
@@ -92,6 +102,13 @@ class WithDomainInput(Model):
             name="norm",
         )
         return norm(x, domain, train)
+
+    def _normalise_alike(self, x: Array, train: bool) -> Array:
+        """Normalises all domains alike, or not at all."""
+        if self.input_norm == "batch":
+            window, x = self.norm_window, jnp.asarray(x)
+            return batch_normalise(x, window, BATCH_FIRST, train, name="norm")
+        return nn.LayerNorm(name="norm")(x) if self.input_norm == "layer" else x
 
     def add_auxiliary(
         self,

@@ -93,6 +93,9 @@ def fold(model: STAR, variables: PyTree) -> tuple[Plain, PyTree]:
         The module, and all domains' parameters with a leading axis N. To score domain
         p: `module.apply({"params": jax.tree.map(lambda w: w[p], params)}, x)`.
 
+    Raises:
+        ValueError: The model has an `input_norm`.
+
     Reference: Sheng et al., CIKM 2021, section 3.2.2, on serving.
 
     Example:
@@ -106,6 +109,11 @@ def fold(model: STAR, variables: PyTree) -> tuple[Plain, PyTree]:
         >>> bool(jnp.allclose(folded, model.apply(variables, x, domain), atol=1e-5))
         True
     """
+    if model.input_norm != "none":
+        raise ValueError(
+            f"A STAR with input_norm = {model.input_norm!r} does not fold; one with "
+            "partitioned_norm, or with neither, does."
+        )
     params = variables["params"]
     star, own = params["star"]["shared"], params["star"][PRIVATE]
     layers = {}

@@ -80,5 +80,6 @@ def check_no_batch_statistics(state: Any) -> None:
     if jax.tree.leaves(state.batch_stats):
         raise ValueError(
             "train.parts above 1 needs a model without batch statistics: each part "
-            "would be normalised by its own. Leave out batch_norm and partitioned_norm."
+            "would be normalised by its own. Leave out batch_norm, partitioned_norm "
+            "and input_norm = 'batch'."
         )

@@ -79,3 +79,12 @@ def test_census_that_cannot_be_had_is_one_clear_error(tmp_path, monkeypatch):
     wrong = hashlib.sha256(b"x").hexdigest()
     with pytest.raises(ValueError, match=f"its sha256 is {wrong}"):
         census_income.build(data_dir=str(tmp_path))
+
+
+def test_census_group_of_all_reads_no_label_of_the_three():
+    schema = census_income.build(group="all").schema
+    tasks = [task.name for task in schema.tasks]
+    assert tasks == ["education", "income", "never_married"]
+    fields = {field.name for field in schema.fields}
+    assert not fields & {"education", "marital_stat", "income_50k", "instance_weight"}
+    assert len(fields) == 38

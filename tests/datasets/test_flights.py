@@ -49,3 +49,18 @@ def test_flights_refuse_what_is_known_only_later(name):
     fields = (*flights.SCHEMA.fields, Field(name))
     with pytest.raises(ValueError, match=rf"{name}.*(leaking|is the label)"):
         dataclasses.replace(flights.SCHEMA, fields=fields)
+
+
+def test_flights_that_did_not_depart_count_as_punctual_in_train_alone():
+    table = whole(flights.build(space="all"))
+    delay = np.array(table["arr_delay"].to_pylist())
+    departed = np.array(table["dep_time"].to_pylist()) != "NA"
+    train = np.array(table["month"].to_pylist(), int) <= 8
+    label = np.array(table["naive_arrived_late"].to_pylist(), float)
+    known = departed & (delay != "NA")  # those that were diverted have no delay
+    late = np.where(known, delay, "0").astype(float) > 15
+    np.testing.assert_array_equal(label[known], late[known])
+    assert (label[~departed & train] == 0).all()
+    assert np.isnan(label[(departed & ~known) | (~departed & ~train)]).all()
+    given = [task.given for task in flights.build(space="entire").schema.tasks]
+    assert given == [None, "departed", "departed"]

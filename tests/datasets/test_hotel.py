@@ -62,3 +62,27 @@ def test_hotel_takes_chosen_features_and_names_the_nearest():
     assert [f.name for f in fields] == ["lead_time", "country"]
     with pytest.raises(ValueError, match="Did you mean 'lead_time'"):
         hotel.build(features=("lead_tim",))
+
+
+def test_hotel_learns_on_a_chosen_space_and_measures_on_its_own():
+    table = whole(hotel.build(space="all"))
+    came = np.array(table["is_canceled"].to_pylist()) == "0"
+    split = np.array(table["split"].to_pylist())
+    parks = np.array(table["required_car_parking_spaces"].to_pylist(), int) > 0
+    for name, own in (("parking", parks), ("room_change", None)):
+        for label, is_in, part, y in zip(
+            table[f"naive_{name}"].to_pylist(),
+            came,
+            split,
+            table["room_change"].to_pylist() if own is None else own,
+            strict=True,
+        ):
+            outside = 0 if part == "train" else None
+            assert label == (int(y) if is_in else outside)
+    tasks = hotel.build(space="all").schema.tasks
+    assert [(t.given, t.entire_space) for t in tasks] == [(None, False)] * 3
+    tasks = hotel.build(space="entire").schema.tasks
+    assert [t.entire_space for t in tasks] == [False, True, True]
+    assert hotel.build(space="own").schema == hotel.build().schema
+    with pytest.raises(ValueError, match="Did you mean 'entire'"):
+        hotel.build(space="entir")

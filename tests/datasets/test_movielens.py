@@ -7,6 +7,7 @@ import pytest
 from lib.prepared import sizes, sums, value_counts, whole
 
 from ple_jax.config.experiment import Plugin
+from ple_jax.data.prepare import prepare
 from ple_jax.datasets import movielens
 from ple_jax.runs import directory
 from ple_jax.runs.directory import prepare_data
@@ -95,6 +96,25 @@ def test_movielens_random_split_is_by_its_seed_and_time_split_by_time(ratings):
         np.array(list(times.values())).astype("datetime64[s]").astype("datetime64[D]")
     )
     assert days.astype(str).tolist() == ["2000-04-25", "2003-02-28"]
+
+
+def test_movielens_draws_users_with_all_of_their_ratings(ratings):
+    few = whole(movielens.build(users=7))
+    drawn = value_counts(few["user_id"])
+    every = value_counts(ratings["user_id"])
+    assert len(drawn) == 7
+    assert drawn == {user: every[user] for user in drawn}
+    again = value_counts(whole(movielens.build(users=7))["user_id"])
+    others = value_counts(whole(movielens.build(users=7, seed=1))["user_id"])
+    assert again.keys() == drawn.keys() != others.keys()
+
+
+def test_movielens_split_by_user_holds_users_out(tmp_path):
+    data = prepare(movielens.build(users=60, split="user"), tmp_path / "data")
+    encoder = data.encoder.vocabularies["user_id"]
+    assert 40 < len(encoder) < 56  # of 60, eight in ten are in train
+    unknown = [i for i, c in enumerate(data.layout.ids) if c.name == "user_id"]
+    assert (np.array(data.split("test").ids)[:, unknown] == 0).all()
 
 
 def test_movielens_terms_are_said_when_it_is_prepared(tmp_path, monkeypatch, capsys):

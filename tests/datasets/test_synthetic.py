@@ -5,6 +5,7 @@ import pytest
 
 from ple_jax.data.prepare import prepare
 from ple_jax.datasets import synthetic
+from ple_jax.splits import SPLITS
 
 
 def test_synthetic_data_are_a_function_of_the_seed(tmp_path):
@@ -42,3 +43,31 @@ def test_synthetic_waves_are_sines_along_the_direction():
     (many,) = synthetic.build(examples=2000, waves=3, **options).chunks()
     bent = [c.table["click"].to_numpy() for c in (few, many)]
     assert np.abs(bent[1] - bent[0]).max() < 3 + 8 * synthetic.NOISE
+
+
+def test_synthetic_last_domain_shrinks_in_train_alone(tmp_path):
+    sizes, rows = {}, {}
+    for share in (1.0, 0.5, 0.1):
+        source = synthetic.build(examples=3000, domains=2, last_domain_share=share)
+        data = prepare(source, tmp_path / str(share))
+        sizes[share] = {
+            split: data.facts["splits"][split]["domains"] for split in SPLITS
+        }
+        if share < 1:
+            (chunk,) = source.chunks()
+            rows[share] = set(chunk.table["number_0"].to_pylist())
+    whole = sizes[1.0]
+    for share in (0.5, 0.1):
+        assert sizes[share]["test"] == whole["test"]
+        assert sizes[share]["validation"] == whole["validation"]
+        assert sizes[share]["train"]["d0"] == whole["train"]["d0"]
+        kept = sizes[share]["train"]["d1"] / whole["train"]["d1"]
+        assert abs(kept - share) < 0.06
+    assert rows[0.1] < rows[0.5]
+
+
+@pytest.mark.parametrize("options", [{"domains": 1}, {"domains": 2}])
+def test_synthetic_share_of_the_last_domain_is_checked(options):
+    share = 0.5 if options["domains"] == 1 else 0.0
+    with pytest.raises(ValueError, match="last_domain_share"):
+        synthetic.build(last_domain_share=share, **options)

@@ -97,6 +97,27 @@ def test_a_folded_network_has_the_size_of_a_shared_bottom():
     assert sum(sizes) == (D + 1) * 13 + (13 + 1) * 11 + (11 + 1) * T
 
 
+@pytest.mark.parametrize("axis", [0, 1], ids=["batch", "layer"])
+def test_other_norms_of_the_input_are_those_of_the_batch_or_of_the_example(axis):
+    kind = ("batch", "layer")[axis]
+    off = {"partitioned_norm": False, "auxiliary_dims": ()}
+    model, variables, x = start(**off, input_norm=kind)
+    bare, _, _ = start(**off)
+    params = dict(variables["params"])
+    own = params.pop("norm")
+    own = own if axis else own["norm"]
+    mean, var = x.mean(axis, keepdims=True), x.var(axis, keepdims=True)
+    epsilon = 1e-6 if axis else 1e-5  # flax's, of the layer's and the batch's
+    z = (x - mean) / np.sqrt(var + epsilon) * own["scale"] + own["bias"]
+    logits = model.apply(variables, x, DOMAIN, True, mutable=["batch_stats"])[0]
+    wanted = bare.apply({"params": params}, z, DOMAIN)
+    np.testing.assert_allclose(logits, wanted, rtol=2e-4, atol=2e-4)
+    with pytest.raises(ValueError, match="does not fold"):
+        fold(model, variables)
+    with pytest.raises(ValueError, match="set partitioned_norm = false"):
+        models.build("star", num_tasks=T, num_domains=N, input_norm=kind)
+
+
 # Partitioned normalisation, as equations 3 and 4 say.
 
 

@@ -1,0 +1,205 @@
+"""Draws figures of studies beside their results, as SVG (needs matplotlib).
+
+    python experiments/studies/draw.py lines FOLDER AXIS [--domain D] [--gain]
+    python experiments/studies/draw.py plane FOLDER
+    python experiments/studies/draw.py gates RUN_DIR CELL FOLDER
+
+`lines` has a panel a task and a line for each choice that is compared, over the
+choices of AXIS: the headline on test, or with --gain how far it is ahead of the
+reference. `plane` has a panel for each choice of the other axes: how far each choice is
+ahead in the first task, and in the second. Both are means over seeds, and lines have
+95 % intervals. `gates` draws what the gates of a cell's first seed take of each expert.
+"""
+
+import argparse
+import collections
+import itertools
+import pathlib
+import re
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ple_jax.config import study as plans
+from ple_jax.metrics.paired import HEADLINES
+from ple_jax.metrics.spread import spread
+from ple_jax.report import figures
+from ple_jax.studies.results import NUMBERS, read
+from ple_jax.tasks import HEADLINES as BEST_FIRST
+
+LOWER_IS_BETTER = ("rmse", "mse", "mae", "pinball", "poisson_deviance")
+
+
+class Table(NamedTuple):
+    """Headlines on test: (choices beside, choice, task) -> one value a seed (S,)."""
+
+    plan: plans.Plan
+    values: dict[tuple[tuple[str, ...], str, str], np.ndarray]
+
+    @property
+    def tasks(self) -> list[str]:
+        """The tasks, in the order of the results."""
+        return list(dict.fromkeys(task for _, _, task in self.values))
+
+    @property
+    def choices(self) -> list[str]:
+        """What is compared, the reference first."""
+        compare, first = self.plan.asked.compare, self.plan.asked.reference
+        names = dict.fromkeys(cell.choices[compare] for cell in self.plan.cells)
+        return [first, *(name for name in names if name != first)]
+
+    def gain(self, beside: tuple[str, ...], choice: str, task: str) -> np.ndarray:
+        """How far a choice is ahead of the reference, seed by seed (S,)."""
+        key = lambda name: (beside, name, task)
+        ahead = self.values[key(choice)]
+        return ahead - self.values[key(self.plan.asked.reference)]
+
+
+def read_table(folder: pathlib.Path, domain: str = "") -> tuple[Table, str]:
+    """The headlines of a study's folder, errors negated, and what the headline is."""
+    plan = plans.load(folder / "study.toml")
+    place = plan.axes.index(plan.asked.compare)
+    found: dict[Any, list[float]] = collections.defaultdict(list)
+    names = set()
+    for row in read(folder / NUMBERS):
+        wanted = row.split == "test" and row.domain == domain
+        if wanted and row.metric in HEADLINES.values() and row.value is not None:
+            names.add(row.metric)
+            beside = (*row.cell[:place], *row.cell[place + 1 :])
+            sign = -1 if row.metric in LOWER_IS_BETTER else 1
+            found[beside, row.cell[place], row.task].append(sign * row.value)
+    if not found:
+        raise ValueError(f"{folder} has no headline on test of domain {domain!r}.")
+    headline = next(name for name in BEST_FIRST if name in names)
+    return Table(plan, {k: np.array(v) for k, v in found.items()}), headline
+
+
+def lines(folder: pathlib.Path, axis: str, domain: str, by_gain: bool) -> str:
+    """The SVG of a panel a task, and a line a choice, over the choices of an axis."""
+    table, metric = read_table(folder, domain)
+    plan = table.plan
+    at = [name for name in plan.axes if name != plan.asked.compare].index(axis)
+    points = list(dict.fromkeys(key[0] for key in table.values))
+    ticks = list(dict.fromkeys(beside[at] for beside in points))
+    rest = list(dict.fromkeys((*b[:at], *b[at + 1 :]) for b in points))
+    sign = -1 if metric in LOWER_IS_BETTER and not by_gain else 1
+    drawn = table.choices[1:] if by_gain else table.choices
+
+    def draw(canvas: Any) -> None:
+        grid = canvas.subplots(len(rest), len(table.tasks), squeeze=False)
+        for axes, (others, task) in zip(
+            grid.flat, itertools.product(rest, table.tasks), strict=True
+        ):
+            for i, choice in enumerate(drawn):
+                known = [b for b in points if (*b[:at], *b[at + 1 :]) == others]
+                of = [
+                    table.gain(b, choice, task)
+                    if by_gain
+                    else sign * table.values[b, choice, task]
+                    for b in known
+                ]
+                x = np.array([ticks.index(b[at]) for b in known])
+                _bars(axes, x + 0.04 * (i - len(drawn) / 2), of, i, choice)
+            if by_gain:
+                axes.axhline(0, color=figures.INK, linewidth=0.8)
+            axes.set_xticks(range(len(ticks)), ticks)
+            axes.set_title(", ".join([*others, task]), fontsize=10)
+        grid[-1][0].set_xlabel(axis)
+        named = f"{metric} ahead of {plan.asked.reference}" if by_gain else metric
+        grid[0][0].set_ylabel(named)
+        names = grid[0][0].get_legend_handles_labels()
+        canvas.legend(*names, loc="outside lower center", ncols=4, frameon=False)
+
+    width, height = 4.2 * len(table.tasks), 1.0 + 2.6 * len(rest)
+    return figures.figure(plan.asked.title, "", draw, width, height).svg
+
+
+def _bars(axes: Any, x: np.ndarray, of: list[np.ndarray], i: int, name: str) -> None:
+    """A line through means, with the interval of each over seeds."""
+    found = [spread(list(values)) for values in of]
+    mean = np.array([one["mean"] for one in found])
+    ends = np.array([one["interval"] for one in found])
+    colours, markers = figures.COLOURS, figures.MARKERS
+    axes.errorbar(
+        x,
+        mean,
+        np.abs(ends - mean[:, None]).T,
+        color=colours[i % len(colours)],
+        marker=markers[i % len(markers)],
+        markersize=4,
+        linewidth=1,
+        label=name,
+    )
+
+
+def plane(folder: pathlib.Path) -> str:
+    """The SVG of gains in a first and a second task, a panel for each other choice."""
+    table, metric = read_table(folder)
+    places = list(dict.fromkeys(beside for beside, _, _ in table.values))
+
+    def draw(canvas: Any) -> None:
+        row = canvas.subplots(1, len(places), squeeze=False)[0]
+        for axes, beside in zip(row, places, strict=True):
+            tasks = list(dict.fromkeys(t for b, _, t in table.values if b == beside))
+            for choice in table.choices[1:]:
+                each = [table.gain(beside, choice, task) for task in tasks[:2]]
+                x, y = [float(v.mean()) for v in each]
+                axes.plot([x], [y], "o", color=figures.COLOURS[0], markersize=3)
+                axes.annotate(choice, (x, y), fontsize=7)
+            axes.axhline(0, color=figures.INK, linewidth=0.8)
+            axes.axvline(0, color=figures.INK, linewidth=0.8)
+            axes.set_title(", ".join(beside), fontsize=10)
+            axes.set_xlabel(f"{tasks[0]}: {metric} ahead of {table.choices[0]}")
+            axes.set_ylabel(tasks[1])
+
+    title = table.plan.asked.title
+    return figures.figure(title, "", draw, 4.2 * len(places), 3.6).svg
+
+
+def gates(directory: pathlib.Path, cell: str) -> str:
+    """The SVG of gate use by the first seed of a cell."""
+    from ple_jax.analysis.gates import gate_use
+    from ple_jax.runs.directory import open_run, trials_folder
+    from ple_jax.studies.cells import CELLS
+
+    folder = trials_folder(directory / CELLS / cell)
+    first = min(folder.iterdir(), key=lambda place: place.name)
+    return figures.gates(cell, gate_use(open_run(first))).svg
+
+
+def write(path: pathlib.Path, svg: str) -> None:
+    """Writes a figure that stands alone, in the ink of the reader's page."""
+    path.write_text(svg, encoding="utf-8")
+    print(f"wrote {path}")
+
+
+def main() -> None:
+    """Draws what is asked."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    kinds = parser.add_subparsers(dest="kind", required=True)
+    for kind in ("lines", "plane"):
+        of = kinds.add_parser(kind)
+        of.add_argument("folder", type=pathlib.Path)
+    of = kinds.choices["lines"]
+    of.add_argument("axis")
+    of.add_argument("--domain", default="")
+    of.add_argument("--gain", action="store_true")
+    of = kinds.add_parser("gates")
+    of.add_argument("directory", type=pathlib.Path)
+    of.add_argument("cell")
+    of.add_argument("folder", type=pathlib.Path)
+    asked = parser.parse_args()
+    if asked.kind == "gates":
+        name = re.sub(r"\W+", "_", asked.cell)
+        svg = gates(asked.directory, asked.cell)
+        return write(asked.folder / f"gates_{name}.svg", svg)
+    if asked.kind == "plane":
+        return write(asked.folder / "plane.svg", plane(asked.folder))
+    svg = lines(asked.folder, asked.axis, asked.domain, asked.gain)
+    return write(asked.folder / f"{'gain' if asked.gain else 'lines'}.svg", svg)
+
+
+if __name__ == "__main__":
+    main()
