@@ -160,6 +160,7 @@ class Tuner:
         except JaxRuntimeError as error:  # mostly, memory is too small for this point
             console.say(f"trial {trials[0].number} failed: {error}")
             scores = [[] for _ in runs]
+            shutil.rmtree(self.directory / CHECKPOINTS, ignore_errors=True)
         for i, trial in enumerate(trials):
             self.search.tell(trial, scores[i], pruned[i])
             self.say(trial, scores[i], pruned[i])
