@@ -79,3 +79,4 @@ def test_looking_changes_no_bit(prepared, tmp_path, monkeypatch):
         ends.append(final_state(run))
     assert_same(*(state for state, _ in ends))
     assert any("loss" in line and "examples/s  0 min left" in line for line in lines)
+    assert any(line.startswith("epoch 1  ") for line in lines)
