@@ -23,6 +23,7 @@ from ple_jax.runs.directory import (
     Run,
     check_free,
     check_same,
+    experiment_file,
     fill,
     new_run_directory,
     open_run,
@@ -106,9 +107,25 @@ def open_sweep(directory: pathlib.Path, asked: Sweep) -> SweepDirectory:
             f"{', '.join(there)} -> {', '.join(wanted)}."
         )
     runs = [open_run(folder / name) for name in wanted]
+    open_knobs = left_open(directory, asked)
     for run, trial in zip(runs, asked.trials, strict=True):
-        check_same(run, trial.experiment)
+        then = config.flat(run.experiment)
+        values = {path: then[path] for path in open_knobs if path in then}
+        check_same(run, config.with_values(trial.experiment, values))
     return SweepDirectory(directory, asked, tuple(runs))
+
+
+def left_open(directory: pathlib.Path, asked: Sweep) -> list[str]:
+    """Knobs that are younger than a sweep's record, and that `asked` leaves open.
+
+    By `config.with_values_of_then` its base has the value of then. Trials may have
+    another: a kind of model that had the knob before others is recorded with it.
+    """
+    record = config.load_as_written(experiment_file(directory))
+    _, then = config.with_values_of_then(record, record)
+    base = config.flat(asked.base)
+    is_open = lambda path: base.get(path) == then[path] and path not in asked.lists
+    return list(filter(is_open, then))
 
 
 def fit(

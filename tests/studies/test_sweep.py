@@ -435,3 +435,24 @@ def test_a_stopped_process_is_continued(here):
         epochs = [json.loads(line)["epoch"] for line in lines.splitlines()]
         assert epochs == list(range(one["epochs"]))
         assert name in done.stdout
+
+
+def test_a_record_that_is_older_than_a_knob_may_have_it_in_some_trials(data, tmp_path):
+    """One kind of model had the knob before the base's had it."""
+
+    def asked(window):
+        tree = {**TINY, "model": {"kind": "shared_bottom", "norm_window": window}}
+        of = lambda kinds: config.from_dict(config.with_kinds(tree, kinds)[0])
+        return sweep.of(of, {"model.kind": ("shared_bottom", "star")})
+
+    made = sweeps.create(tmp_path / "s", asked(0.1), data)
+    for folder in (made.directory, made.runs[0].directory):
+        file = folder / "experiment.toml"
+        lines = file.read_text().splitlines(keepends=True)
+        file.write_text("".join(x for x in lines if not x.startswith("norm_window")))
+        (folder / "manifest.json").unlink()
+    again = sweeps.open_sweep(made.directory, asked(0.0))  # as for a file without it
+    windows = [run.experiment.model.options["norm_window"] for run in again.runs]
+    assert windows == [0.0, 0.1]
+    with pytest.raises(ValueError, match=r"model.norm_window: 0.0 -> 0.2"):
+        sweeps.open_sweep(made.directory, asked(0.2))
