@@ -27,12 +27,15 @@ HOMES = {
     "shtab": {"cli/completion.py"},
     "rich": {"show"},
     "optuna": {"studies/search.py"},
+    "tensorboard": {"sinks/tensorboard.py"},
+    "mlflow": {"sinks/mlflow.py"},
+    "wandb": {"sinks/wandb.py"},
     "matplotlib": {"report"},
     "jinja2": {"report"},
     "pyspark": {"engines"},
     "ray": {"engines"},
     "distributed": {"engines"},
-    "pyarrow": {"data", "datasets", "guess", "serve"},
+    "pyarrow": {"data", "datasets", "guess", "serve", "studies/tidy.py"},
 }
 MOST_FLOORS = 12  # a report stands on analyses, which stand on studies of runs
 

@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from ple_jax.checks import WIDEST, at_least, at_most, rate
+from ple_jax.checks import WIDEST, at_least, at_most, check_unique, rate
 from ple_jax.space import Between, OneOf
 
 OLD_NAMES = {"train": {"replicas": "seeds"}}  # section -> old name -> today's
@@ -144,6 +144,9 @@ class Train:
         seed: Seeds the initial parameters, the order of examples, and dropout.
         seeds: Trials to train, with the seeds `seed`, `seed` + 1, ...; the tables then
             show their mean, standard deviation and confidence interval.
+        sinks: Where the numbers of the run also go as it trains: `tensorboard`,
+            `mlflow`, `wandb`, each an extra of the package. One that fails does not
+            stop training.
     """
 
     epochs: int = ruled(10)
@@ -177,6 +180,7 @@ class Train:
     devices: int = 0
     seed: int = 0
     seeds: int = 1
+    sinks: tuple[str, ...] = ()
 
     def __post_init__(self):
         of = lambda *names: {name: getattr(self, name) for name in names}
@@ -187,6 +191,7 @@ class Train:
         at_least(1, "train", **sizes, **factors)
         at_least(0, "train", **amounts, **counts)
         rate("train", average_decay=self.average_decay)
+        check_unique(self.sinks, "sink of train.sinks")
         if self.learning_rate != AUTO and not self.learning_rate > 0:
             raise ValueError(
                 f"train.learning_rate must be above 0, got {self.learning_rate}."

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from ple_jax import config, datasets
+from ple_jax import config, datasets, sinks
 from ple_jax.config import sweep
 from ple_jax.config.experiment import Experiment, Plugin
 from ple_jax.config.tuning import TUNE
@@ -37,6 +37,7 @@ class Run:
     checkpoints/      the newest and the best
     metrics.jsonl     one JSON object an epoch
     result.json       the final table, on validation and test
+    sinks.json        what its sinks have of it, if there are any
     training.json     the process that trains it, while it does
     """
 
@@ -176,7 +177,9 @@ def create_run(directory: pathlib.Path, experiment: Experiment, data: Prepared) 
 
     Raises:
         FileExistsError: The directory is not empty.
+        ValueError: It names a sink that is not known, or is not installed.
     """
+    sinks.check(experiment.train.sinks)
     experiment = recorded(experiment, data)
     with new_run_directory(directory) as partial:
         kept = fill(partial, config.to_toml(experiment), data)

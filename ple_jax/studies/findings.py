@@ -13,6 +13,7 @@ from ple_jax.config.study import Cell, Plan
 from ple_jax.metrics.paired import turned
 from ple_jax.metrics.several import holm
 from ple_jax.runs.directory import Run, open_run, trials_folder
+from ple_jax.runs.numbers import of_report
 from ple_jax.show.results import held_out
 from ple_jax.studies.cells import CELLS
 from ple_jax.studies.paired import against
@@ -48,18 +49,8 @@ def _of_cell(cell: Cell, result: Mapping[str, Any]) -> Iterator[Row]:
     first = cell.experiment.train.seed
     for number, trial in enumerate(result["trials"].values()):
         for split in held_out(trial):
-            for domain, task, metric, value in _numbers(trial[split]):
-                yield Row(choices, first + number, split, domain, task, metric, value)
-
-
-def _numbers(report: Mapping[str, Any]) -> Iterator[tuple[str, str, str, Any]]:
-    """Domain, task, metric and value of all that a split's report has."""
-    domains = report.get("domains", {})
-    of = {"": report["tasks"], **(domains if len(domains) > 1 else {})}
-    for domain, tasks in of.items():
-        for task, metrics in tasks.items():
-            for metric, value in metrics.items():
-                yield domain, task, metric, value
+            for each in of_report(split, trial[split]):
+                yield Row(choices, first + number, *each)
 
 
 class Difference(NamedTuple):

@@ -12,7 +12,7 @@ import pathlib
 import shutil
 from typing import Any
 
-from ple_jax import config
+from ple_jax import config, sinks
 from ple_jax.config import sweep
 from ple_jax.config.sweep import Sweep
 from ple_jax.data.store import Prepared
@@ -59,6 +59,7 @@ def create(directory: pathlib.Path, asked: Sweep, data: Prepared) -> SweepDirect
     asked = resolved(asked, data)
     for trial in {t.point: t for t in asked.trials}.values():
         loop.check(trial.experiment, data)
+        sinks.check(trial.experiment.train.sinks)
     runs = []
     with new_run_directory(directory) as partial:
         kept = fill(partial, asked.to_toml(), data)

@@ -21,6 +21,7 @@ from ple_jax.data.store import Prepared
 from ple_jax.metrics import streaming
 from ple_jax.metrics.spread import spread, spread_by_task
 from ple_jax.runs.directory import Run
+from ple_jax.runs.followers import Followers, following
 from ple_jax.runs.journal import read_records
 from ple_jax.runs.lock import locked
 from ple_jax.show import console, tables
@@ -64,12 +65,12 @@ def fit(run: Run, resume: bool = False, strict: bool = False) -> dict[str, Any]:
     if run.experiment.train.seeds > 1:
         raise ValueError("train.seeds is above 1: study.fit trains several trials.")
     group = Group([run], run.checkpoints, Setup([run.experiment], run.data))
-    with locked(run.directory):
-        held = run_epochs(group, resume, strict)
+    with locked(run.directory), following(group.runs) as followers:
+        held = run_epochs(group, resume, strict, followers)
         (standing,) = held.standings
         if standing.diverged is not None:
             raise divergence.error(standing.diverged, f"{standing.fault} is not finite")
-        return finish(group, held)[0]
+        return finish(group, held, followers)[0]
 
 
 def fit_group(
@@ -101,8 +102,9 @@ def fit_group(
     setup = Setup([run.experiment for run in runs], runs[0].data, vmapped=several)
     place = folder if several else runs[0].checkpoints
     group = Group(runs, place, setup, ends)
-    with locked(runs[0].directory):
-        results = finish(group, run_epochs(group, resume, strict))
+    with locked(runs[0].directory), following(runs) as followers:
+        held = run_epochs(group, resume, strict, followers)
+        results = finish(group, held, followers)
         if several:
             shutil.rmtree(folder)
     return results
@@ -119,7 +121,7 @@ def check(experiment: Experiment, data: Prepared) -> None:
     setup.trainer.shapes()
 
 
-def run_epochs(group: Group, resume: bool, strict: bool) -> Held:
+def run_epochs(group: Group, resume: bool, strict: bool, followers: Followers) -> Held:
     """Trains every trial of a group until it is finished; checkpoints each epoch.
 
     It ends without a checkpoint when all trials have diverged.
@@ -134,9 +136,10 @@ def run_epochs(group: Group, resume: bool, strict: bool) -> Held:
             held, speed = epoch(group, held, save, asked)
             held, records = measure(group, held, speed)
             checkpoints.wait()  # so that a journal of two epochs had a checkpoint
-            for journal, record in zip(journals, records, strict=True):
+            for i, record in enumerate(records):
                 if record:
-                    journal.write(record)
+                    journals[i].write(record)
+                    followers[i].write(record)
             if all(one.diverged is not None for one in held.standings):
                 break
             say_epoch(list(filter(None, records)), train.epochs)
@@ -270,7 +273,7 @@ def say_epoch(records: list[Record], epochs: int) -> None:
         console.say(line)
 
 
-def finish(group: Group, held: Held) -> list[dict[str, Any]]:
+def finish(group: Group, held: Held, followers: Followers) -> list[dict[str, Any]]:
     """Measures each trial's best checkpoint; returns and writes the final tables."""
     bests, logits, results = group.bests(held), {}, []
     if any(standing.best_step for standing in held.standings):
@@ -290,6 +293,7 @@ def finish(group: Group, held: Held) -> list[dict[str, Any]]:
             result["intervals"] = {k: of.pop("intervals") for k, of in found.items()}
             result |= found
         run.write_result(result)
+        followers[i].finish(result)
         results.append(result)
     return results
 

@@ -144,13 +144,13 @@ def test_the_readme_is_short_and_its_links_lead_somewhere():
         assert (ROOT / link).exists(), link
 
 
-def test_the_guides_plugins_work(tmp_path):
-    from ple_jax import models, plugins, weightings
+def test_the_guides_plugins_work(tmp_path, capsys):
+    from ple_jax import models, plugins, sinks, weightings
 
     package = tmp_path / "written_here"
     package.mkdir()
     named = [block for block in blocks(DOCS / "guides/extend.md") if block[1]]
-    assert len(named) == 2
+    assert len(named) == 3
     for _, name, text in named:
         (package / name).write_text(text, encoding="utf-8")
     for _, name, _ in named:
@@ -158,6 +158,10 @@ def test_the_guides_plugins_work(tmp_path):
     model = models.build("written_here.linear", num_tasks=2, use_bias=False)
     assert not model.use_bias
     assert weightings.build("written_here.worst").init(2) == ((), ())
+    about = sinks.About("run", "", "0", {}, tmp_path, tmp_path, 0)
+    sink = sinks.find("written_here.printing").build(about)
+    sink.write(3, {"validation/score": 0.5})
+    assert capsys.readouterr().out == "run 3 0.5\n"
 
 
 @pytest.mark.parametrize("file", NOTEBOOKS, ids=lambda file: file.stem)

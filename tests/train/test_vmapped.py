@@ -262,9 +262,9 @@ def test_stopped_trials_resume_to_the_same_bits(
     last = {}
     finish = loop.finish
 
-    def noted(group, held):
+    def noted(group, held, followers):
         last[group.runs[0].directory.parent.name] = jax.device_get(held)
-        return finish(group, held)
+        return finish(group, held, followers)
 
     monkeypatch.setattr(loop, "finish", noted)
     wanted = loop.fit_group(whole, tmp_path / "whole")
