@@ -21,6 +21,7 @@ from ple_jax.show.measured import View
 from ple_jax.show.notebook import Tables
 from ple_jax.studies import sweeps
 from ple_jax.studies.best import best_members, validation_score
+from ple_jax.studies.tidy import tidy
 from ple_jax.train import evaluate, loop
 
 
@@ -117,6 +118,14 @@ class TrainedRun:
     def history(self) -> list[dict[str, Any]]:
         """One record an epoch: loss, speed, and metrics on train and validation."""
         return [r for r in read_records(self.run.metrics) if "epoch" in r]
+
+    def metrics(self) -> Any:
+        """Every number as an Arrow table, one a row; `.to_pandas()` makes a frame.
+
+        The columns: see `studies.tidy`. Of trials that are not finished it has the
+        epochs so far.
+        """
+        return tidy(self.directory)
 
     def resume(self) -> "TrainedRun":
         """Trains on to the end from where the run stopped, to the same bits.

@@ -12,6 +12,7 @@ from ple_jax.config import toml_value
 from ple_jax.metrics.paired import gain
 from ple_jax.studies import cells, findings, processes, recheck, results
 from ple_jax.studies.findings import Difference, Row
+from ple_jax.studies.tidy import tidy
 
 AXES = """
 [axes.size]
@@ -81,6 +82,18 @@ def test_differences_are_those_of_the_paired_trials(finished):
         low, high = one.found["interval"]
         assert low < one.found["over_rows"][0] < one.found["over_rows"][1] < high
         assert 0 <= one.p <= 1
+
+
+def test_the_tidy_table_has_a_column_for_each_axis(finished):
+    _, directory = finished
+    frame = tidy(directory).to_pandas()
+    assert list(frame.columns[:4]) == ["run", "size", "model", "seed"]
+    found = frame[frame.best & (frame.split == "test")]
+    by = ["size", "model", "seed", "domain", "task", "metric"]
+    plan = plans.load(directory / "study.toml")
+    rows = findings.rows(plan, cells.finished(directory, plan))
+    wanted = {(*r.cell, r.seed, *r[3:6]): r.value for r in rows if r.split == "test"}
+    assert found.set_index(by).value.to_dict() == wanted
 
 
 def test_the_page_says_what_was_asked_and_found(finished):
