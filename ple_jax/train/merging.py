@@ -53,7 +53,8 @@ def task_gradients(
     (each, penalties), pull_back, aux = jax.vjp(losses_of, trained, has_aux=True)
     no, one = (jnp.full((), value, each.dtype) for value in (0, 1))
     of = lambda task, penalty: pull_back((task, [penalty] * len(penalties)))[0]
-    stacked = jax.vmap(lambda task: of(task, no))(jnp.eye(len(each)))
+    # One after the other: side by side they take 1.5 times as long and more memory.
+    stacked = jax.lax.map(lambda task: of(task, no), jnp.eye(len(each)))
     if penalties:
         return each, stacked, of(jnp.zeros_like(each), one), aux
     return each, stacked, jax.tree.map(jnp.zeros_like, trained), aux
