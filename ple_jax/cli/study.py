@@ -22,9 +22,9 @@ all comparisons.
 
 The directory is DIR, or else the first of runs/NAME, runs/NAME-2, ... that is free,
 where NAME is that of the file's folder; results.md and results.csv in it are what was
-found. With --resume, the study in DIR goes on: finished cells are kept, others continue
-where they stopped. --workers trains several cells at once, each in a process of its
-own.
+found, and knobs.toml the knobs of a search. With --resume, the study in DIR goes on:
+finished cells are kept, others continue where they stopped. --workers trains several
+cells at once, each in a process of its own.
 
 --check FOLDER ... trains one seed of the first two cells of each committed study again,
 and compares it with FOLDER/results.csv; the status is 1 if a number is off.
@@ -170,8 +170,10 @@ def show(asked: argparse.Namespace, plan) -> int:
     rows, seconds = findings.rows(plan, done), sum(r["seconds"] for r in done.values())
     ahead = findings.differences(asked.run_dir, plan, done)
     facts = results.facts_of(f"ple-jax study {asked.study}", seconds)
+    searched = [cell for cell in plan.cells if plan.asked.search and cell.name in done]
+    knobs = {cell.name: cells.found_knobs(asked.run_dir, cell) for cell in searched}
     for folder in filter(None, (asked.run_dir, asked.out)):
-        results.write(folder, plan, rows, ahead, facts)
+        results.write(folder, plan, rows, ahead, facts, knobs)
     console.show(*results.grids(plan, rows, ahead))
     for line in results.verdicts(plan, ahead):
         console.say(line)

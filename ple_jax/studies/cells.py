@@ -4,6 +4,7 @@ study.toml         the study file, as it was given
 cells/NAME/        a cell: the directory of its seeds, as of a sweep
 search/NAME/       the search for its knobs, if there is one
 results.csv        a row for each number: see `findings.rows`
+knobs.toml         those that the searches found: see `found_knobs`
 results.md         tables for people
 """
 
@@ -16,7 +17,14 @@ from ple_jax.config.experiment import Experiment
 from ple_jax.config.study import Cell, Plan
 from ple_jax.data.store import Prepared
 from ple_jax.disk import replace_file
-from ple_jax.runs.directory import check_free, prepare_data, read_result, write_result
+from ple_jax.runs.directory import (
+    check_free,
+    prepare_data,
+    read_result,
+    recorded_tree,
+    trials_folder,
+    write_result,
+)
 from ple_jax.show.console import Stopwatch
 from ple_jax.studies import sweeps
 
@@ -87,6 +95,22 @@ def train(directory: pathlib.Path, cell: Cell, search: int) -> dict[str, Any]:
     result = sweeps.fit(chosen, resume=True) | {"seconds": watch.seconds}
     write_result(place, result)
     return result
+
+
+def found_knobs(directory: pathlib.Path, cell: Cell) -> dict[str, Any]:
+    """Dotted path -> value, where a finished cell was trained by others than its own.
+
+    They are those that its search found, and numbers where the study file has `auto`.
+    """
+    folder = trials_folder(directory / CELLS / cell.name)
+    trial = config.from_dict(recorded_tree(min(folder.iterdir())))
+    asked, used = config.flat(cell.experiment), config.flat(trial)
+    seeds = {sweep.SEED, "train.seeds"}
+    return {
+        path: value
+        for path, value in used.items()
+        if value != asked.get(path) and value is not None and path not in seeds
+    }
 
 
 def of_seeds(experiment: Experiment) -> sweep.Sweep:

@@ -12,11 +12,13 @@ from typing import NamedTuple
 
 from ple_jax import config
 from ple_jax.config.study import Cell, Plan, load
+from ple_jax.config.tuning import at
+from ple_jax.config.values import read_toml
 from ple_jax.metrics.paired import HEADLINES
 from ple_jax.metrics.spread import spread
 from ple_jax.studies import cells
 from ple_jax.studies.findings import Row, rows
-from ple_jax.studies.results import NUMBERS, read
+from ple_jax.studies.results import KNOBS, NUMBERS, read
 
 SPREADS, LEAST = 4.0, 0.002
 
@@ -53,27 +55,40 @@ def recheck(folder: pathlib.Path, count: int = 2) -> tuple[int, list[Off]]:
     plan = load(folder / cells.STUDY)
     committed = read(folder / NUMBERS)
     _check_whole(folder, plan, committed)
+    first = plan.cells[:count]
+    if plan.asked.search:
+        first = tuple(_searched(folder, first))
     with tempfile.TemporaryDirectory() as scratch:
-        fresh = [
-            row for cell in plan.cells[:count] for row in _trained(cell, scratch, plan)
-        ]
+        fresh = [row for cell in first for row in _trained(cell, scratch, plan)]
     compared = [row for row in fresh if row.metric in HEADLINES.values()]
     return len(compared), list(_off(committed, compared))
 
 
 def _check_whole(folder: pathlib.Path, plan: Plan, committed: Sequence[Row]) -> None:
     """Raises a ValueError if the results are not of just these cells."""
-    if plan.asked.search:
-        raise ValueError(
-            f"{folder / cells.STUDY} searches knobs before it trains, which a short "
-            "run cannot: its results can only be made again whole."
-        )
     wanted = {tuple(cell.choices.values()) for cell in plan.cells}
     there = {row.cell for row in committed}
     for names, what in ((wanted - there, "lacks"), (there - wanted, "has besides")):
         if names:
             first = ", ".join(min(names))
             raise ValueError(f"{folder / NUMBERS} {what} the cell {first}.")
+
+
+def _searched(folder: pathlib.Path, some: Sequence[Cell]) -> Iterator[Cell]:
+    """The cells with the knobs that their searches found.
+
+    Raises:
+        ValueError: The folder does not have these knobs.
+    """
+    kept = read_toml(folder / KNOBS) if (folder / KNOBS).is_file() else {}
+    for cell in some:
+        if cell.name not in kept:
+            raise ValueError(
+                f"{folder / cells.STUDY} searches knobs before it trains, but "
+                f"{folder / KNOBS} does not have those of the cell {cell.name}: show "
+                "the study again with --resume and --out."
+            )
+        yield cell._replace(experiment=at(cell.experiment, kept[cell.name]))
 
 
 def _trained(cell: Cell, scratch: str, plan: Plan) -> list[Row]:

@@ -7,6 +7,7 @@ import pathlib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from ple_jax.config import toml_value
 from ple_jax.config.study import Plan
 from ple_jax.disk import replace_file
 from ple_jax.metrics.paired import HEADLINES
@@ -17,7 +18,8 @@ from ple_jax.show.escape import one_line
 from ple_jax.show.grid import Grid
 from ple_jax.studies.findings import Difference, Row
 
-NUMBERS, PAGE = "results.csv", "results.md"
+NUMBERS, PAGE, KNOBS = "results.csv", "results.md", "knobs.toml"
+Knobs = Mapping[str, Any]  # dotted path -> value
 COLUMNS = ("seed", "split", "domain", "task", "metric", "value")
 
 
@@ -27,12 +29,16 @@ def write(
     rows: Sequence[Row],
     differences: Sequence[Difference],
     facts: Iterable[str],
+    knobs: Mapping[str, Knobs],
 ) -> None:
-    """Writes results.csv and results.md into a folder."""
-    for name, text in (
-        (NUMBERS, as_csv(plan.axes, rows)),
-        (PAGE, page(plan, rows, differences, facts)),
-    ):
+    """Writes results.csv and results.md into a folder, and knobs.toml of a search."""
+    texts = {
+        NUMBERS: as_csv(plan.axes, rows),
+        PAGE: page(plan, rows, differences, facts),
+    }
+    if knobs:
+        texts[KNOBS] = as_toml(knobs)
+    for name, text in texts.items():
         with replace_file(folder / name) as partial:
             partial.write_text(text, encoding="utf-8")
 
@@ -46,6 +52,15 @@ def as_csv(axes: Sequence[str], rows: Iterable[Row]) -> str:
         value = "" if row.value is None else repr(row.value)
         out.writerow([*row.cell, *row[1:-1], value])
     return text.getvalue()
+
+
+def as_toml(knobs: Mapping[str, Knobs]) -> str:
+    """A table a cell, with its knobs by dotted path."""
+    lines = ["# Knobs that each cell was trained with, where study.toml has others."]
+    for cell, values in knobs.items():
+        lines += ["", f"[{toml_value(cell)}]"]
+        lines += [f"{toml_value(k)} = {toml_value(v)}" for k, v in values.items()]
+    return "\n".join([*lines, ""])
 
 
 def read(path: pathlib.Path) -> list[Row]:

@@ -7,8 +7,10 @@ import time
 import pytest
 from lib.training import TINY, call
 
+from ple_jax import config
 from ple_jax.config import study as plans
 from ple_jax.config import toml_value
+from ple_jax.config.values import read_toml
 from ple_jax.metrics.paired import gain
 from ple_jax.studies import cells, findings, processes, recheck, results
 from ple_jax.studies.findings import Difference, Row
@@ -182,6 +184,25 @@ def test_who_stops_stops_the_commands(tmp_path):
         assert name == "quick"
         break
     assert time.monotonic() - started < 30
+
+
+def test_knobs_that_a_search_found_are_those_of_the_short_run(tmp_path, monkeypatch):
+    found = {"train.learning_rate": 0.05, "model.tower_dims": (3,)}
+    searched = lambda place, base, data, trials: config.with_values(base, found)
+    monkeypatch.setattr(cells, "searched", searched)
+    asked = study_toml().replace("[study]", "[study]\nsearch = 2")
+    asked = asked.replace('single_task.model.kind = "single_task"\n', "")
+    file, directory = tmp_path / "study.toml", tmp_path / "run"
+    file.write_text(asked.replace("seeds = 2", "seeds = 1"))
+    assert not call("study", file, "--run-dir", directory, "--out", tmp_path)
+    kept = {"train.learning_rate": 0.05, "model.tower_dims": [3]}
+    assert read_toml(tmp_path / "knobs.toml") == {"small,shared_bottom": kept}
+    assert recheck.recheck(tmp_path) == (4, [])
+    (tmp_path / "knobs.toml").write_text('["small,shared_bottom"]\n')
+    assert recheck.recheck(tmp_path)[1]  # by its own knobs it is another
+    (tmp_path / "knobs.toml").unlink()
+    with pytest.raises(ValueError, match=r"knobs.toml does not have those of the cell"):
+        recheck.recheck(tmp_path)
 
 
 def test_only_a_search_needs_an_extra():
