@@ -12,7 +12,6 @@ from ple_jax.runs.directory import Run
 from ple_jax.train import merging
 from ple_jax.train.setup import Setup
 from ple_jax.train.step import Step
-from ple_jax.train.trainer import step_of
 from ple_jax.types import Batch, PyTree
 
 LENGTH = 1e-3  # of a step, by the length of what it moves
@@ -47,7 +46,7 @@ def task_affinity(run: Run, batches: int = BATCHES) -> dict[str, Any]:
     """
     tasks = [task.name for task in run.data.layout.tasks]
     setup = Setup([run.experiment], run.data)
-    step = step_of(setup.experiments[0], run.data.layout, setup.steps_per_epoch)
+    step = setup.step
     state = trained_state(step, run)
     shared = step.shared(state)
     of = jax.jit(lambda state, batch: affinities(step, state, batch, shared))

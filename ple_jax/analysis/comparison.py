@@ -144,7 +144,7 @@ def facts(side: Side) -> dict[str, Any]:
         "seeds": side.seeds,
         "left_out": list(side.left_out),
         "parameters": count(trained["model"]),
-        "numbers_in_tables": count(trained["tables"]),
+        "numbers_in_tables": setup.tables.numbers,
         "best_epochs": [
             (r.result or {}).get("course", {}).get("best_epoch") for r in side.runs
         ],

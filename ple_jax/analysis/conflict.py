@@ -16,7 +16,6 @@ from ple_jax.train import merging
 from ple_jax.train.setup import Setup, placed
 from ple_jax.train.state import steps_taken
 from ple_jax.train.step import Step
-from ple_jax.train.trainer import step_of
 from ple_jax.types import Batch, PyTree, path_names
 
 BATCHES = 32
@@ -48,7 +47,7 @@ def gradient_conflict(run: Run, batches: int = BATCHES) -> dict[str, Any]:
     Reference: Yu et al., NeurIPS 2020, section 2.
     """
     setup = Setup([run.experiment], run.data)
-    step = step_of(setup.experiments[0], run.data.layout, setup.steps_per_epoch)
+    step = setup.step
     return _meter(setup, step, batches)(trained_state(step, run))
 
 
@@ -70,7 +69,7 @@ def conflict_over_time(
     """
     epochs = (run.result or {})["epochs"] if epochs is None else epochs
     setup = Setup([run.experiment], run.data)
-    step = step_of(setup.experiments[0], run.data.layout, setup.steps_per_epoch)
+    step = setup.step
     state, measured = placed(setup.trainer, setup.mesh), _meter(setup, step, batches)
     found = [{"examples": 0, **measured(state)}]
     for epoch in range(epochs):

@@ -14,7 +14,6 @@ from ple_jax.serve.files import load_scorer
 from ple_jax.train.gates import hardly_used, mixtures, names, of_one_member
 from ple_jax.train.setup import Setup
 from ple_jax.train.step import Step
-from ple_jax.train.trainer import step_of
 from ple_jax.types import Batch, PyTree
 
 ROWS = 20_000  # of a split that are looked at
@@ -73,7 +72,7 @@ def summed(
 def _weights(run: Run, split: str, rows: int):
     """Domains (B,) and weights (B, G, E) by path, of each batch."""
     setup = Setup([run.experiment], run.data)
-    step = step_of(setup.experiments[0], run.data.layout, setup.steps_per_epoch)
+    step = setup.step
     _, variables = load_scorer(run)
     of = jax.jit(partial(intermediates, step))
     whole = run.data.split(split)

@@ -8,8 +8,9 @@ defines
     run(asked)              what it does; returns the exit status, or None for 0
 
 `asked` holds the arguments; `asked.knobs` the texts of each knob, `asked.parser` the
-whole parser, `asked.plugin` the modules that --plugin allows, an option of them all. A
-command imports what is slow, such as JAX, only where it uses it.
+whole parser, `asked.rest` the command that one with `HANDS_ON` runs, `asked.plugin` the
+modules that --plugin allows, an option of them all. A command imports what is slow,
+such as JAX, only where it uses it.
 """
 
 import argparse
@@ -68,7 +69,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def run(arguments: Sequence[str]) -> int:
     """Reads a command line, and does what it asks for."""
     check_order(arguments)
-    ordinary, knobs = flags.split(arguments)
+    own, rest = handed_on(arguments)
+    ordinary, knobs = flags.split(own)
     # Last, so that help knows the experiment that stands after it.
     ordinary.sort(key=lambda a: a in ("-h", "--help"))
     top = parser(knobs)
@@ -79,8 +81,23 @@ def run(arguments: Sequence[str]) -> int:
     if knobs and not hasattr(command, "tree_of"):
         first = next(iter(knobs))
         raise ValueError(f"`ple-jax {asked.command}` takes no knobs, got {first}.")
-    asked.knobs, asked.parser = knobs, top
+    asked.knobs, asked.parser, asked.rest = knobs, top, rest
     return command.run(asked) or 0
+
+
+def handed_on(arguments: Sequence[str]) -> tuple[Sequence[str], list[str]]:
+    """The arguments of a command, and the whole command that it hands on, if it does.
+
+    That begins after `--`, or else with the name of a command.
+    """
+    known = commands()
+    command = known.get(next(iter(arguments), ""))
+    if not hasattr(command, "HANDS_ON"):
+        return arguments, []
+    marks = (i for i, a in enumerate(arguments) if i and (a == "--" or a in known))
+    end = next(marks, len(arguments))
+    rest = [*arguments[end:]]
+    return arguments[:end], rest[1:] if rest[:1] == ["--"] else rest
 
 
 def check_order(arguments: Sequence[str]) -> None:

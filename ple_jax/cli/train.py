@@ -16,7 +16,6 @@ and spreads, and each trial has a run directory of its own below DIR.
 
 import argparse
 import pathlib
-import shlex
 from collections.abc import Iterable
 from functools import partial
 from typing import Any
@@ -65,11 +64,17 @@ def run(asked: argparse.Namespace) -> int:
     try:
         return trained(asked)
     except loop.Stopped as stop:
-        again = ["ple-jax", "train", "--resume", "--run-dir", str(asked.run_dir)]
-        for module in asked.plugin or ():
-            again += ["--plugin", module]
-        console.say(f"stopped by {stop}; continue with: {shlex.join(again)}")
+        console.say(f"stopped by {stop}; continue with: {again(asked)}")
         return STOPPED
+
+
+def again(asked: argparse.Namespace) -> str:
+    """The command that continues a run."""
+    from ple_jax.parallel import launch, told
+
+    plugins = [part for name in asked.plugin or () for part in ("--plugin", name)]
+    count = told.launched_count()
+    return launch.resume_line(str(asked.run_dir), count, plugins)
 
 
 def check(asked: argparse.Namespace) -> None:
@@ -127,18 +132,21 @@ def names_data(paths: Iterable[str]) -> bool:
 
 def train_one(asked: argparse.Namespace, experiment) -> int:
     """Trains one run, and prints its tables."""
-    from ple_jax.parallel import runtime
+    from ple_jax.parallel import processes, runtime
     from ple_jax.show import console
     from ple_jax.train import loop
 
     runtime.set_up()
-    chosen = open_or_create(asked, experiment)
-    asked.run_dir = chosen.directory
-    console.say(f"run directory: {chosen.directory}")
-    before = fallbacks_of([chosen])
-    result = loop.fit(chosen, asked.resume, asked.strict)
-    show_result(result)
-    return status([chosen], before)
+    with processes.joined(experiment.train.distributed, loop.Stopped):
+        chosen = shared(asked, experiment)
+        asked.run_dir = chosen.directory
+        console.say(f"run directory: {chosen.directory}")
+        before = fallbacks_of([chosen])
+        result = loop.fit(chosen, asked.resume, asked.strict)
+        if not processes.is_first():
+            return 0
+        show_result(result)
+        return status([chosen], before)
 
 
 def train_sweep(asked: argparse.Namespace, wanted=None) -> int:
@@ -148,6 +156,11 @@ def train_sweep(asked: argparse.Namespace, wanted=None) -> int:
     from ple_jax.show import console
     from ple_jax.studies import sweeps
 
+    if wanted and wanted.base.train.distributed:
+        raise ValueError(
+            "Several processes (train.distributed) train one run: a sweep and "
+            "train.seeds above 1 train in one process, which uses all its devices."
+        )
     runtime.set_up()
     if asked.resume:
         chosen = sweeps.open_sweep(
@@ -187,6 +200,31 @@ def status(runs, before: list[dict[str, Any]]) -> int:
     """The exit status of a training: whether its journals have a new such note."""
     new = [note for note in fallbacks_of(runs) if note not in before]
     return OLDER_CHECKPOINT if new else 0
+
+
+def shared(asked: argparse.Namespace, experiment):
+    """The run that all processes train: the first makes or opens it, others open it."""
+    from ple_jax import config
+    from ple_jax.parallel import processes, told
+    from ple_jax.runs.directory import open_run
+
+    first = open_or_create(asked, experiment) if processes.is_first() else None
+    directory = processes.from_first(str(first.directory) if first else "")
+    chosen = first or open_run(pathlib.Path(directory))
+    if processes.several():
+        told.tell_run(chosen.directory)
+        own = {"data set": chosen.data.fingerprint, "versions": versions()}
+        processes.check_alike(config.flat(experiment) | own)
+    return chosen
+
+
+def versions() -> str:
+    """What must be the same in all processes."""
+    import jax
+
+    from ple_jax import __version__
+
+    return f"ple-jax {__version__}, jax {jax.__version__}"
 
 
 def open_or_create(asked: argparse.Namespace, experiment):

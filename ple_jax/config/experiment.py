@@ -1,6 +1,7 @@
 """The experiment: frozen dataclasses, whose fields are the knobs of a run."""
 
 import dataclasses
+import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
@@ -11,6 +12,7 @@ OLD_NAMES = {"train": {"replicas": "seeds"}}  # section -> old name -> today's
 # Section -> knob -> what runs do that were recorded before there was the knob.
 OLD_VALUES = {"model": {"norm_window": 0.0}}
 AUTO = "auto"
+ADDRESS = re.compile(r"\S+:\d{1,5}")
 
 
 def ruled(constant: Any) -> Any:
@@ -140,7 +142,10 @@ class Train:
             their mixtures, instead of keeping what it gave (`jax.checkpoint`): less
             memory, more time. For models with gates; with groups by domain it
             recomputes the towers too.
-        devices: Devices that share a batch; 0 takes all.
+        devices: Devices that share a batch, of all processes; 0 takes all.
+        distributed: Where several processes meet to train one run: `HOST:PORT` of the
+            first, or `auto`, which takes it from SLURM, Open MPI, Kubernetes or a TPU
+            pod. It is no part of what makes a run the same, and is not recorded.
         seed: Seeds the initial parameters, the order of examples, and dropout.
         seeds: Trials to train, with the seeds `seed`, `seed` + 1, ...; the tables then
             show their mean, standard deviation and confidence interval.
@@ -178,6 +183,7 @@ class Train:
     parts: int = 1
     remat: bool = False
     devices: int = 0
+    distributed: str = ""
     seed: int = 0
     seeds: int = 1
     sinks: tuple[str, ...] = ()
@@ -195,6 +201,13 @@ class Train:
         if self.learning_rate != AUTO and not self.learning_rate > 0:
             raise ValueError(
                 f"train.learning_rate must be above 0, got {self.learning_rate}."
+            )
+        if self.distributed not in ("", AUTO) and not ADDRESS.fullmatch(
+            self.distributed
+        ):
+            raise ValueError(
+                "train.distributed must be 'auto' or HOST:PORT, such as "
+                f"10.0.0.7:1234, got {self.distributed!r}."
             )
         if self.members not in (1, AUTO) and self.sampling.startswith("one_domain"):
             raise ValueError(

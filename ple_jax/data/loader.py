@@ -144,15 +144,17 @@ def as_batch(examples: Examples, take: Callable[[np.ndarray], np.ndarray]) -> Ba
 
 
 def batches_in_order(
-    examples: Examples, batch_size: int
+    examples: Examples, batch_size: int, process: tuple[int, int] = (0, 1)
 ) -> Iterator[tuple[Batch, int]]:
     """Every example once, in order: batches (B, ...), and how many rows are real.
 
-    The last batch is padded with copies of its rows that count as not observed.
+    The last batch is padded with copies of its rows that count as not observed. Of each
+    batch a process reads its part; `process` is as of `Loader`.
     """
+    number, processes = process
+    own = np.array_split(np.arange(batch_size), processes)[number]
     for first in range(0, len(examples), batch_size):
         real = min(batch_size, len(examples) - first)
-        rows = first + np.resize(np.arange(real), batch_size)
-        batch = gather_batch(examples, rows)
-        batch.observed[real:] = False
+        batch = gather_batch(examples, first + own % real)
+        batch.observed[own >= real] = False
         yield batch, real

@@ -18,7 +18,7 @@ def is_updated_by_rows(tables: Tables, name: str, train: Train) -> bool:
         return tables.inputs.update == "rows"
     ids, width = train.batch_size * tables.lookups(name), tables.row_width(name)
     least = auto_rows(ids, width)
-    return tables.offsets[name][""] >= least and is_off(train.average_decay)
+    return tables.rows(name) >= least and is_off(train.average_decay)
 
 
 def auto_rows(ids: int, width: int) -> int:

@@ -9,9 +9,11 @@ from typing import TypeVar
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import Mesh
 
 from ple_jax.checks import check_known, is_off
 from ple_jax.config.experiment import Inputs
+from ple_jax.embeddings.draw import draw_normal, draw_split
 from ple_jax.embeddings.gather import read_fields
 from ple_jax.embeddings.touched_rows import with_delta
 from ple_jax.layout import Bag, IdColumn, Layout
@@ -19,7 +21,6 @@ from ple_jax.types import Array, Batch
 
 MAX_ROWS = 2**31 - 1  # ids are int32 from end to end
 Column = TypeVar("Column", bound=IdColumn | Bag)
-BLOCK = 2**18  # rows drawn at a time
 FROZEN_KEYS = 2**20  # apart from every width, so that no two tables are drawn alike
 
 
@@ -35,10 +36,14 @@ class Tables:
 
     With `inputs.per_task` a row holds the embeddings of all tasks, one after another,
     so that a step still gathers and updates each row once; x is then (B, T, D).
+
+    On a `mesh` of several devices a fused table is split by rows, and ends with rows of
+    zeros that make it divide evenly and that nothing reads: V counts them.
     """
 
     layout: Layout
     inputs: Inputs
+    mesh: Mesh | None = None
 
     def __post_init__(self):
         known = {c.table for c in self._columns}
@@ -95,8 +100,18 @@ class Tables:
                     f"The tables of width {width} have {end} rows together; a fused "
                     f"table holds at most {MAX_ROWS}. Raise min_count."
                 )
-            fused[name] = rows | {"": end}
+            fused[name] = rows | {"": -(-end // self.shards) * self.shards}
         return fused
+
+    @property
+    def shards(self) -> int:
+        """How many devices share the rows of a table."""
+        return 1 if self.mesh is None else self.mesh.size
+
+    def rows(self, name: str) -> int:
+        """Rows of a fused table that ids mean: V without the zeros at its end."""
+        columns = {c.table: c.rows for _, c in self._columns_in(name, self._columns)}
+        return self.copies * sum(columns.values())
 
     def lookups(self, name: str) -> int:
         """S: how many rows of a fused table one example reads, padding included."""
@@ -107,7 +122,7 @@ class Tables:
     @property
     def numbers(self) -> int:
         """Numbers in all tables."""
-        return sum(self.offsets[name][""] * self.row_width(name) for name in self.fused)
+        return sum(self.rows(name) * self.row_width(name) for name in self.fused)
 
     def row_width(self, name: str) -> int:
         """Numbers in a row of a fused table: W, or T W if `inputs.per_task`."""
@@ -115,10 +130,16 @@ class Tables:
 
     def init(self, key: jax.Array) -> dict[str, jax.Array]:  # "dim_8" -> (V, 8)
         """Draws normal values with standard deviation `inputs.embedding_scale`."""
-        draw = lambda name: draw_normal(
-            self._key(key, name), self.offsets[name][""], self.row_width(name)
-        )
-        return {name: self.inputs.embedding_scale * draw(name) for name in self.fused}
+
+        def draw(name: str) -> jax.Array:
+            own, scale = self._key(key, name), self.inputs.embedding_scale
+            rows, width = self.rows(name), self.row_width(name)
+            if self.mesh is None or self.shards == 1:
+                return scale * draw_normal(own, rows, width)
+            end = self.offsets[name][""]
+            return draw_split(self.mesh, own, rows, end, width, scale)
+
+        return {name: draw(name) for name in self.fused}
 
     def _key(self, key: jax.Array, name: str) -> jax.Array:
         width, frozen = self.fused[name]
@@ -257,16 +278,3 @@ class Tables:
         """The shape of one example's input: (D,), or (T, D) if `inputs.per_task`."""
         apart = (self.tasks_apart,) if self.inputs.per_task else ()
         return *apart, self.width
-
-
-def draw_normal(key: jax.Array, rows: int, width: int) -> jax.Array:  # (rows, width)
-    """Draws normal values in blocks, since each draw needs three times its size."""
-    if rows <= BLOCK:
-        return jax.random.normal(key, (rows, width))
-
-    def draw(i, table):
-        block = jax.random.normal(jax.random.fold_in(key, i), (BLOCK, width))
-        # `dynamic_update_slice` moves the last block back so that it fits.
-        return jax.lax.dynamic_update_slice(table, block, (i * BLOCK, 0))
-
-    return jax.lax.fori_loop(0, -(-rows // BLOCK), draw, jnp.empty((rows, width)))

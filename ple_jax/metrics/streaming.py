@@ -11,6 +11,7 @@ import numpy as np
 from ple_jax import losses
 from ple_jax.metrics import errors, exact
 from ple_jax.metrics.curves import Curve
+from ple_jax.parallel.mesh import put
 from ple_jax.schema import Task
 from ple_jax.types import Array, Batch
 
@@ -44,7 +45,7 @@ def emptied(stream: Stream) -> Stream:
     """A stream of zeros, placed like this one."""
     zeros = lambda leaf: np.zeros(leaf.shape, leaf.dtype)
     places = jax.tree.map(lambda leaf: leaf.sharding, stream)
-    return jax.device_put(jax.tree.map(zeros, stream), places)
+    return put(jax.tree.map(zeros, stream), places)
 
 
 def update(

@@ -1,1 +1,1 @@
-"""Where arrays live, and the process that holds them."""
+"""Where arrays live, and the processes that hold them."""

@@ -3,6 +3,8 @@
 import math
 
 import jax
+import numpy as np
+from jax.experimental import multihost_utils
 from jax.sharding import AxisType, Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
@@ -14,9 +16,14 @@ DATA = "data"
 def make_mesh(devices: int | None = None) -> Mesh:
     """Makes a mesh with one axis over the first `devices` devices, or over all.
 
+    With several processes it has as many of each, one process after another, so that
+    each holds one slice of a batch.
+
     Raises:
-        ValueError: There are fewer.
+        ValueError: There are fewer, or processes would have more or fewer than others.
     """
+    if jax.process_count() > 1:
+        return _mesh_of_processes(devices or jax.device_count())
     there = jax.device_count()
     count = devices or there
     if count > there:
@@ -27,6 +34,50 @@ def make_mesh(devices: int | None = None) -> Mesh:
     return jax.make_mesh(
         (count,), (DATA,), axis_types=(AxisType.Auto,), devices=jax.devices()[:count]
     )
+
+
+def _mesh_of_processes(count: int) -> Mesh:
+    """A mesh of as many devices of each process; at most all."""
+    of = jax.process_count()
+    each = [jax.local_devices(i)[: count // of] for i in range(of)]
+    chosen = [device for devices in each for device in devices]
+    if len(chosen) != count or len({len(devices) for devices in each}) > 1:
+        there = ", ".join(str(len(jax.local_devices(i))) for i in range(of))
+        raise ValueError(
+            f"train.devices must give each of the {of} processes as many, got {count}; "
+            f"they have {there}."
+        )
+    return Mesh(np.array(chosen), (DATA,), axis_types=(AxisType.Auto,))
+
+
+def put(tree: PyTree, places: PyTree) -> PyTree:
+    """Places arrays that each process has whole."""
+
+    def one(leaf, place):
+        if place.is_fully_addressable:
+            return jax.device_put(leaf, place)
+        whole = np.asarray(leaf)
+        return jax.make_array_from_callback(whole.shape, place, whole.__getitem__)
+
+    return jax.tree.map(one, tree, places)
+
+
+def put_parts(tree: PyTree, places: PyTree) -> PyTree:
+    """Places arrays of which each process has its slice of the axis of examples."""
+    if all(place.is_fully_addressable for place in jax.tree.leaves(places)):
+        return jax.device_put(tree, places)
+    return jax.tree.map(
+        lambda leaf, place: jax.make_array_from_process_local_data(place, leaf),
+        tree,
+        places,
+    )
+
+
+def fetched(array: jax.Array) -> np.ndarray:
+    """The whole array on the host, whichever processes hold it."""
+    if array.is_fully_addressable:
+        return np.asarray(array)
+    return multihost_utils.process_allgather(array, tiled=True)
 
 
 def replicated_sharding(mesh: Mesh) -> NamedSharding:

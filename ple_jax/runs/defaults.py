@@ -22,6 +22,7 @@ def recorded(experiment: Experiment, data: Prepared) -> Experiment:
     `train.metric` too: recordings of before hold `auto`, which is another one there.
     """
     one = resolved(experiment, data.layout, data.facts["splits"]["train"]["rows"])
+    one = _with(one, dataclasses.replace(one.train, distributed=""))
     binary = [task for task in data.layout.tasks if task.is_binary]
     if one.train.metric != AUTO or len(binary) < 2:
         return one

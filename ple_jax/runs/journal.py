@@ -52,6 +52,13 @@ class Journal:
                 partial.write_bytes(b"".join(kept))
         self.marks = [_mark(line) for line in kept]
 
+    @classmethod
+    def unopened(cls, path: pathlib.Path) -> "Journal":
+        """A journal of which nothing is read, where another process writes it."""
+        journal = cls.__new__(cls)
+        journal._path, journal.marks = path, []
+        return journal
+
     def write(self, record: Record) -> None:
         """Appends `record`, which has a `step`; it is on the disk at the end."""
         line = (json.dumps(record, allow_nan=False) + "\n").encode()

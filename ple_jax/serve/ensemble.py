@@ -35,7 +35,7 @@ def load_ensemble(runs: Sequence[Run]) -> Loaded:
         return load_scorer(runs[0])
     loaded = [load_scorer(run) for run in runs]
     first, parts = loaded[0][0], grouped(runs)
-    programs = [program_of([runs[i] for i in part]) for part in parts]
+    programs = [program_of([runs[i] for i in part], first.mesh) for part in parts]
     variables = [stacked([loaded[i][1] for i in part]) for part in parts]
     places = [state_shardings(first.mesh, v, vmapped=True) for v in variables]
     corrected = recalibrate.of_runs([runs[i] for part in parts for i in part])
@@ -60,10 +60,10 @@ def grouped(runs: Sequence[Run]) -> list[list[int]]:
     return list(groups.values())
 
 
-def program_of(runs: Sequence[Run]) -> Score:
+def program_of(runs: Sequence[Run], mesh: jax.sharding.Mesh) -> Score:
     """Scores a batch by all of them: logits (B, R, T)."""
     experiments = [run.experiment for run in runs]
-    return vmapped.trainer_of(experiments, runs[0].data.layout).score
+    return vmapped.trainer_of(experiments, runs[0].data.layout, mesh=mesh).score
 
 
 def stacked(trees: Sequence[PyTree]) -> PyTree:

@@ -43,7 +43,7 @@ def load_scorer(run: Run) -> Loaded:
     """
     setup = Setup([run.experiment], run.data)
     like = shapes(setup.trainer, setup.mesh)
-    with Checkpoints(run.checkpoints, read_only=True) as checkpoints:
+    with Checkpoints(run.checkpoints, True, setup.rows) as checkpoints:
         if checkpoints.latest is None:
             raise ValueError(f"{run.directory} has no checkpoint yet: train it first.")
         variables = checkpoints.restore_variables(variables_of(like))

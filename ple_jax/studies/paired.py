@@ -161,7 +161,7 @@ def _of_group(runs: Sequence[Run], split: str) -> np.ndarray:  # (R, rows, T)
     lone = Setup([runs[0].experiment], data)
     like, each = variables_of(shapes(lone.trainer, lone.mesh)), []
     for run in runs:
-        with Checkpoints(run.checkpoints, read_only=True) as checkpoints:
+        with Checkpoints(run.checkpoints, True, lone.rows) as checkpoints:
             each.append(checkpoints.restore_variables(like))
     if not several:
         return setup.scorer.of_split(each[0], split)[None]

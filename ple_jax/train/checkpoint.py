@@ -5,8 +5,10 @@ from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from typing import Any, NamedTuple
 
+from ple_jax.parallel import processes
 from ple_jax.show import console
 from ple_jax.train import checksums
+from ple_jax.train.counted_rows import CountedRows
 from ple_jax.train.state import (
     TrainState,
     state_of,
@@ -14,6 +16,7 @@ from ple_jax.train.state import (
     training_of,
     variables_of,
 )
+from ple_jax.train.stopping import Stopped
 from ple_jax.train.storage import RECORD, SCORE, Storage
 from ple_jax.types import PyTree
 
@@ -59,14 +62,21 @@ class Checkpoints:
     Use it as a context manager, which waits at its end for writes in the background.
     """
 
-    def __init__(self, directory: pathlib.Path, read_only: bool = False):
-        self._storage = Storage(directory, read_only)
+    def __init__(
+        self,
+        directory: pathlib.Path,
+        read_only: bool = False,
+        rows: CountedRows = checksums.ALL_ROWS,
+    ):
+        self._storage, self._rows = Storage(directory, read_only), rows
 
     def __enter__(self) -> "Checkpoints":
         return self
 
-    def __exit__(self, *exception) -> None:
-        self._storage.close()
+    def __exit__(self, kind, error, where) -> None:
+        # What is written needs all processes, of which one that failed is none.
+        if error is None or isinstance(error, Stopped) or not processes.several():
+            self._storage.close()
 
     def save(
         self, state: TrainState, progress: dict[str, Any], score: float | None = None
@@ -102,8 +112,13 @@ class Checkpoints:
     def _save(self, step, items, progress, score) -> None:
         self.wait()
         best = step if score is not None else self._marked_best()
-        checksum = {name: checksums.of_tree(tree) for name, tree in items.items()}
-        record = progress | {MARKS: {"best": best, "score": score, "items": checksum}}
+        checksum = {n: checksums.of_tree(tree, self._rows) for n, tree in items.items()}
+        marks = {"best": best, "score": score, "items": checksum}
+        stored = self._rows.lengths(items["variables"]["tables"])
+        if stored != self._rows.of:  # of other devices than one
+            marks["rows"] = {n: [self._rows.of[n], stored[n]] for n in stored}
+            marks["axis"] = self._rows.axis
+        record = progress | {MARKS: marks}
         record[MARKS]["record"] = checksums.of_json(record)
         older = self.latest if best is None else best
         keep = {older} if older is not None else set()
@@ -193,6 +208,11 @@ class Checkpoints:
             try:
                 progress, items = self._whole(step, likes)
             except ValueError as error:
+                if processes.several():  # perhaps of this one alone
+                    raise ValueError(
+                        f"{error} An older checkpoint is taken by one process only: "
+                        "resume without `launch` once."
+                    ) from error
                 faults.append(str(error))
                 continue
             self._put_aside(steps[: len(faults)], faults, step, strict)
@@ -212,24 +232,39 @@ class Checkpoints:
         for step, fault in zip(steps, faults, strict=True):
             self._storage.put_aside(step)
             console.say(f"warning: {fault} An older checkpoint is taken, of {older}.")
-        for step in set(self._storage.steps) - {older, self._marked_best()}:
+        left = set(self._storage.steps) - {older, self._marked_best()}
+        processes.wait_for_all()  # until each has looked
+        for step in left if processes.is_first() else ():
             self._storage.delete(step)
+        processes.wait_for_all()
+        self._storage.reload()
 
     def _whole(
         self, step: int, likes: Mapping[str, PyTree]
     ) -> tuple[dict[str, Any], dict[str, PyTree]]:
         """The progress and some items of a step, all checked."""
         saved = self._saved(step)
-        items = self._storage.restore(step, likes)
+        items = self._storage.restore(step, likes, self._resizes(saved.marks, likes))
         if saved.marks is not None:
             for name in likes:
                 self._check(step, name, items[name], saved.marks)
         return saved.progress, items
 
+    def _resizes(self, marks: Mapping | None, likes: Mapping[str, PyTree]) -> bool:
+        """Whether tables were saved with other rows at their end than are wanted."""
+        if "variables" not in likes:
+            return False
+        wanted = self._rows.lengths(likes["variables"]["tables"])
+        stored = {n: pair[1] for n, pair in (marks or {}).get("rows", {}).items()}
+        return wanted != {**self._rows.of, **stored}
+
     def _check(self, step: int, item: str, tree: PyTree, marks: Mapping) -> None:
         """Raises a ValueError that names an array which has other bytes."""
-        recorded = marks["items"].get(item, {})
-        if names := checksums.changed(recorded, checksums.of_tree(tree)):
+        recorded, rows = marks["items"].get(item, {}), self._rows
+        if "rows" in marks:
+            counted = {name: pair[0] for name, pair in marks["rows"].items()}
+            rows = CountedRows(counted, marks["axis"])
+        if names := checksums.changed(recorded, checksums.of_tree(tree, rows)):
             more = f" and {len(names) - 1} more" if names[1:] else ""
             raise ValueError(
                 f"{self._storage.path(step) / item} is damaged: {names[0]}{more} has "

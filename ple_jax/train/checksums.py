@@ -8,35 +8,88 @@ takes; a program on the device would take longer to compile than that.
 import json
 import os
 import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import jax
 import numpy as np
 
+from ple_jax.parallel import processes
+from ple_jax.train import crc
+from ple_jax.train.counted_rows import CountedRows
 from ple_jax.types import PyTree
 
 THREADS = min(4, os.cpu_count() or 1)
+ALL_ROWS = CountedRows()
 SMALL = 2**24  # bytes that are read sooner than threads start
 
 
-def of_tree(tree: PyTree) -> dict[str, str]:
-    """Path -> checksum of each array of a tree."""
+def of_tree(tree: PyTree, rows: CountedRows = ALL_ROWS) -> dict[str, str]:
+    """Path -> checksum of each array of a tree, of its `rows` that count.
+
+    Arrays that lie in several processes have the same as elsewhere; all processes must
+    call this.
+    """
     leaves = jax.tree.leaves_with_path(tree)
-    names = [jax.tree_util.keystr(p, simple=True, separator="/") for p, _ in leaves]
-    arrays = [array for _, array in leaves]
-    if sum(array.nbytes for array in arrays) < SMALL:
-        return dict(zip(names, map(of_array, arrays), strict=True))
+    arrays = {jax.tree_util.keystr(p, simple=True, separator="/"): a for p, a in leaves}
+    split = {name for name, array in arrays.items() if is_split(array)}
+    whole = {n: a for n, a in arrays.items() if n not in split}
+    found = _mapped(lambda name, array: of_array(array, rows, name.split("/")), whole)
+    if split:
+        of_own = lambda name, array: parts_of(array, rows.in_array(name.split("/")))
+        mine = _mapped(of_own, {n: a for n, a in arrays.items() if n in split})
+        each = processes.from_all(mine)
+        found |= {n: of_parts([p for of in each for p in of[n]]) for n in split}
+    return {name: found[name] for name in arrays}
+
+
+def _mapped(function: Callable, arrays: Mapping[str, Any]) -> dict[str, Any]:
+    """What a function gives of each array, in threads if they are large."""
+    if sum(array.nbytes for array in arrays.values()) < SMALL:
+        return {name: function(name, array) for name, array in arrays.items()}
     with ThreadPoolExecutor(THREADS) as pool:  # zlib lets go of the interpreter
-        return dict(zip(names, pool.map(of_array, arrays), strict=True))
+        found = pool.map(function, arrays, arrays.values())
+        return dict(zip(arrays, found, strict=True))
 
 
-def of_array(array: jax.Array | np.ndarray) -> str:
+def is_split(array: Any) -> bool:
+    """Whether no process holds the whole array."""
+    return isinstance(array, jax.Array) and not (
+        array.is_fully_addressable or array.is_fully_replicated
+    )
+
+
+def parts_of(array: jax.Array, rows: int | None) -> list[tuple[int, int, int]]:
+    """(first row, CRC-32, bytes) of each slice that this process holds of some rows."""
+    found = []
+    for shard in array.addressable_shards:
+        start = shard.index[0].start or 0
+        left = None if rows is None else max(rows - start, 0)
+        part: Any = np.ascontiguousarray(np.asarray(shard.data)[:left])
+        if shard.replica_id == 0:
+            check = zlib.crc32(part.reshape(-1).view(np.uint8))
+            found.append((start, check, part.nbytes))
+    return found
+
+
+def of_parts(parts: Sequence[tuple[int, int, int]]) -> str:
+    """The checksum of an array out of those of its slices of rows, in any order."""
+    total = 0
+    for _, check, size in sorted(parts):
+        total = crc.joined(total, check, size)
+    return f"{total:08x}"
+
+
+def of_array(
+    array: jax.Array | np.ndarray,
+    rows: CountedRows = ALL_ROWS,
+    path: Sequence[str] = (),
+) -> str:
     """CRC-32 of an array's values in C order, 8 hex digits; whatever its sharding."""
     if jax.dtypes.issubdtype(array.dtype, jax.dtypes.prng_key):
         array = jax.random.key_data(array)
-    flat = np.ascontiguousarray(array).reshape(-1)
+    flat = np.ascontiguousarray(rows.cut(path, np.asarray(array))).reshape(-1)
     return of_bytes(flat.view(np.uint8))
 
 

@@ -16,7 +16,8 @@ from ple_jax.layout import Layout
 from ple_jax.metrics import exact, joint, whole
 from ple_jax.metrics.certainty import certain_mean
 from ple_jax.metrics.over_domains import LOWER_IS_BETTER, REDUCTIONS
-from ple_jax.parallel.mesh import batch_shardings
+from ple_jax.parallel import processes
+from ple_jax.parallel.mesh import batch_shardings, fetched, put_parts
 from ple_jax.tasks import LOSSES
 from ple_jax.train import gates
 from ple_jax.train.recalibrate import Recalibration
@@ -61,7 +62,7 @@ class Scorer:
             (self.score(variables, self._placed(batch)), rows)
             for batch, rows in batches
         ]
-        return np.concatenate([np.asarray(logits)[:rows] for logits, rows in scored])
+        return np.concatenate([fetched(logits)[:rows] for logits, rows in scored])
 
     def watched(
         self, variables: PyTree, name: str
@@ -72,20 +73,23 @@ class Scorer:
         """
         assert self.watch is not None
         logits, means = [], []
-        for batch, rows in batches_in_order(self.data.split(name), self.batch_size):
+        split, part = self.data.split(name), processes.part()
+        for batch, rows in batches_in_order(split, self.batch_size, part):
             of_batch, of_gates = self.watch(variables, self._placed(batch))
             logits.append((of_batch, rows))
             means.append((of_gates, rows))
-        whole = np.concatenate([np.asarray(one)[:rows] for one, rows in logits])
-        return whole, gates.average(means)
+        whole = np.concatenate([fetched(one)[:rows] for one, rows in logits])
+        there = [({p: fetched(m) for p, m in of.items()}, rows) for of, rows in means]
+        return whole, gates.average(there)
 
     def _placed(self, batch: Batch) -> Batch:
-        return jax.device_put(batch, batch_shardings(self.mesh, batch, steps=0))
+        return put_parts(batch, batch_shardings(self.mesh, batch, steps=0))
 
     def of_split(self, variables: PyTree, name: str) -> np.ndarray:  # (rows, T)
         """Logits of a whole split; (rows, R, T) if `score` is that of R trials."""
         split = self.data.split(name)
-        return self.logits(variables, batches_in_order(split, self.batch_size))
+        batches = batches_in_order(split, self.batch_size, processes.part())
+        return self.logits(variables, batches)
 
     def measured(self, logits: np.ndarray, name: str) -> dict[str, Any]:
         """Exact metrics of a split's logits (rows, T), per task and domain x task.

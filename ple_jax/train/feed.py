@@ -14,7 +14,8 @@ import numpy as np
 from ple_jax.config.experiment import Train
 from ple_jax.data.examples import Examples
 from ple_jax.data.loader import Loader, Loaders, as_batch
-from ple_jax.parallel.mesh import batch_shardings, replicated_sharding
+from ple_jax.parallel import processes
+from ple_jax.parallel.mesh import batch_shardings, put, put_parts, replicated_sharding
 from ple_jax.train.trainer import Trainer
 from ple_jax.types import Batch, Picks
 
@@ -76,7 +77,7 @@ class Feed:
         fill = lambda leaf: np.resize(leaf, (self.most, *leaf.shape[1:]))
         whole = batches if count == self.most else jax.tree.map(fill, batches)
         places = batch_shardings(self.mesh, whole, self.loader.axes)
-        return jax.device_put(whole, places)
+        return put_parts(whole, places)
 
 
 def feed_of(
@@ -86,8 +87,9 @@ def feed_of(
     on_device = train.data_on == "device" or (
         train.data_on == "auto"
         and not trainer.prepares
-        and fits(loader.examples, mesh.devices.flat[0])
+        and fits(loader.examples, mesh.local_mesh.devices.flat[0])
     )
+    on_device = processes.from_first(on_device)  # others may have more memory
     split = whole(loader.examples, mesh) if on_device else None
     return Feed(loader, train, mesh, trainer.prepare, split)
 
@@ -109,7 +111,8 @@ def memory_of(device: jax.Device) -> int:
 def whole(examples: Examples, mesh: jax.sharding.Mesh) -> Batch:
     """All rows as one batch, on every device."""
     rows = as_batch(examples, lambda array: array)
-    return jax.device_put(rows, replicated_sharding(mesh))
+    place = replicated_sharding(mesh)
+    return put(rows, jax.tree.map(lambda array: place, rows))
 
 
 def next_save(step: int, train: Train) -> float:

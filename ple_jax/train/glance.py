@@ -34,7 +34,7 @@ class Glance:
         if self._asked is not None and self._asked.is_ready():
             self._loss, self._asked = float(self._asked), None
         if self._asked is None and now - self._looked >= SECONDS:
-            self._looked, self._asked = now, mean_loss(stream.sums)
+            self._looked, self._asked = now, mean_loss(stream.sums.addressable_data(0))
         if self._loss is None or now == self._began:
             return ""
         speed = self._steps * self._examples / (now - self._began)

@@ -9,13 +9,15 @@ from typing import Any
 
 import numpy as np
 
+from ple_jax.parallel import processes
 from ple_jax.runs.directory import Run
 from ple_jax.runs.journal import Journal, read_records
 from ple_jax.show import console
 from ple_jax.train import gates, progress, vmapped
 from ple_jax.train.checkpoint import Checkpoints
+from ple_jax.train.counted_rows import CountedRows
 from ple_jax.train.progress import Held, Place, Standing
-from ple_jax.train.setup import Setup, on_huge_pages, placed
+from ple_jax.train.setup import Setup, on_huge_pages, placed, rows_of
 from ple_jax.train.state import variables_of
 from ple_jax.types import PyTree
 
@@ -90,6 +92,8 @@ class Group:
         self, step: int, marks: Sequence[Sequence[str]] | None = None
     ) -> list[Journal]:
         """Each trial's journal up to a checkpoint, which may keep marks of it."""
+        if not processes.is_first():
+            return [Journal.unopened(run.metrics) for run in self.runs]
         if marks is None:
             return [Journal(run.metrics, step) for run in self.runs]
         pairs = zip(self.runs, marks, strict=True)
@@ -139,7 +143,8 @@ class Group:
         with ExitStack() as stack:
             for i in np.flatnonzero(chosen).tolist():
                 run, standing = self.runs[i], held.standings[i]
-                stack.enter_context(Checkpoints(run.checkpoints)).save_variables(
+                own = Checkpoints(run.checkpoints, rows=self.rows_of_trial)
+                stack.enter_context(own).save_variables(
                     standing.best_step,
                     vmapped.trial(variables, i),
                     progress.to_record([run], held.place, [standing]),
@@ -154,10 +159,16 @@ class Group:
         variables, several = variables_of(held.state), self.setup.vmapped
         for i, run in enumerate(self.runs):
             if held.standings[i].best_step:
-                with Checkpoints(run.checkpoints, read_only=True) as checkpoints:
+                rows = self.rows_of_trial
+                with Checkpoints(run.checkpoints, True, rows) as checkpoints:
                     best = checkpoints.restore_variables(self.trial(variables, i))
                 variables = vmapped.with_trial(variables, i, best) if several else best
         return variables
+
+    @property
+    def rows_of_trial(self) -> CountedRows:
+        """Which rows of the tables in a checkpoint of one trial count."""
+        return rows_of(self.setup.tables)
 
     def trial(self, tree: PyTree, i: int) -> PyTree:
         """Trial `i` of a tree."""

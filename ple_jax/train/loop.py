@@ -6,10 +6,9 @@ It trains a group of trials: a lone run is a group of one.
 import dataclasses
 import pathlib
 import shutil
-import signal
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from functools import partial
 from typing import Any
 
@@ -20,6 +19,7 @@ from ple_jax.config.experiment import Experiment
 from ple_jax.data.store import Prepared
 from ple_jax.metrics import streaming
 from ple_jax.metrics.spread import spread, spread_by_task
+from ple_jax.parallel import processes, told
 from ple_jax.runs.directory import Run
 from ple_jax.runs.followers import Followers, following
 from ple_jax.runs.journal import read_records
@@ -34,14 +34,11 @@ from ple_jax.train.group import Ends, Group, never
 from ple_jax.train.progress import Held, Place
 from ple_jax.train.setup import Setup
 from ple_jax.train.state import TrainState, variables_of
+from ple_jax.train.stopping import RUN_AHEAD, Asked, stop_if, stop_signals
+from ple_jax.train.stopping import Stopped as Stopped  # what `fit` raises
 from ple_jax.train.trainer import Trainer
 
-RUN_AHEAD = 2  # dispatches that may wait for the device
 Record = dict[str, Any]  # of the journal
-
-
-class Stopped(Exception):
-    """A signal asked training to stop; its last checkpoint holds the exact place."""
 
 
 def fit(run: Run, resume: bool = False, strict: bool = False) -> dict[str, Any]:
@@ -65,7 +62,7 @@ def fit(run: Run, resume: bool = False, strict: bool = False) -> dict[str, Any]:
     if run.experiment.train.seeds > 1:
         raise ValueError("train.seeds is above 1: study.fit trains several trials.")
     group = Group([run], run.checkpoints, Setup([run.experiment], run.data))
-    with locked(run.directory), following(group.runs) as followers:
+    with locked_by_first(run.directory), following(group.runs) as followers:
         held = run_epochs(group, resume, strict, followers)
         (standing,) = held.standings
         if standing.diverged is not None:
@@ -110,6 +107,13 @@ def fit_group(
     return results
 
 
+@contextmanager
+def locked_by_first(directory: pathlib.Path) -> Iterator[None]:
+    """Keeps a run directory for one training, which may have several processes."""
+    with locked(directory) if processes.is_first() else nullcontext():
+        yield
+
+
 def check(experiment: Experiment, data: Prepared) -> None:
     """Traces the beginning of an experiment, to find mistakes before there is a run.
 
@@ -129,7 +133,10 @@ def run_epochs(group: Group, resume: bool, strict: bool, followers: Followers) -
     train = group.setup.train
     group.setup.check()
     # Signals are collected until the last write in the background has ended.
-    with stop_signals() as asked, Checkpoints(group.folder) as checkpoints:
+    with (
+        stop_signals() as asked,
+        Checkpoints(group.folder, rows=group.setup.rows) as checkpoints,
+    ):
         held, journals = group.start(checkpoints, resume, strict)
         save = partial(group.save, checkpoints, journals)
         while not all(one.is_finished(train) for one in held.standings):
@@ -137,7 +144,7 @@ def run_epochs(group: Group, resume: bool, strict: bool, followers: Followers) -
             held, records = measure(group, held, speed)
             checkpoints.wait()  # so that a journal of two epochs had a checkpoint
             for i, record in enumerate(records):
-                if record:
+                if record and processes.is_first():
                     journals[i].write(record)
                     followers[i].write(record)
             if all(one.diverged is not None for one in held.standings):
@@ -150,7 +157,7 @@ def run_epochs(group: Group, resume: bool, strict: bool, followers: Followers) -
 
 
 def epoch(
-    group: Group, held: Held, save: Callable[[Held], None], asked: list[int]
+    group: Group, held: Held, save: Callable[[Held], None], asked: Asked
 ) -> tuple[Held, float]:
     """Trains to the end of an epoch; saves within it if that is due or a signal came.
 
@@ -163,6 +170,8 @@ def epoch(
     for state, place in steps(trainer, feed, held.state, held.place):
         due = place.step_in_epoch == next_save(held.place.step_in_epoch, feed.train)
         held = held._replace(state=state, place=place)
+        told.tell_step(place.epoch * feed.loader.steps_per_epoch + place.step_in_epoch)
+        asked.agree(feed.mesh)
         if place.step_in_epoch < feed.loader.steps_per_epoch:
             if asked or due:
                 save(held)
@@ -235,7 +244,12 @@ def measure(group: Group, held: Held, speed: float) -> tuple[Held, list[Record |
 def record_of_epoch(
     group: Group, held: Held, i: int, logits: np.ndarray, speed: float
 ) -> Record:
-    """Trial `i`'s record in the journal: the epoch in training and on validation."""
+    """Trial `i`'s record in the journal: the epoch in training and on validation.
+
+    The first process measures, and the others are given the score alone.
+    """
+    if not processes.is_first():
+        return {"score": processes.from_first()}
     layout, metric = group.setup.data.layout, group.setup.metric
     stream = group.trial(held.state.stream, i)
     training = streaming.compute(stream, layout.tasks, layout.domains)
@@ -251,6 +265,7 @@ def record_of_epoch(
         "train": training,
         "validation": validation,
     }
+    processes.from_first(record["score"])
     return evaluate.finite(record)
 
 
@@ -262,7 +277,7 @@ def say_gates(name: str, wrong: dict[str, list[str]]) -> None:
 
 def say_epoch(records: list[Record], epochs: int) -> None:
     """Prints an epoch as one line: means over the trials that took part, if any did."""
-    if records:
+    if records and processes.is_first():
         line = tables.epoch_line(
             f"{records[0]['epoch'] + 1:>3}/{epochs}",
             spread([r["loss"] for r in records])["mean"],
@@ -274,11 +289,16 @@ def say_epoch(records: list[Record], epochs: int) -> None:
 
 
 def finish(group: Group, held: Held, followers: Followers) -> list[dict[str, Any]]:
-    """Measures each trial's best checkpoint; returns and writes the final tables."""
+    """Measures each trial's best checkpoint; returns and writes the final tables.
+
+    The first process does; the others only score their share, and return {}.
+    """
     bests, logits, results = group.bests(held), {}, []
     if any(standing.best_step for standing in held.standings):
         held_out = group.setup.data.splits[1:]
         logits = {split: group.logits(bests, split) for split in held_out}
+    if not processes.is_first():
+        return [{} for _ in group.runs]
     for i, (run, standing) in enumerate(zip(group.runs, held.standings, strict=True)):
         result: dict[str, Any] = {
             "step": standing.best_step or None,
@@ -314,35 +334,3 @@ def final(
         result[recalibrate.RECORD] = recalibrate.to_record(fitted, method)
         scorer = dataclasses.replace(scorer, recalibration=fitted)
     return {split: scorer.report_of(of, rows(split)) for split, of in logits.items()}
-
-
-def stop_if(asked: list[int]) -> None:
-    """Raises `Stopped` if a signal came; the place is saved by now."""
-    if asked:
-        raise Stopped(signal.Signals(asked[0]).name)
-
-
-@contextmanager
-def stop_signals() -> Iterator[list[int]]:
-    """Collects SIGINT and SIGTERM instead of dying; a second one dies as usual."""
-    asked: list[int] = []
-    signals = (signal.SIGINT, signal.SIGTERM)
-    before = {s: signal.getsignal(s) for s in signals}
-
-    def restore():
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-    def note(number, frame):
-        asked.append(number)
-        restore()
-
-    try:
-        for number in signals:
-            signal.signal(number, note)
-    except ValueError:  # only the main thread may set handlers
-        before = {}
-    try:
-        yield asked
-    finally:
-        restore()

@@ -9,14 +9,17 @@ import jax
 from ple_jax.config.experiment import Experiment, Train
 from ple_jax.data.loader import Loader, Loaders
 from ple_jax.data.store import Prepared
-from ple_jax.parallel import runtime
+from ple_jax.embeddings.tables import Tables
+from ple_jax.parallel import processes, runtime
 from ple_jax.parallel.mesh import check_batch_size, make_mesh, state_shardings
 from ple_jax.runs.defaults import resolved
 from ple_jax.train import vmapped
+from ple_jax.train.counted_rows import CountedRows
 from ple_jax.train.evaluate import Scorer, resolve_metric
 from ple_jax.train.feed import Feed, feed_of
 from ple_jax.train.state import TrainState
-from ple_jax.train.trainer import Trainer, trainer_of
+from ple_jax.train.step import Step
+from ple_jax.train.trainer import Trainer, step_of, trainer_of
 
 LARGE = 2**28  # bytes of an array, from which on huge pages are worth a second
 
@@ -91,9 +94,8 @@ class Setup:
         orders = [(e.train.seed, e.train.temperature) for e in self.experiments]
         if len(set(orders)) == 1:
             orders = orders[:1]
-        each = [
-            Loader(split, size, seed, sampling=mix, temperature=t) for seed, t in orders
-        ]
+        part = processes.part()
+        each = [Loader(split, size, seed, part, mix, heat) for seed, heat in orders]
         return Loaders(each) if len(each) > 1 else each[0]
 
     @cached_property
@@ -101,9 +103,25 @@ class Setup:
         """The jitted functions."""
         layout, steps = self.data.layout, self.steps_per_epoch
         if not self.vmapped:
-            return trainer_of(self.experiments[0], layout, steps)
+            return trainer_of(self.experiments[0], layout, steps, self.mesh)
         shared = isinstance(self.loader, Loader)
-        return vmapped.trainer_of(self.experiments, layout, steps, shared)
+        return vmapped.trainer_of(self.experiments, layout, steps, shared, self.mesh)
+
+    @property
+    def step(self) -> Step:
+        """The step of the first trial, as the trainer has it."""
+        first, layout = self.experiments[0], self.data.layout
+        return step_of(first, layout, self.steps_per_epoch, self.mesh)
+
+    @cached_property
+    def rows(self) -> CountedRows:
+        """Which rows of the tables in a checkpoint of the state count."""
+        return rows_of(self.tables, self.vmapped)
+
+    @property
+    def tables(self) -> Tables:
+        """The tables of the first trial."""
+        return Tables(self.data.layout, self.experiments[0].inputs, self.mesh)
 
     @cached_property
     def feed(self) -> Feed:
@@ -113,9 +131,15 @@ class Setup:
     @cached_property
     def scorer(self) -> Scorer:
         """Scores whole splits and measures the scores."""
-        size = self.train.eval_batch_size
+        # Rounded up, so that it splits evenly over the devices.
+        size = -(-self.train.eval_batch_size // self.mesh.size) * self.mesh.size
         trainer = self.trainer
         return Scorer(trainer.score, self.mesh, self.data, size, watch=trainer.watch)
+
+
+def rows_of(tables: Tables, vmapped: bool = False) -> CountedRows:
+    """Which rows of saved tables count."""
+    return CountedRows({name: tables.rows(name) for name in tables.fused}, int(vmapped))
 
 
 def placed(
@@ -123,6 +147,8 @@ def placed(
 ) -> TrainState:
     """The initial state, placed on the devices of a mesh."""
     places = state_shardings(mesh, trainer.shapes(), vmapped)
+    if mesh.size > 1:
+        return on_huge_pages(trainer.init_at(places))
     return on_huge_pages(jax.device_put(trainer.init(), places))
 
 

@@ -100,10 +100,19 @@ class Storage:
             metrics = self._manager.metrics(step)
             return None if metrics is None else float(metrics["score"])
 
-    def restore(self, step: int, likes: Mapping[str, PyTree]) -> dict[str, PyTree]:
-        """Some trees of a step, of the shapes and in the places of `likes`."""
+    def restore(
+        self, step: int, likes: Mapping[str, PyTree], resize: bool = False
+    ) -> dict[str, PyTree]:
+        """Some trees of a step, of the shapes and in the places of `likes`.
+
+        Args:
+            step: The step.
+            likes: Trees of such arrays, or of their shapes and places, by item.
+            resize: Whether arrays are cut, or filled with zeros, to these shapes.
+        """
         shapes = jax.tree.map(ocp.utils.to_shape_dtype_struct, dict(likes))
-        wanted = {name: ocp.args.StandardRestore(tree) for name, tree in shapes.items()}
+        of = lambda tree: ocp.args.StandardRestore(tree, strict=not resize)
+        wanted = {name: of(tree) for name, tree in shapes.items()}
         with self._named(self.path(step), "read"):
             found = self._manager.restore(step, args=ocp.args.Composite(**wanted))
             return {name: found[name] for name in wanted}

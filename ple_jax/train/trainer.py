@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import flax.linen as nn
 import jax
+from jax.sharding import Mesh
 
 from ple_jax import config, models, weightings
 from ple_jax.config.experiment import Experiment, Train
@@ -25,6 +26,7 @@ class Trainer(NamedTuple):
     """The pure functions of one experiment, jitted: a program each."""
 
     init: Callable[[], TrainState]
+    init_at: Callable[[PyTree], TrainState]  # the same, each array in its place
     shapes: Callable[[], TrainState]  # those of `init`, which does not run
     # Donates the state; the second result is ready when the first is.
     steps: Callable[[TrainState, Batch | Picks, int], tuple[TrainState, jax.Array]]
@@ -36,10 +38,13 @@ class Trainer(NamedTuple):
 
 
 def trainer_of(
-    experiment: Experiment, layout: Layout, steps_per_epoch: int = 1
+    experiment: Experiment,
+    layout: Layout,
+    steps_per_epoch: int = 1,
+    mesh: Mesh | None = None,
 ) -> Trainer:
     """The pure functions of an experiment on a data set of this layout."""
-    return jitted(step_of(experiment, layout, steps_per_epoch))
+    return jitted(step_of(experiment, layout, steps_per_epoch, mesh))
 
 
 def jitted(step: Step) -> Trainer:
@@ -47,6 +52,7 @@ def jitted(step: Step) -> Trainer:
     watch = jax.jit(step.score)
     return Trainer(
         jit_init(step.init, step.tables),
+        lambda places: jit_init(step.init, step.tables, places)(),
         partial(jax.eval_shape, step.init),
         jax.jit(step.steps, donate_argnums=0),
         lambda variables, batch: watch(variables, batch)[0],
@@ -56,10 +62,16 @@ def jitted(step: Step) -> Trainer:
     )
 
 
-def step_of(experiment: Experiment, layout: Layout, steps_per_epoch: int) -> Step:
+def step_of(
+    experiment: Experiment,
+    layout: Layout,
+    steps_per_epoch: int,
+    mesh: Mesh | None = None,
+) -> Step:
     """The step of an experiment on a data set of this layout.
 
-    A knob that is still `auto` is what it was before it fitted the data.
+    A knob that is still `auto` is what it was before it fitted the data. On a `mesh` of
+    several devices tables have rows that divide evenly among them.
     """
     experiment = config.with_constants(experiment)
 
@@ -77,7 +89,7 @@ def step_of(experiment: Experiment, layout: Layout, steps_per_epoch: int) -> Ste
     weighting = weightings.build(
         experiment.weighting.kind, **experiment.weighting.options
     )
-    train, tables = experiment.train, Tables(layout, experiment.inputs)
+    train, tables = experiment.train, Tables(layout, experiment.inputs, mesh)
     alone = model_of(1) if train.sampling.startswith("one_domain") else None
     model = model_of(len(layout.domains))
     if tables.inputs.per_task:

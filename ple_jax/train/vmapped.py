@@ -9,6 +9,7 @@ from typing import Any
 
 import jax
 import numpy as np
+from jax.sharding import Mesh
 
 from ple_jax import config
 from ple_jax.config.experiment import Experiment
@@ -49,6 +50,7 @@ def trainer_of(
     layout: Layout,
     steps_per_epoch: int = 1,
     shared: bool = False,
+    mesh: Mesh | None = None,
 ) -> Trainer:
     """The pure functions of all trials: each array of a state has a leading axis R.
 
@@ -58,7 +60,7 @@ def trainer_of(
 
     def step(values: Values) -> Step:
         trial = config.with_values(experiments[0], values)
-        return step_of(trial, layout, steps_per_epoch)
+        return step_of(trial, layout, steps_per_epoch, mesh)
 
     def init(values: Values) -> TrainState:
         return jax.vmap(lambda one: step(one).init())(values)
@@ -73,10 +75,11 @@ def trainer_of(
         return jax.vmap(one, out_axes=(1, 0))(values, variables)
 
     values = values_of(experiments)
-    first = step_of(experiments[0], layout, steps_per_epoch)
+    first = step_of(experiments[0], layout, steps_per_epoch, mesh)
     rows = first.rows
     return Trainer(
         partial(jit_init(init, first.tables), values),
+        lambda places: jit_init(init, first.tables, places)(values),
         partial(jax.eval_shape, init, values),
         partial(jax.jit(steps, donate_argnums=1), values),
         lambda variables, batch: watch(values, variables, batch)[0],

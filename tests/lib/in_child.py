@@ -1,5 +1,6 @@
 """What a forked process runs: one command, with faults built in."""
 
+import itertools
 import os
 import pathlib
 import re
@@ -15,7 +16,7 @@ import jax
 # So that each fork has them at once. None of them starts a thread.
 from ple_jax.cli import main as cli
 from ple_jax.data import prepare
-from ple_jax.parallel import runtime
+from ple_jax.parallel import runtime, told
 from ple_jax.runs import journal
 from ple_jax.serve import files  # noqa: F401
 from ple_jax.studies import sweeps  # noqa: F401
@@ -58,6 +59,23 @@ def die_at(event: str, pattern: str, nth: int) -> None:
                 os.kill(os.getpid(), signal.SIGKILL)
 
     sys.addaudithook(hook)
+
+
+def at_step(nth: int, act: str) -> None:
+    """Is killed, asked to stop, or raises, when the nth dispatch has been begun."""
+    acts = {
+        "kill": lambda: os.kill(os.getpid(), signal.SIGKILL),
+        "stop": lambda: os.kill(os.getpid(), signal.SIGTERM),
+        "raise": lambda: int("broken"),
+    }
+    tell, count = told.tell_step, itertools.count(1)
+
+    def counted(step: int) -> None:
+        tell(step)
+        if next(count) == nth:
+            acts[act]()
+
+    told.tell_step = counted
 
 
 def note_changes(below: str, log: str) -> None:

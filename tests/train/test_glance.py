@@ -51,7 +51,7 @@ def test_it_asks_now_and_then_and_never_waits(monkeypatch):
     monkeypatch.setattr(
         glance, "mean_loss", lambda sums: asked.append(Later()) or asked[-1]
     )
-    seen, stream = Glance(64), Stream(None, None, None)
+    seen, stream = Glance(64), Stream(None, jnp.zeros((1, 1, 4)), None)
     assert seen.text(stream, 1) == ""
     assert asked == []
     clock[0] = 4.0

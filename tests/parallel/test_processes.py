@@ -1,0 +1,149 @@
+"""Two processes train as one does, stop together, and end when one is lost."""
+
+import json
+import time
+from functools import partial
+from multiprocessing.connection import wait
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+from lib import in_child, processes
+
+from ple_jax.parallel import launch, told
+
+pytestmark = pytest.mark.slow
+EXPERIMENT = processes.ROOT / "experiments" / "synthetic_ple.toml"
+KNOBS = """
+    --data.examples 700 --train.epochs 3 --train.batch-size 32 --train.members 1
+    --train.average-decay 0 --train.steps-per-dispatch 2 --model.expert-dims 3
+    --model.tower-dims 3 --train.optimizer adagrad --inputs.update rows
+""".split()
+SOON = 15  # seconds
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("processes")
+
+
+def new(run):
+    return ["train", EXPERIMENT, "--run-dir", run, *KNOBS]
+
+
+def again(run):
+    return ["train", "--resume", "--run-dir", run]
+
+
+class Both(NamedTuple):
+    """How two processes ended."""
+
+    first: processes.Ended
+    second: processes.Ended
+    apart: float  # seconds from the end of one to that of the other
+
+    @property
+    def statuses(self):
+        return self.first.status, self.second.status
+
+
+def together(folder, *lines, faults=((), ())):
+    """Runs two processes, each with its command, to their ends."""
+    address = f"127.0.0.1:{launch.free_port()}"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(told.COUNT, "2")
+        patch.setenv(told.FOLDER, str(folder))
+        started = []
+        for number, (line, own) in enumerate(zip(lines, faults, strict=True)):
+            patch.setenv(told.NUMBER, str(number))
+            output, meet = folder / f"said-{number}", ("--train.distributed", address)
+            started.append(processes.start(output, *line, *meet, faults=own))
+    wait([one.process.sentinel for one in started], processes.LONGEST)
+    began = time.monotonic()
+    ended = [one.end() for one in started]
+    return Both(*ended, time.monotonic() - began)
+
+
+@pytest.fixture(scope="module")
+def of_one(folder):
+    ended = processes.run(folder / "said", *new(folder / "one"))
+    assert ended.status == 0, ended.said
+    return folder / "one"
+
+
+@pytest.fixture(scope="module")
+def of_two(folder):
+    both = together(folder, new(folder / "two"), new(folder / "two"))
+    assert both.statuses == (0, 0), both
+    assert "best epoch" in both.first.said
+    assert both.second.said == ""  # only the first speaks
+    return folder / "two"
+
+
+def numbers(run):
+    """All that the journal and the result of a run measured, but for speed."""
+    records = [json.loads(line) for line in (run / "metrics.jsonl").open()]
+    for record in records:
+        del record["examples_per_second"]
+    tree = [records, json.loads((run / "result.json").read_text())]
+    found = []
+
+    def walk(node):
+        if isinstance(node, dict | list):
+            for value in node.values() if isinstance(node, dict) else node:
+                walk(value)
+        elif isinstance(node, int | float):
+            found.append(float(node))
+
+    walk(tree)
+    return np.array(found)
+
+
+def test_two_processes_measure_what_one_does(of_one, of_two):
+    one, two = numbers(of_one), numbers(of_two)
+    assert len(one) > 100
+    np.testing.assert_allclose(two, one, rtol=0, atol=1e-6)
+
+
+def test_one_that_is_killed_ends_the_other_and_resumes_to_the_same_bits(folder, of_two):
+    run, kill = folder / "killed", [partial(in_child.at_step, 13, "kill")]
+    both = together(folder, new(run), new(run), faults=((), kill))
+    assert both.statuses == (launch.LOST, -9), both
+    assert both.apart < SOON
+    line = both.first.said.splitlines()[-1]
+    assert line.startswith("error: process 0 of 2 ends at step")
+    assert "it lost another process" in line
+    assert "Traceback" not in both.first.said
+    both = together(folder, again(run), again(run))
+    assert both.statuses == (0, 0), both
+    assert np.array_equal(numbers(run), numbers(of_two))
+
+
+def test_a_run_goes_on_with_other_numbers_of_processes(folder, of_one):
+    run, stop = folder / "other", [partial(in_child.at_step, 2, "stop")]
+    both = together(folder, new(run), new(run), faults=((), stop))
+    assert both.statuses == (130, 130), both
+    assert "stopped by SIGTERM; continue with: ple-jax launch -n 2" in both.first.said
+    alone = processes.run(folder / "said", *again(run), faults=stop)
+    assert alone.status == 130, alone.said
+    both = together(folder, again(run), again(run))
+    assert both.statuses == (0, 0), both
+    np.testing.assert_allclose(numbers(run), numbers(of_one), rtol=0, atol=1e-6)
+
+
+def test_an_error_in_one_is_told_and_ends_both(folder):
+    run, fault = folder / "raises", [partial(in_child.at_step, 2, "raise")]
+    both = together(folder, new(run), new(run), faults=((), fault))
+    assert both.statuses == (launch.LOST, 2), both
+    assert both.apart < SOON
+    line = both.second.said.splitlines()[-1]
+    assert line.startswith("error: process 1 of 2 ends at step 4: invalid literal")
+
+
+def test_processes_that_differ_are_named(folder):
+    run = folder / "unlike"
+    both = together(folder, new(run), [*new(run), "--train.seed", 3])
+    assert both.statuses == (2, 2), both
+    assert "process 1 has train.seed = 3, but process 0 has 0" in both.first.said
+    assert both.second.said == ""
+    assert not run.exists() or not (run / "metrics.jsonl").exists()
