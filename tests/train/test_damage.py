@@ -226,7 +226,7 @@ def test_control_of_checksums_that_are_not_compared(copy, tmp_path, monkeypatch)
 
 def test_control_of_a_save_that_skips_a_checksum(data, tmp_path, monkeypatch):
     state, of_tree = Setup([tiny()], data).trainer.init(), checksums.of_tree
-    skipping = lambda tree: dict(list(of_tree(tree).items())[1:])
+    skipping = lambda *given: dict(list(of_tree(*given).items())[1:])
     with Checkpoints(tmp_path / "checkpoints") as checkpoints:
         with monkeypatch.context() as patch:
             patch.setattr(checksums, "of_tree", skipping)
@@ -293,12 +293,12 @@ def test_a_checkpoint_that_is_deleted_under_a_reader_is_read_anew(
     variables = variables_of(Setup([copy.experiment], copy.data).trainer.init())
     best, restore = steps(copy.checkpoints)[0], Storage.restore
 
-    def overtaken(storage, step, likes):
+    def overtaken(storage, step, *given):
         if step == int(best.name):
             with Checkpoints(copy.checkpoints) as training:
                 training.save_variables(99, variables, {}, 0.9)
             assert not best.exists()
-        return restore(storage, step, likes)
+        return restore(storage, step, *given)
 
     monkeypatch.setattr(Storage, "restore", overtaken)
     with Checkpoints(copy.checkpoints, read_only=True) as checkpoints:
