@@ -11,9 +11,8 @@ within 15 s, and the line that resumes is printed.
 import argparse
 from collections.abc import Sequence
 
-HANDS_ON = (
-    True  # what follows `--`, or from the name of a command on, is that command's
-)
+# What follows `--`, or from the name of a command on, is that command's.
+HANDS_ON = True
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
