@@ -35,10 +35,11 @@ def task_affinity(run: Run, batches: int = BATCHES) -> dict[str, Any]:
         Plain arrays:
 
         tasks      the names (T,)
-        mean       (T, T) over batches, of the task that steps by the one measured; NaN
-                   where nothing is shared, or a batch never had the label
+        mean       (T, T) over batches, of the task that steps by the one measured
         deviation  (T, T) of batches
         groups     lists of tasks to train together: see `groups_of`
+
+        A mean is NaN where nothing is shared, or no batch has the label.
 
     Differs from the paper: steps are as long for each task, whatever its loss is in,
     and the best checkpoint is looked at, not the mean over all of a training.

@@ -28,11 +28,12 @@ def embedding_use(run: Run) -> dict[str, dict[str, Any]]:
 
         table, rows, width   what it reads: rows V of so many numbers
         never_trained        share of the rows that train never reads, by any field
-        unseen               split -> share of its examples with a value of this field
-                             that train never has; a list counts if one item is such
-        least, most          (10,) how often train has the rows of a tenth, from the
-                             rarest that occur to the most frequent; fewer of few rows
+        unseen               split -> share of its examples with a value new to train
+        least, most          (10,) how often train has the rows of a tenth
         norms                (10, 3) quantiles 0.1, 0.5 and 0.9 of |row|_2 in a tenth
+
+        A list is unseen if one of its items is. Tenths go from the rarest rows that
+        occur to the most frequent; of few rows there are fewer.
     """
     _, variables = load_scorer(run)
     data, tables = run.data, Tables(run.data.layout, run.experiment.inputs)

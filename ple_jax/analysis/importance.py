@@ -49,9 +49,10 @@ def permutation_importance(
         split, rows, permutations, seed   as asked
         metrics      task -> the headline
         scores       task -> its value as it is; None if undefined
-        importance   task -> field -> `gain` of the rows as they are: `mean` is I_f,
-                     `over_seeds` its interval over permutations, `interval` that over
-                     rows and permutations
+        importance   task -> field -> `gain` of the rows as they are
+
+        In a gain, `mean` is I_f, `over_seeds` its interval over permutations, and
+        `interval` that over rows and permutations.
 
     Reference: Breiman, Machine Learning 2001, section 10; Fisher et al., JMLR 2019.
     """

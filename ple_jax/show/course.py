@@ -25,9 +25,8 @@ def _line(name: str, result: Mapping[str, Any]) -> str:
     course = result["course"]
     line = f"{one_line(name)}: " * bool(name)
     line += f"best epoch {course['best_epoch']} of {result['epochs']}"
-    line += "".join(f"; {note}" for note in course["notes"])
     own = {t: e for t, e in course["best_epoch_by_task"].items() if e is not None}
-    if set(own.values()) <= {course["best_epoch"]}:
-        return line
-    listed = ", ".join(f"{one_line(task)} {epoch}" for task, epoch in own.items())
-    return f"{line}; by task: {listed}"
+    if not set(own.values()) <= {course["best_epoch"]}:
+        listed = ", ".join(f"{one_line(task)} {epoch}" for task, epoch in own.items())
+        line += f" (by task: {listed})"
+    return line + "".join(f"; {note}" for note in course["notes"])

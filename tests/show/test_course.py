@@ -11,7 +11,7 @@ def result(best, by_task, *notes):
 def test_a_run_says_its_best_epoch_and_what_to_change():
     assert course_lines(result(3, {"click": 3})) == ["best epoch 3 of 9"]
     (line,) = course_lines(result(3, {"a\nb": 3, "buy": 5, "x": None}, "overfits"))
-    assert line == r"best epoch 3 of 9; overfits; by task: a\nb 3, buy 5"
+    assert line == r"best epoch 3 of 9 (by task: a\nb 3, buy 5); overfits"
 
 
 def test_each_trial_has_a_line_while_they_are_few():
