@@ -59,4 +59,7 @@ def run(asked: argparse.Namespace) -> None:
         partial.write_text(text, encoding="utf-8")
     for said in [*left_out, *made[0].words]:
         console.say(f"- {said}")
+    for part in made:
+        if part.fault:
+            console.say(f"warning: the page has no {part.title!r}: {part.fault}")
     console.say(f"{asked.out}: {len(text.encode()):,} bytes")

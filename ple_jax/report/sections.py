@@ -55,7 +55,8 @@ def sections(
         try:
             yield make()
         except (ValueError, OSError, KeyError) as error:
-            yield Section(title, [f"This part could not be made: {error}"])
+            why = f"This part could not be made: {error}"
+            yield Section(title, [why], fault=str(error))
 
 
 def verdict(sides: Sequence[Side], split: str) -> Section:

@@ -142,7 +142,7 @@ def test_a_column_that_is_not_at_hand_is_refused(sides, shop):
         slices_of(shop[1].data, "test", "makr")
 
 
-def test_the_page_has_slices_importance_and_embeddings(shop, tmp_path):
+def test_the_page_has_slices_importance_and_embeddings(shop, tmp_path, capsys):
     pytest.importorskip("matplotlib")
     pytest.importorskip("jinja2")
     out, run = tmp_path / "page.html", shop[1].directory
@@ -153,3 +153,5 @@ def test_the_page_has_slices_importance_and_embeddings(shop, tmp_path):
         assert said in text
     assert "This part could not be made: No slices by &#39;nothing&#39;" in text
     assert text.count("could not be made") == 1
+    said = " ".join(capsys.readouterr().err.split())
+    assert "warning: the page has no 'By nothing': No slices by 'nothing'" in said
