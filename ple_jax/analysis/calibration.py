@@ -65,8 +65,8 @@ def _by_domain(scored: Scored, number: int, binary: bool, bins: int) -> dict[str
 
 def _after(seen: Seen, fit: Seen, bins: int) -> dict[str, Any]:
     found = {}
-    for name, method in recalibration.METHODS.items():
+    for name, kind in recalibration.METHODS.items():
         if 0 < (fit.labels[fit.weights > 0] > 0.5).mean() < 1:
-            new = method(fit.logits, fit.labels, fit.weights)(seen.logits)
+            new = kind.fit(fit.logits, fit.labels, fit.weights)(seen.logits)
             found[name] = _facts(seen, new, True, bins)
     return found

@@ -3,7 +3,6 @@
 Both keep the order of scores, so that no AUC changes but by ties of isotonic steps.
 """
 
-from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -111,10 +110,7 @@ class Isotonic(NamedTuple):
         return cls(points[~inner], np.clip(fitted[~inner], least, 1 - least))
 
 
-METHODS: dict[str, Callable[..., Platt | Isotonic]] = {
-    "platt": Platt.fit,
-    "isotonic": Isotonic.fit,
-}
+METHODS: dict[str, type[Platt | Isotonic]] = {"platt": Platt, "isotonic": Isotonic}
 
 
 def _columns(logits, labels, weights) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

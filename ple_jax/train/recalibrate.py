@@ -19,7 +19,6 @@ from ple_jax.show.escape import one_line
 from ple_jax.tasks import Task
 
 NONE, RECORD = "none", "recalibration"  # the knob when off; where results keep it
-KINDS: dict[str, type[Platt | Isotonic]] = {"platt": Platt, "isotonic": Isotonic}
 TOLD = ("log_loss", "calibration", "calibration_error")  # before and after
 LEAST = 20  # rows of the rarer class, for which a domain has a correction of its own
 Map = Platt | Isotonic
@@ -130,7 +129,7 @@ def _fit(
     positives = int((labels > 0.5).sum())
     if min(positives, len(labels) - positives) < least:
         return None
-    found = METHODS[method](logits, labels, weights)
+    found = METHODS[method].fit(logits, labels, weights)
     return found if found.rises else None
 
 
@@ -162,6 +161,6 @@ def _maps_of(run: Run) -> Maps:
             f"note: {run.directory} is not recalibrated, since it is not finished"
         )
     record = result.get(RECORD, {"method": "platt", "tasks": {}})
-    kind = KINDS[record["method"]]
+    kind = METHODS[record["method"]]
     of = lambda facts: kind(*(facts[name] for name in kind._fields))
     return {task: [of(one) for one in each] for task, each in record["tasks"].items()}
