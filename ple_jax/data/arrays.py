@@ -31,14 +31,7 @@ def create_array(path: pathlib.Path, expected: Expected, rows: int) -> None:
         OSError: The disk is full, or writing fails in another way; names the file.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    header, dtype = io.BytesIO(), np.dtype(expected.dtype)
-    facts = {
-        "descr": np.lib.format.dtype_to_descr(dtype),
-        "fortran_order": False,
-        "shape": (rows, *expected.shape),
-    }
-    np.lib.format.write_array_header_1_0(header, facts)
-    _write(path, "xb", memoryview(header.getvalue()))
+    _write(path, "xb", memoryview(_header(expected, (rows, *expected.shape))))
 
 
 def append_rows(path: pathlib.Path, array: np.ndarray) -> None:
@@ -58,9 +51,21 @@ def append_file(path: pathlib.Path, other: pathlib.Path) -> None:
     """
     with other.open("rb") as file:
         np.lib.format.read_magic(file)
-        np.lib.format.read_array_header_1_0(file)
+        file.seek(int.from_bytes(file.read(2), "little"), io.SEEK_CUR)
         while block := file.read(MOVED):
             _write(path, "ab", memoryview(block))
+
+
+def _header(expected: Expected, shape: Shape) -> bytes:
+    """What the file of such an array begins with."""
+    header = io.BytesIO()
+    facts = {
+        "descr": np.lib.format.dtype_to_descr(np.dtype(expected.dtype)),
+        "fortran_order": False,
+        "shape": shape,
+    }
+    np.lib.format.write_array_header_1_0(header, facts)
+    return header.getvalue()
 
 
 def _write(path: pathlib.Path, mode: str, content: memoryview) -> None:
@@ -99,7 +104,28 @@ def open_array(
 def _read_header(
     file: io.BufferedReader, path: pathlib.Path, expected: Expected, shape: Shape
 ) -> int:
-    """Checks the header and the size of a file; returns where the values start."""
+    """Checks the header and the size of a file; returns where the values start.
+
+    A header as we write it is compared, not parsed: the parser of Python 3.11 may fail
+    while other threads parse (CPython issue 106905).
+    """
+    header = _header(expected, shape)
+    if file.read(len(header)) != header:
+        file.seek(0)
+        _parse_header(file, path, expected, shape)
+    start = file.tell()
+    size, wanted = file.seek(0, io.SEEK_END), start + expected.row_bytes * shape[0]
+    if size != wanted:
+        raise ValueError(
+            f"{path} is damaged: it has {size:,} bytes, expected {wanted:,}."
+        )
+    return start
+
+
+def _parse_header(
+    file: io.BufferedReader, path: pathlib.Path, expected: Expected, shape: Shape
+) -> None:
+    """Reads a header that another version of NumPy padded, or refuses it."""
     try:
         version = np.lib.format.read_magic(file)
         if version != FORMAT:
@@ -107,19 +133,13 @@ def _read_header(
         found, by_columns, dtype = np.lib.format.read_array_header_1_0(file)
     except Exception as error:  # Python itself parses the header: it may raise anything
         raise ValueError(f"{path} is damaged: it is no .npy file ({error}).") from error
-    start, kind = file.tell(), np.dtype(expected.dtype)
+    kind = np.dtype(expected.dtype)
     if (found, dtype, by_columns) != (shape, kind, False):
         order = ", column by column" if by_columns else ""
         raise ValueError(
             f"{path} is damaged: it holds {dtype} {found}{order}, expected {kind} "
             f"{shape}."
         )
-    size, wanted = file.seek(0, io.SEEK_END), start + expected.row_bytes * shape[0]
-    if size != wanted:
-        raise ValueError(
-            f"{path} is damaged: it has {size:,} bytes, expected {wanted:,}."
-        )
-    return start
 
 
 def _blocks(

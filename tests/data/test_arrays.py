@@ -90,6 +90,22 @@ def test_no_byte_of_a_header_ends_in_another_error(tmp_path):
                 np.testing.assert_array_equal(opened, array)  # such as another space
 
 
+def test_a_header_of_ours_needs_no_parser(tmp_path, monkeypatch):
+    expected = written(path := tmp_path / "a.npy", array := some(np.int32, (3,)))
+    other = tmp_path / "padded.npy"  # as another version of NumPy may write it
+    header = path.read_bytes()[:128].replace(b"v\0", b"\xb6\0").replace(b"\n", b"")
+    other.write_bytes(header.ljust(191) + b"\n" + path.read_bytes()[128:])
+    np.testing.assert_array_equal(open_array(other, expected, 37), array)
+
+    def failing(text):
+        raise SystemError("AST constructor recursion depth mismatch")
+
+    monkeypatch.setattr("ast.literal_eval", failing)
+    np.testing.assert_array_equal(open_array(path, expected, 37), array)
+    with pytest.raises(ValueError, match=r"padded.npy is damaged: it is no \.npy file"):
+        open_array(other, expected, 37)
+
+
 @odd_types_are_old
 def test_every_flip_changes_the_checksum(tmp_path):
     expected = written(path := tmp_path / "a.npy", some(np.int32, (3,), rows=3))
