@@ -120,19 +120,19 @@ def find(package: str, name: str) -> ModuleType:
         'STAR'
         >>> find("ple_jax.models", "sar")
         Traceback (most recent call last):
-        ValueError: 'sar' is not a known models plugin. Did you mean 'star'? ...
+        ValueError: 'sar' is not a known model. Did you mean 'star'? ...
     """
     own, _, short = name.rpartition(".")
     if own in ("", package) and short in _built_in(package):
         return importlib.import_module(f"{package}.{short}")
-    kind = f"{package.removeprefix('ple_jax.')} plugin"
     if "." in name:
         check_module(name)
+        told = f"The {_noun(package)} {name!r}"
         if name not in _allowed:
-            raise NotAllowed(f"The {kind} {name!r}", name)
-        return _imported(name, f"The {kind} {name!r}")
+            raise NotAllowed(told, name)
+        return _imported(name, told)
     offered = _offered(package)
-    check_known(name, [*_built_in(package), *offered], kind)
+    check_known(name, [*_built_in(package), *offered], _noun(package))
     return _imported(offered[name].value, _told(package, offered[name]))
 
 
@@ -165,8 +165,13 @@ def _offered(package: str) -> dict[str, EntryPoint]:
 def _told(package: str, point: EntryPoint) -> str:
     """An entry point in an error."""
     of = point.dist.name if point.dist else "an unknown package"
-    kind = package.removeprefix("ple_jax.")
-    return f"The {kind} plugin {point.name!r} ({point.value}) of {of}"
+    return f"The {_noun(package)} {point.name!r} ({point.value}) of {of}"
+
+
+def _noun(package: str) -> str:
+    """What one plugin of a package is called: "model" of `ple_jax.models`."""
+    name = package.rpartition(".")[2]
+    return "data set" if name == "datasets" else name.removesuffix("s")
 
 
 def _imported(module: str, told: str) -> ModuleType:

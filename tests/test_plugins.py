@@ -105,7 +105,7 @@ def test_plugins_are_found_by_file_name():
     assert not [n for n in plugins.available(package) if n.startswith("_")]
     fixed = plugins.find(package, "fixed")
     assert plugins.find(package, "ple_jax.weightings.fixed") is fixed
-    with pytest.raises(ValueError, match=r"weightings plugin\. Did you mean 'fixed'"):
+    with pytest.raises(ValueError, match=r"weighting\. Did you mean 'fixed'"):
         plugins.find(package, "fixd")
 
 

@@ -229,13 +229,11 @@ def versions() -> str:
 
 def open_or_create(asked: argparse.Namespace, experiment):
     """The run to train: a new one, or the recorded one if it is the same."""
-    from ple_jax.runs.directory import check_same, create_run, open_run, prepare_data
+    from ple_jax.runs.directory import create_run, open_run, prepare_data, same_run
     from ple_jax.train import loop
 
     if asked.resume:
-        recorded = open_run(asked.run_dir)
-        check_same(recorded, experiment)
-        return recorded
+        return same_run(open_run(asked.run_dir), experiment)
     directory, data = new_directory(asked), prepare_data(experiment.data)
     loop.check(experiment, data)
     return create_run(directory, experiment, data)

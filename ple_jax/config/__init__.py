@@ -31,7 +31,8 @@ PLUGINS = {
 SETTINGS = {"inputs": Inputs, "train": Train}
 SECTIONS = (*PLUGINS, *SETTINGS)
 METRIC = "train.metric"  # new runs of several binary tasks record another than `auto`
-MEETING = "train.distributed"  # says how a run is trained, not what it is
+SINKS = "train.sinks"
+AROUND = {"train.distributed", SINKS}  # how a run is trained, not what it is
 RULED = {  # section -> knob -> what recordings without it mean, where others say `auto`
     section: {f.name: f.default for f in dataclasses.fields(of) if AUTO in f.metadata}
     for section, of in SETTINGS.items()
@@ -291,7 +292,7 @@ def differences(old: Experiment, new: Experiment) -> list[str]:
     b = {k: a.get(k) if k in ruled and v == AUTO else v for k, v in b.items()}
     return [
         f"{path}: {a.get(path)!r} -> {b.get(path)!r}"
-        for path in sorted((a | b).keys() - {MEETING})
+        for path in sorted((a | b).keys() - AROUND)
         if a.get(path) != b.get(path)
     ]
 

@@ -281,11 +281,21 @@ def free_directory(
     return path
 
 
-def check_same(recorded: Run, experiment: Experiment) -> None:
-    """Raises a ValueError that lists what differs from the recorded experiment."""
+def same_run(recorded: Run, experiment: Experiment) -> Run:
+    """The recorded run, to go on with the sinks that are asked for now.
+
+    Raises:
+        ValueError: The experiment is not the recorded one (lists what differs),
+            or names a sink that is not known, or is not installed.
+    """
     if changed := config.differences(recorded.experiment, experiment):
         listing = "\n  ".join(changed)
         raise ValueError(
             f"{recorded.directory} cannot be resumed, because it would not be the same "
             f"run (recorded -> asked):\n  {listing}"
         )
+    sinks.check(experiment.train.sinks)
+    now = {config.SINKS: experiment.train.sinks}
+    return dataclasses.replace(
+        recorded, experiment=config.with_values(recorded.experiment, now)
+    )

@@ -59,7 +59,7 @@ def check(names: Iterable[str]) -> None:
     Example:
         >>> check(["tensorbord"])
         Traceback (most recent call last):
-        ValueError: 'tensorbord' is not a known sinks plugin. Did you mean ...
+        ValueError: 'tensorbord' is not a known sink. Did you mean ...
     """
     for name in names:
         needed = getattr(find(name), "NEEDS", "")

@@ -22,13 +22,13 @@ from ple_jax.runs.directory import (
     TRIALS,
     Run,
     check_free,
-    check_same,
     experiment_file,
     fill,
     new_run_directory,
     open_run,
     recorded_tree,
     run_in,
+    same_run,
     trials_folder,
     write_result,
 )
@@ -107,12 +107,12 @@ def open_sweep(directory: pathlib.Path, asked: Sweep) -> SweepDirectory:
             f"{directory} cannot be resumed with other trials (recorded -> asked): "
             f"{', '.join(there)} -> {', '.join(wanted)}."
         )
-    runs = [open_run(folder / name) for name in wanted]
-    open_knobs = left_open(directory, asked)
-    for run, trial in zip(runs, asked.trials, strict=True):
+    recorded = [open_run(folder / name) for name in wanted]
+    open_knobs, runs = left_open(directory, asked), []
+    for run, trial in zip(recorded, asked.trials, strict=True):
         then = config.flat(run.experiment)
         values = {path: then[path] for path in open_knobs if path in then}
-        check_same(run, config.with_values(trial.experiment, values))
+        runs.append(same_run(run, config.with_values(trial.experiment, values)))
     return SweepDirectory(directory, asked, tuple(runs))
 
 

@@ -6,7 +6,7 @@ from lib.training import new_run, tiny
 from ple_jax import config
 from ple_jax.config.experiment import AUTO, Train
 from ple_jax.runs import defaults
-from ple_jax.runs.directory import check_same, create_run, open_run, recorded_tree
+from ple_jax.runs.directory import create_run, open_run, recorded_tree, same_run
 from ple_jax.train import loop
 
 RULED = [(s, knob) for s, knobs in config.RULED.items() for knob in knobs]
@@ -87,9 +87,9 @@ def test_a_run_records_numbers_and_opens_as_it_was(data, tmp_path):
     }
     assert tree["train"] | wanted == tree["train"]
     assert open_run(made.directory).experiment == made.experiment
-    check_same(made, asked)  # `auto` is what was recorded
+    same_run(made, asked)  # `auto` is what was recorded
     with pytest.raises(ValueError, match="batch_size: 64 -> 32"):
-        check_same(made, auto(batch_size=32))
+        same_run(made, auto(batch_size=32))
 
 
 def test_a_recording_without_these_knobs_means_what_they_were(data, tmp_path):

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import shutil
 import struct
 import sys
 
@@ -12,7 +13,7 @@ from lib.training import new_run, records, tiny
 
 from ple_jax import config, plugins
 from ple_jax.config import sweep
-from ple_jax.runs.directory import open_run
+from ple_jax.runs.directory import open_run, same_run
 from ple_jax.runs.followers import following
 from ple_jax.studies import sweeps
 from ple_jax.train import loop
@@ -126,6 +127,21 @@ def test_a_sink_that_fails_is_told_once_and_gets_the_rest_on_resuming(
     assert about.identity == kept.opened[0][0].identity
     assert [call[0] for call in calls] == ["write", "finish", "close"]
     assert calls[0][1] == lines[1]["step"]
+
+
+def test_a_run_goes_on_with_the_sinks_that_are_asked_for_now(finished, tmp_path, kept):
+    shutil.copytree(finished.directory, tmp_path / "run")
+    recorded = open_run(tmp_path / "run")
+    without = config.with_values(recorded.experiment, {"train.sinks": ()})
+    loop.fit(same_run(recorded, without), resume=True)
+    assert not kept.opened
+    (tmp_path / "run" / "sinks.json").unlink()  # as if the sink was new to it
+    loop.fit(same_run(recorded, recorded.experiment), resume=True)
+    ((_, calls),) = kept.opened
+    assert [call[0] for call in calls] == ["write", "write", "finish", "close"]
+    unknown = config.with_values(recorded.experiment, {"train.sinks": ("wandbb",)})
+    with pytest.raises(ValueError, match=r"'wandbb' is not a known sink.*'wandb'"):
+        same_run(recorded, unknown)
 
 
 def test_training_goes_on_whatever_a_sink_does(finished, tmp_path, kept):

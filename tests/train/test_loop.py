@@ -29,7 +29,7 @@ from ple_jax.datasets import synthetic
 from ple_jax.embeddings.tables import Tables
 from ple_jax.optim import dense
 from ple_jax.parallel.mesh import batch_shardings, make_mesh
-from ple_jax.runs.directory import check_same, free_directory, open_run
+from ple_jax.runs.directory import free_directory, open_run, same_run
 from ple_jax.schema import Field, Schema, Task
 from ple_jax.serve import files
 from ple_jax.train import loop
@@ -105,7 +105,7 @@ def test_resuming_with_other_data_batch_size_or_seed_is_refused(data, tmp_path):
     loop.fit(chosen)
     changed = tiny(train={"batch_size": 32, "seed": 5})
     with pytest.raises(ValueError, match=r"batch_size: 64 -> 32\n  train.seed: 0 -> 5"):
-        check_same(chosen, changed)
+        same_run(chosen, changed)
     with_facts(chosen.directory / "data", fingerprint="other")
     (chosen.directory / "manifest.json").unlink()
     with pytest.raises(ValueError, match=r"other data .*data set: .* -> 'other'"):
