@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from ple_jax.config.study import Cell, Plan
-from ple_jax.metrics.paired import turned
+from ple_jax.metrics.paired import HEADLINES, turned
 from ple_jax.metrics.several import holm
 from ple_jax.runs.directory import Run, open_run, trials_folder
 from ple_jax.runs.numbers import of_report
@@ -35,7 +35,10 @@ class Row(NamedTuple):
 
 
 def rows(plan: Plan, results: Results) -> list[Row]:
-    """Every number of the finished cells: each seed, split, domain, task and metric."""
+    """The numbers of the finished cells: each seed, split, task and metric.
+
+    A single domain has its headlines only: a data set may have hundreds of domains.
+    """
     return [
         row
         for cell in plan.cells
@@ -50,7 +53,8 @@ def _of_cell(cell: Cell, result: Mapping[str, Any]) -> Iterator[Row]:
     for number, trial in enumerate(result["trials"].values()):
         for split in held_out(trial):
             for each in of_report(split, trial[split]):
-                yield Row(choices, first + number, *each)
+                if not each.domain or each.metric in HEADLINES.values():
+                    yield Row(choices, first + number, *each)
 
 
 class Difference(NamedTuple):

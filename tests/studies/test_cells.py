@@ -64,6 +64,16 @@ def test_a_study_goes_on_with_the_cells_that_are_left(finished):
     assert results.read(folder / "results.csv") == rows
 
 
+def test_single_domains_have_headlines_only(finished):
+    plan = plans.load(finished[0] / "study.toml")
+    tasks = {"like": {"auc_roc": 0.7, "cross_entropy": 0.5}}
+    report = {"tasks": tasks, "domains": {"home": tasks, "away": tasks}}
+    result = {"trials": {"seed=0": {"test": report}}}
+    found = findings.rows(plan, {plan.cells[0].name: result})
+    wanted = ["auc_roc", "cross_entropy", "home auc_roc", "away auc_roc"]
+    assert [f"{row.domain} {row.metric}".strip() for row in found] == wanted
+
+
 def test_differences_are_those_of_the_paired_trials(finished):
     folder, directory = finished
     plan = plans.load(folder / "study.toml")
