@@ -52,8 +52,8 @@ def build(
         values: Number of categories in a column.
         domains: Number of domains; 1 adds no column of domains.
         last_domain_share: Share of the last domain's train examples that are kept, in
-            (0, 1]; a smaller share keeps some of those of a larger one. Validation and
-            test are the same for all shares.
+            (0, 1]: of all, if there is one domain. A smaller share keeps some of those
+            of a larger one. Validation and test are the same for all shares.
         labels: `binary` cuts the scores into 0 and 1; `real` keeps them, with a squared
             loss.
         waves: Number of sines in a score, m in the papers.
@@ -69,7 +69,8 @@ def build(
     at_least(0, "data", categorical=categorical, numeric=numeric, waves=waves)
     _check(correlation, base_rate, categorical + numeric)
     share = options.pop("last_domain_share")
-    _check_share(share, domains)
+    if not 0 < share <= 1:
+        raise ValueError(f"data.last_domain_share must be in (0, 1], got {share}.")
     schema = make_schema(categorical, numeric, domains, labels, seed)
     if share < 1:
         schema = replace(schema, split=Split(by="column", column="split"))
@@ -80,16 +81,6 @@ def build(
 
     thin = {"last_domain_share": share} if share < 1 else {}
     return Source(schema, chunks, {"kind": NAME, **options, **thin})
-
-
-def _check_share(share: float, domains: int) -> None:
-    if not 0 < share <= 1:
-        raise ValueError(f"data.last_domain_share must be in (0, 1], got {share}.")
-    if share < 1 and domains < 2:
-        raise ValueError(
-            f"data.last_domain_share = {share} thins the last of several domains, but "
-            f"data.domains is {domains}."
-        )
 
 
 def _check(correlation: float, base_rate: float, columns: int) -> None:
@@ -168,9 +159,10 @@ def thinned(table: pa.Table, domains: int, share: float, seed: int) -> pa.Table:
     split = split_names(place, list(np.cumsum(Split().fractions[:2])))
     table = table.append_column("split", split)
     chance = mix(number, seed + SHARE_KEY).astype(np.float64) / 2.0**64
-    last = table["domain"].to_numpy() == f"d{domains - 1}"
-    train = np.asarray(split) == "train"
-    return table.filter(pa.array(~(last & train) | (chance < share)))
+    last = np.asarray(split) == "train"
+    if domains > 1:
+        last &= table["domain"].to_numpy() == f"d{domains - 1}"
+    return table.filter(pa.array(~last | (chance < share)))
 
 
 def _directions(

@@ -66,8 +66,19 @@ def test_synthetic_last_domain_shrinks_in_train_alone(tmp_path):
     assert rows[0.1] < rows[0.5]
 
 
-@pytest.mark.parametrize("options", [{"domains": 1}, {"domains": 2}])
-def test_synthetic_share_of_the_last_domain_is_checked(options):
-    share = 0.5 if options["domains"] == 1 else 0.0
+def test_synthetic_share_of_a_lone_domain_is_that_of_all():
+    (whole,), (part,) = (
+        synthetic.build(examples=3000, last_domain_share=share).chunks()
+        for share in (1.0, 0.25)
+    )
+    held = [split for split in part.table["split"].to_pylist() if split != "train"]
+    assert abs(len(held) / 3000 - 0.2) < 0.03
+    kept = (len(part.table) - len(held)) / (3000 - len(held))
+    assert abs(kept - 0.25) < 0.04
+    rows = [set(chunk.table["number_0"].to_pylist()) for chunk in (whole, part)]
+    assert rows[1] < rows[0]
+
+
+def test_synthetic_share_of_the_last_domain_is_checked():
     with pytest.raises(ValueError, match="last_domain_share"):
-        synthetic.build(last_domain_share=share, **options)
+        synthetic.build(domains=2, last_domain_share=0.0)
