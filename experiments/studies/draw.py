@@ -2,13 +2,16 @@
 
     python experiments/studies/draw.py lines FOLDER AXIS [--domain D] [--gain]
     python experiments/studies/draw.py plane FOLDER
+    python experiments/studies/draw.py cost FOLDER
     python experiments/studies/draw.py gates RUN_DIR CELL FOLDER
 
 `lines` has a panel a task and a line for each choice that is compared, over the
 choices of AXIS: the headline on test, or with --gain how far it is ahead of the
 reference. `plane` has a panel for each choice of the other axes: how far each choice is
-ahead in the first task, and in the second. Both are means over seeds, and lines have
-95 % intervals. `gates` draws what the gates of a cell's first seed take of each expert.
+ahead in the first task, and in the second. `cost` has the operations of a step instead,
+and the mean of all tasks. They are means over seeds with 95 % intervals; filled marks
+are on the Pareto front of means. `gates` draws what the gates of a cell's first seed
+take of each expert.
 """
 
 import argparse
@@ -16,11 +19,15 @@ import collections
 import itertools
 import pathlib
 import re
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from ple_jax import config
+from ple_jax.analysis.seesaw import pareto_front
 from ple_jax.config import study as plans
+from ple_jax.config.experiment import Experiment
 from ple_jax.metrics.paired import HEADLINES
 from ple_jax.metrics.spread import spread
 from ple_jax.report import figures
@@ -40,6 +47,10 @@ class Table(NamedTuple):
     def tasks(self) -> list[str]:
         """The tasks, in the order of the results."""
         return list(dict.fromkeys(task for _, _, task in self.values))
+
+    def tasks_of(self, beside: tuple[str, ...]) -> list[str]:
+        """The tasks of one choice of the other axes."""
+        return list(dict.fromkeys(t for b, _, t in self.values if b == beside))
 
     @property
     def choices(self) -> list[str]:
@@ -135,25 +146,110 @@ def _bars(axes: Any, x: np.ndarray, of: list[np.ndarray], i: int, name: str) -> 
 def plane(folder: pathlib.Path) -> str:
     """The SVG of gains in a first and a second task, a panel for each other choice."""
     table, metric = read_table(folder)
+
+    def draw(axes: Any, beside: tuple[str, ...]) -> None:
+        tasks = table.tasks_of(beside)
+        each = [
+            [table.gain(beside, choice, task) for task in tasks[:2]]
+            for choice in table.choices
+        ]
+        _points(axes, each, table.choices)
+        axes.axvline(0, color=figures.INK, linewidth=0.8)
+        axes.set_xlabel(f"{tasks[0]}: {metric} ahead of {table.choices[0]}")
+        axes.locator_params(nbins=5)
+        axes.set_ylabel(tasks[1])
+
+    return _panels(table, draw)
+
+
+def cost(folder: pathlib.Path) -> str:
+    """The SVG of the tasks' mean gain over the cost of a step, both by the reference's.
+
+    The cost is the number of operations of the compiled step.
+    """
+    table, metric = read_table(folder)
+    plan = table.plan
+    made = {
+        (cell.beside(plan.asked.compare), cell.choices[plan.asked.compare]): operations(
+            cell.experiment
+        )
+        for cell in plan.cells
+    }
+
+    def draw(axes: Any, beside: tuple[str, ...]) -> None:
+        ratios = [
+            made[beside, c] / made[beside, table.choices[0]] for c in table.choices
+        ]
+        for choice, ratio in zip(table.choices, ratios, strict=True):
+            print(f"{', '.join(beside)}: {choice} {ratio:.2f}")
+        tasks = table.tasks_of(beside)
+        gains = [
+            np.mean([table.gain(beside, choice, task) for task in tasks], axis=0)
+            for choice in table.choices
+        ]
+        each = [[-np.full(2, r), g] for r, g in zip(ratios, gains, strict=True)]
+        _points(axes, each, table.choices)
+        axes.xaxis.set_major_formatter(lambda x, _: f"{abs(x):g}")
+        axes.set_xlabel("operations of a step, times those of " + table.choices[0])
+        axes.set_ylabel(f"mean {metric} ahead of {table.choices[0]}")
+
+    return _panels(table, draw)
+
+
+def operations(experiment: Experiment) -> float:
+    """How many floating-point operations the compiled step of an experiment takes."""
+    from ple_jax.data.loader import Loader
+    from ple_jax.runs import defaults
+    from ple_jax.runs.directory import prepare_data
+    from ple_jax.train.trainer import trainer_of
+
+    data = prepare_data(experiment.data)
+    lone = config.with_values(experiment, {"train.seeds": 1})
+    trainer = trainer_of(defaults.recorded(lone, data), data.layout)
+    loader = Loader(data.split("train"), experiment.train.batch_size, 0)
+    batches = trainer.prepare(loader.batches(0, 0, 1))
+    compiled = trainer.steps.lower(trainer.shapes(), batches, 1).compile()
+    return float(compiled.cost_analysis()["flops"])
+
+
+def _panels(table: Table, draw: Callable[[Any, tuple[str, ...]], None]) -> str:
+    """The SVG of a panel for each choice of the other axes, with one legend."""
     places = list(dict.fromkeys(beside for beside, _, _ in table.values))
 
-    def draw(canvas: Any) -> None:
+    def draw_all(canvas: Any) -> None:
         row = canvas.subplots(1, len(places), squeeze=False)[0]
         for axes, beside in zip(row, places, strict=True):
-            tasks = list(dict.fromkeys(t for b, _, t in table.values if b == beside))
-            for choice in table.choices[1:]:
-                each = [table.gain(beside, choice, task) for task in tasks[:2]]
-                x, y = [float(v.mean()) for v in each]
-                axes.plot([x], [y], "o", color=figures.COLOURS[0], markersize=3)
-                axes.annotate(choice, (x, y), fontsize=7)
+            draw(axes, beside)
             axes.axhline(0, color=figures.INK, linewidth=0.8)
-            axes.axvline(0, color=figures.INK, linewidth=0.8)
             axes.set_title(", ".join(beside), fontsize=10)
-            axes.set_xlabel(f"{tasks[0]}: {metric} ahead of {table.choices[0]}")
-            axes.set_ylabel(tasks[1])
+        names = row[0].get_legend_handles_labels()
+        canvas.legend(*names, loc="outside lower center", ncols=6, frameon=False)
 
+    height = 3.6 + 0.2 * (len(table.choices) // 6)
     title = table.plan.asked.title
-    return figures.figure(title, "", draw, 4.2 * len(places), 3.6).svg
+    return figures.figure(title, "", draw_all, 4.2 * len(places), height).svg
+
+
+def _points(axes: Any, each: list[list[np.ndarray]], names: list[str]) -> None:
+    """Means over seeds in a plane, filled where no other is as good both ways."""
+    means = np.array([[values.mean() for values in pair] for pair in each])
+    front = pareto_front(means)
+    for i, (pair, name) in enumerate(zip(each, names, strict=True)):
+        ends = np.array([spread(list(values))["interval"] for values in pair])
+        (x, y), bars = means[i], np.abs(ends - means[i][:, None])
+        colour = figures.COLOURS[i % len(figures.COLOURS)] if i else figures.INK
+        axes.errorbar(
+            [x],
+            [y],
+            xerr=bars[:1].T,
+            yerr=bars[1:].T,
+            color=colour,
+            marker=figures.MARKERS[(i + i // 6) % len(figures.MARKERS)],
+            fillstyle="full" if front[i] else "none",
+            linestyle="",
+            elinewidth=0.5,
+            label=name,
+        )
 
 
 def gates(directory: pathlib.Path, cell: str) -> str:
@@ -179,7 +275,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     kinds = parser.add_subparsers(dest="kind", required=True)
-    for kind in ("lines", "plane"):
+    for kind in ("lines", "plane", "cost"):
         of = kinds.add_parser(kind)
         of.add_argument("folder", type=pathlib.Path)
     of = kinds.choices["lines"]
@@ -195,8 +291,9 @@ def main() -> None:
         name = re.sub(r"\W+", "_", asked.cell)
         svg = gates(asked.directory, asked.cell)
         return write(asked.folder / f"gates_{name}.svg", svg)
-    if asked.kind == "plane":
-        return write(asked.folder / "plane.svg", plane(asked.folder))
+    if asked.kind in ("plane", "cost"):
+        svg = {"plane": plane, "cost": cost}[asked.kind](asked.folder)
+        return write(asked.folder / f"{asked.kind}.svg", svg)
     svg = lines(asked.folder, asked.axis, asked.domain, asked.gain)
     return write(asked.folder / f"{'gain' if asked.gain else 'lines'}.svg", svg)
 

@@ -74,7 +74,10 @@ def test_gains_are_taken_seed_by_seed_of_the_asked_domain(draw, folder):
 
 def test_figures_are_the_same_twice_and_name_what_they_show(draw, folder, monkeypatch):
     place, _ = folder
+    cost = {"shared_bottom": 4.0, "star": 10.0}
+    monkeypatch.setattr(draw, "operations", lambda asked: cost[asked.model.kind])
     for make, words in (
+        (lambda: draw.cost(place), ["2.5", "star", "100 %", "operations"]),
         (lambda: draw.lines(place, "share", "d1", True), ["star", "10 %", "click"]),
         (lambda: draw.plane(place), ["star", "100 %", "like"]),
     ):
