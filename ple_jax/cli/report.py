@@ -33,6 +33,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--importance", action="store_true", help=about)
     about = "measure whether tasks pull the same way, and which to group (minutes)"
     add("--conflict", action="store_true", help=about)
+    about = "the same epoch by epoch: trains the first seed of each run once more"
+    add("--conflict-over-time", action="store_true", help=about)
     add("--overwrite", action="store_true", help="replace the page if it exists")
 
 
@@ -52,7 +54,9 @@ def run(asked: argparse.Namespace) -> None:
     sides, left_out = gather(asked.runs)
     runtime.set_up()
     title = f"Report on {', '.join(side.name for side in sides)}"
-    also = Asked(tuple(asked.slice), asked.importance, asked.conflict)
+    over_time = asked.conflict_over_time
+    conflict = asked.conflict or over_time
+    also = Asked(tuple(asked.slice), asked.importance, conflict, over_time)
     made = list(sections(sides, asked.split, also))
     text = page(title, made, left_out)
     with replace_file(asked.out) as partial:

@@ -276,15 +276,18 @@ def norms(name: str, each: Mapping[str, Mapping[str, Any]]) -> Figure:
     """How long rows of tables are, by how often train has them, a line a field."""
 
     def draw(canvas: Any) -> None:
-        axes = canvas.subplots()
+        axes, counts = canvas.subplots(), np.array([])
         pairs = zip(each.items(), itertools.cycle(COLOURS), itertools.cycle(MARKERS))
         for (field, of), colour, mark in pairs:
             low, middle, high = of["norms"].T
             bars = np.stack([middle - low, high - middle])
             x = np.sqrt(of["least"] * of["most"])
+            counts = np.append(counts, x)
             look = {"color": colour, "marker": mark, "markersize": 4, "linewidth": 1}
             axes.errorbar(x, middle, bars, label=one_line(field), **look)
         axes.set_xscale("log")
+        axes.set_xticks(_few_between(counts))
+        axes.minorticks_off()
         axes.xaxis.set_major_formatter("{x:,.0f}")  # its own speaks TeX
         axes.set_xlabel("examples of train with the value")
         axes.set_ylabel("length of its embedding")
@@ -295,3 +298,10 @@ def norms(name: str, each: Mapping[str, Mapping[str, Any]]) -> Figure:
         "values, by how often train has them. Bars: from the 10th to the 90th percent."
     )
     return figure(f"Lengths of embeddings, {name}", caption, draw, 7.5, 3.2)
+
+
+def _few_between(values: np.ndarray) -> np.ndarray:
+    """At most five whole numbers from the least value to the most, by equal ratios."""
+    if not len(values):
+        return values
+    return np.unique(np.geomspace(values.min(), values.max(), 5).round())

@@ -29,6 +29,7 @@ class Asked(NamedTuple):
     slices: tuple[str, ...] = ()  # columns
     importance: bool = False
     conflict: bool = False
+    over_time: bool = False  # the conflict, epoch by epoch
 
 
 NOTHING = Asked()

@@ -48,7 +48,7 @@ def sections(
         "Fields": lambda: inside.fields(shown, asked.importance),
         "Embeddings": lambda: inside.embedded(shown),
         "Gates": lambda: gated(shown),
-        "Conflict": lambda: tasks.torn(shown, asked.conflict),
+        "Conflict": lambda: tasks.torn(shown, asked.conflict, asked.over_time),
         "Configuration": lambda: configuration(sides),
     }
     for title, make in parts.items():

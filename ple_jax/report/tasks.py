@@ -1,20 +1,23 @@
 """What tasks do to each other: the section on gradients and affinity."""
 
+import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from ple_jax.analysis.affinity import task_affinity
-from ple_jax.analysis.conflict import ALL, gradient_conflict
+from ple_jax.analysis.conflict import ALL, conflict_over_time, gradient_conflict
+from ple_jax.report.figures import COLOURS, Figure, figure
 from ple_jax.report.section import Section
+from ple_jax.show.escape import one_line
 from ple_jax.show.grid import Grid
 from ple_jax.studies.sides import Side
 
-OPPOSED = 0.5  # share of batches with a cosine below 0, from which tasks conflict
+OPPOSED = 0.75  # share of batches with a cosine below 0, from which tasks conflict
 
 
-def torn(sides: Sequence[Side], wanted: bool) -> Section:
+def torn(sides: Sequence[Side], wanted: bool, over_time: bool = False) -> Section:
     """Whether tasks pull what they share the same way, and which to group."""
     made = Section("Conflict")
     if not wanted:
@@ -28,6 +31,8 @@ def torn(sides: Sequence[Side], wanted: bool) -> Section:
             continue
         made.words += [f"{side.name}: {said}" for said in pulls(conflict)]
         made.grids.append(cosine_grid(side.name, conflict))
+        if over_time:
+            made.figures.append(course(side.name, conflict_over_time(side.runs[0])))
         affinity = task_affinity(side.runs[0])
         made.words.append(f"{side.name}: {grouping(affinity)}")
         made.grids.append(affinity_grid(side.name, affinity))
@@ -42,7 +47,11 @@ def pulls(conflict: Mapping[str, Any]) -> list[str]:
         mean, opposed = conflict["mean"][at, p], conflict["opposed"][at, p]
         if np.isnan(mean):
             continue
-        how = "against each other" if opposed > OPPOSED else "the same way"
+        how = "now the same way, now against each other"
+        if opposed >= OPPOSED:
+            how = "against each other"
+        elif opposed <= 1 - OPPOSED:
+            how = "the same way"
         said.append(
             f"{one} and {other} pull what they share {how} (cosine {mean:+.3f}, below "
             f"0 in {opposed:.0%} of batches)."
@@ -66,6 +75,33 @@ def cosine_grid(name: str, conflict: Mapping[str, Any]) -> Grid:
     )
     columns = ["layer", "tasks", "cosine", "deviation", "share below 0"]
     return Grid(f"gradients of tasks, {name}", columns, rows, note, names=2)
+
+
+def course(name: str, times: Sequence[Mapping[str, Any]]) -> Figure:
+    """The cosine of each two tasks' gradients as training goes on."""
+    at = times[0]["layers"].index(ALL)
+    seen = [time["examples"] for time in times]
+    mean, spread = (np.array([t[k][at] for t in times]) for k in ("mean", "deviation"))
+
+    def draw(canvas: Any) -> None:
+        axes = canvas.subplots()
+        axes.axhline(0, color="grey", linewidth=0.5)
+        each = zip(times[0]["pairs"], mean.T, spread.T, itertools.cycle(COLOURS))
+        for pair, line, width, colour in each:
+            label = one_line(f"{pair[0]}, {pair[1]}")
+            axes.plot(seen, line, color=colour, marker="o", markersize=3, label=label)
+            axes.fill_between(
+                seen, line - width, line + width, color=colour, alpha=0.15, linewidth=0
+            )
+        axes.set_xlabel("examples")
+        axes.set_ylabel("cosine")
+        axes.legend(frameon=False, fontsize=8)
+
+    caption = (
+        "Over all that tasks share, before training and after each epoch of it, first "
+        "seed; bands are the deviation of batches. Below 0, tasks conflict."
+    )
+    return figure(f"Conflict over time, {name}", caption, draw, 6.0, 3.2)
 
 
 def grouping(affinity: Mapping[str, Any]) -> str:

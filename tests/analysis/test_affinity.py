@@ -103,7 +103,13 @@ def test_the_page_says_who_pulls_against_whom(sides, monkeypatch):
     }
     monkeypatch.setattr(shown, "gradient_conflict", lambda run: cosines)
     monkeypatch.setattr(shown, "task_affinity", lambda run: affinity)
-    made = shown.torn(sides[:1], wanted=True)
+    times = [{"examples": n} | cosines for n in (0, 5003, 10_007)]
+    monkeypatch.setattr(shown, "conflict_over_time", lambda run: times)
+    made = shown.torn(sides[:1], wanted=True, over_time=True)
+    (drawn,) = made.figures
+    for text in ("click, like", "cosine", "examples"):
+        assert f"<!-- {text} -->" in drawn.svg or f">{text}<" in drawn.svg
+    assert not shown.torn(sides[:1], wanted=True).figures
     against, groups = made.words
     assert "against each other (cosine -0.250, below 0 in 75% of batches)" in against
     assert groups.endswith("in these groups: click; like.")

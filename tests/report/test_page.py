@@ -76,6 +76,17 @@ def made():
     return page(EVIL, parts, [EVIL])
 
 
+@pytest.mark.parametrize("most", [62, 64, 5003])
+def test_counts_of_values_are_named_in_plain_numbers(most):
+    counts = np.array([62, most])
+    of = {"norms": np.ones((2, 3)), "least": counts, "most": counts}
+    drawn = figures.norms("a", {"shop": of}).svg
+    assert "mathdefault" not in drawn
+    assert ">62<" in drawn
+    assert f">{most:,}<" in drawn
+    figures.norms("a", {"shop": {key: values[:0] for key, values in of.items()}})
+
+
 def test_no_name_becomes_markup_or_script(made):
     page = Tags(made)
     assert sum(tag == "script" for tag, _ in page.tags) == 1
