@@ -5,10 +5,10 @@
 
 Along each axis one size changes and the others stay as in `step_vs_peers.py`, but for
 tables of 1,000 rows a field, which are updated whole. The table shows what the compiled
-step computes (`lib/program.py`), as a multiple of what the model's equations need
-(`lib/needs.py`); the temporary memory that the compiler plans, as a multiple of the
-activations that the backward pass reads and the slopes of all parameters; and the state
-that is donated. All this is known without running.
+step computes (`ple_jax.plans.program`), as a multiple of what the model's equations
+need (`lib/needs.py`); the temporary memory that the compiler plans, as a multiple of
+the activations that the backward pass reads and the slopes of all parameters; and the
+state that is donated. All this is known without running.
 
 `--time` also measures the step, in turn with our own fast PyTorch (`peers/strong.py`,
 PLE and MMoE of one domain; the faster of eager and compiled, with the Python of

@@ -16,7 +16,6 @@ from typing import NamedTuple
 import jax
 import numpy as np
 from lib import measure, problem, report
-from lib.program import memory
 from lib.sizes import Size
 
 from ple_jax.config.experiment import Experiment
@@ -25,6 +24,7 @@ from ple_jax.data.loader import Loader
 from ple_jax.embeddings.tables import Tables
 from ple_jax.layout import Bag, Layout
 from ple_jax.parallel.mesh import make_mesh
+from ple_jax.plans.program import memory
 from ple_jax.train.feed import Feed
 from ple_jax.train.trainer import trainer_of
 

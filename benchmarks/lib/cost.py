@@ -3,8 +3,9 @@
 from typing import NamedTuple
 
 from ple_jax.layers.per_domain import Blocks
+from ple_jax.plans import program
 
-from . import needs, problem, program
+from . import needs, problem
 from .report import Record
 from .sizes import Size, arrays
 

@@ -42,10 +42,8 @@ from ple_jax.splits import SPLITS
 BLOCKS = "blocks"  # folder of what an engine encodes, until it is joined
 
 
-def load_or_prepare(
-    source: Source, progress: Advance = silent, engine: Engine | None = None
-) -> Prepared:
-    """Opens the source's prepared data set from the cache, or prepares it there."""
+def cached(source: Source) -> pathlib.Path:
+    """Where the cache has the source's prepared data set, once it is prepared."""
     whole = [VERSION, schema_to_dict(source.schema), source.identity]
     if not all(task.is_binary for task in source.schema.tasks):
         whole.append("scales")  # which the cache may have without
@@ -53,7 +51,14 @@ def load_or_prepare(
         whole.append(RULE)  # by which the cache may have others
     identity = json.dumps(whole, sort_keys=True)
     key = hashlib.blake2b(identity.encode(), digest_size=12).hexdigest()
-    directory = cache_dir() / "prepared" / key
+    return cache_dir() / "prepared" / key
+
+
+def load_or_prepare(
+    source: Source, progress: Advance = silent, engine: Engine | None = None
+) -> Prepared:
+    """Opens the source's prepared data set from the cache, or prepares it there."""
+    directory = cached(source)
     if directory.exists():
         return Prepared.open(directory)
     try:

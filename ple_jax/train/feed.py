@@ -43,14 +43,8 @@ class Feed:
 
     @cached_property
     def most(self) -> int:
-        """Steps of a dispatch: as many as asked for, but fewer if batches are large.
-
-        Two at least: a program for one has the last bits of another order of sums.
-        """
-        asked = self.train.steps_per_dispatch
-        if self.split is not None:
-            return asked
-        return min(asked, max(2, SENT // self.loader.batch_bytes))
+        """Steps of a dispatch, at most."""
+        return most_steps(self.train, self.loader.batch_bytes, self.split is not None)
 
     def chunks(self, epoch: int, step: int) -> Iterator[tuple[Batch | Picks, int]]:
         """The rest of an epoch from a step on: some batches, and how many.
@@ -78,6 +72,20 @@ class Feed:
         whole = batches if count == self.most else jax.tree.map(fill, batches)
         places = batch_shardings(self.mesh, whole, self.loader.axes)
         return put_parts(whole, places)
+
+
+def most_steps(train: Train, batch_bytes: int, on_device: bool) -> int:
+    """Steps of a dispatch: as many as asked for, but fewer if batches are large.
+
+    Two at least: a program for one has the last bits of another order of sums.
+
+    Args:
+        train: What asks.
+        batch_bytes: Bytes of the batch that this process sends for a step.
+        on_device: Whether none is sent.
+    """
+    asked = train.steps_per_dispatch
+    return asked if on_device else min(asked, max(2, SENT // batch_bytes))
 
 
 def feed_of(

@@ -28,7 +28,7 @@ def compiled(function, *arguments):
 
 
 def test_operations_of_known_programs():
-    from benchmarks.lib.program import operations
+    from ple_jax.plans.program import operations
 
     x, w = jnp.ones((11, 7)), jnp.ones((7, 5))
     of = lambda *given: operations(compiled(*given).as_text())
@@ -39,7 +39,7 @@ def test_operations_of_known_programs():
 
 
 def test_a_loop_counts_as_often_as_it_runs():
-    from benchmarks.lib.program import operations
+    from ple_jax.plans.program import operations
 
     x = jnp.ones((7, 7))
     body = lambda i, x: jnp.tanh(x @ x)

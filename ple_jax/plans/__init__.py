@@ -1,0 +1,1 @@
+"""What a training needs of its devices, before there are any."""

@@ -1,0 +1,101 @@
+"""The compiled program of a step for devices that are not there.
+
+Devices are emulated by this machine's processor. XLA divides a program among them as
+among others: shapes, operations and collectives are those of any backend. Which lines
+it fuses is the processor's own, and so are temporary memory and the bytes through it.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+from unittest import mock
+
+import jax
+import numpy as np
+
+from ple_jax.parallel.mesh import batch_shardings, make_mesh, replicated_sharding
+from ple_jax.plans.job import Job, batch_of
+from ple_jax.plans.kinds import Kind
+from ple_jax.train.feed import SHARE, most_steps
+from ple_jax.train.setup import shapes
+from ple_jax.train.state import TrainState
+from ple_jax.train.trainer import trainer_of
+from ple_jax.types import Batch, Picks, PyTree
+
+QUICK = {  # to compile: it never runs
+    "xla_backend_optimization_level": 0,
+    "xla_llvm_disable_expensive_passes": True,
+}
+
+
+class Emulated(NamedTuple):
+    """A step's program, and the shapes and places of what it takes."""
+
+    state: TrainState
+    batches: Batch | Picks  # of one dispatch
+    steps: int  # in it
+    compiled: jax.stages.Compiled
+
+    @property
+    def sent(self) -> PyTree:
+        """What the host sends for a dispatch: not the split, which is there."""
+        batches = self.batches
+        return batches.rows if isinstance(batches, Picks) else batches
+
+
+def devices(count: int) -> jax.sharding.Mesh:
+    """A mesh of emulated devices; to be called before JAX has made any."""
+    try:
+        jax.config.update("jax_platforms", "cpu")
+        jax.config.update("jax_num_cpu_devices", count)
+    except RuntimeError:  # it has: then there may be enough
+        pass
+    return make_mesh(count)
+
+
+def emulate(job: Job, kind: Kind, mesh: jax.sharding.Mesh) -> Emulated:
+    """Compiles the step of a job, as devices of a kind would run it."""
+    with traced_for(kind.platform):
+        args = job.experiment, job.layout, job.steps_per_epoch, mesh
+        trainer = trainer_of(*args)
+        state = shapes(trainer, mesh)
+        batches, steps = batches_of(job, kind, mesh)
+        jitted: Any = trainer.steps
+        lowered = jitted.lower(state, batches, 1)
+    return Emulated(state, batches, steps, lowered.compile(QUICK))
+
+
+@contextmanager
+def traced_for(platform: str) -> Iterator[None]:
+    """Lets the package's own code choose as it does on another backend."""
+    with mock.patch.object(jax, "default_backend", return_value=platform):
+        yield
+
+
+def batches_of(
+    job: Job, kind: Kind, mesh: jax.sharding.Mesh
+) -> tuple[Batch | Picks, int]:
+    """The batches of a dispatch, as `train.feed` would send them; how many."""
+    train, on_device = job.experiment.train, split_on_device(job, kind)
+    share = job.batch_size * job.example_bytes // kind.hosts(mesh.size)
+    steps = most_steps(train, share, on_device)
+    if not on_device:
+        batches = batch_of(job.layout, steps, job.batch_size)
+        return placed(batches, batch_shardings(mesh, batches)), steps
+    rows = jax.ShapeDtypeStruct((steps, job.batch_size), np.int32)
+    split = batch_of(job.layout, job.examples)
+    everywhere = jax.tree.map(lambda leaf: replicated_sharding(mesh), split)
+    picked = placed(rows, batch_shardings(mesh, rows))
+    return Picks(placed(split, everywhere), picked), steps
+
+
+def split_on_device(job: Job, kind: Kind) -> bool:
+    """Whether devices of a kind hold the whole train split."""
+    fits = job.examples * job.example_bytes <= SHARE * kind.memory
+    wanted = job.experiment.train.data_on
+    return wanted == "device" or (wanted == "auto" and fits)
+
+
+def placed(tree: PyTree, places: PyTree) -> PyTree:
+    """Shapes with their places."""
+    return jax.tree.map(lambda leaf, place: leaf.update(sharding=place), tree, places)

@@ -1,0 +1,103 @@
+"""A plan: memory, bytes moved, the least time of a step, and what bounds it."""
+
+from typing import Any
+
+from ple_jax.plans import kinds, moved
+from ple_jax.plans.emulated import Emulated, devices, emulate
+from ple_jax.plans.job import Job, bytes_of, bytes_of_device
+from ple_jax.plans.program import Program, memory, of_operation
+from ple_jax.train.state import TrainState, training_of, variables_of
+from ple_jax.train.stopping import RUN_AHEAD
+from ple_jax.types import Picks
+
+HELD = RUN_AHEAD + 2  # dispatches whose batches a device holds: one runs, one comes
+Record = dict[str, Any]
+
+
+def plan(job: Job, count: int, kind_name: str) -> Record:
+    """What each of `count` devices of a kind needs to train a job; ready for JSON.
+
+        bound = max(operations / peak, bytes / bandwidth, sent / link, input / link)
+
+    by the peaks of `kinds`: no step takes less. Nothing is trained, and no device is
+    needed: state and batches are shapes, the rest is read from the program that XLA
+    compiles for as many emulated devices.
+
+    Args:
+        job: What is trained.
+        count: How many devices.
+        kind_name: A name of `kinds.KINDS`.
+
+    Raises:
+        ValueError: There is no such kind, or so many cannot share a batch; names the
+            nearest that can.
+    """
+    kind = kinds.find(kind_name)
+    kinds.check_count(kind_name, count, job.batch_size)
+    found = emulate(job, kind, devices(count))
+    step = costs(found)
+    peaks = {
+        "operations": kind.peak(job.experiment.train.compute_dtype),
+        "memory": kind.bandwidth,
+        "network": kind.between(count),
+        "input": kind.host,
+    }
+    seconds = {name: step[name] / peak for name, peak in peaks.items()}
+    binds = max(seconds, key=lambda name: seconds[name])
+    hosts, rate = kind.hosts(count), job.batch_size / seconds[binds]
+    sent = step["input"] * count / job.batch_size  # of an example
+    return {
+        "devices": count,
+        "kind": kind_name,
+        "hosts": hosts,
+        "batch_size": job.batch_size,
+        "examples": job.examples,
+        "compute_dtype": job.experiment.train.compute_dtype,
+        "memory": memory_of(found),
+        "memory_of_device": kind.memory,
+        "step": step,
+        "peaks": peaks,
+        "seconds": seconds,
+        "binds": binds,
+        "bound": seconds[binds],
+        "examples_per_second": rate,
+        "epoch": job.steps_per_epoch * seconds[binds],
+        "checkpoint": checkpoint_bytes(found.state),
+        "split_on_device": isinstance(found.batches, Picks),
+        "input": {"bytes": rate * sent, "bytes_of_host": rate * sent / hosts},
+    }
+
+
+def costs(found: Emulated) -> Record:
+    """What one step does on each device: operations, and bytes by where they go."""
+    program = Program(found.compiled.as_text() or "")
+    once = lambda depth: 1  # the loop of steps; on accelerators no other is open
+    return {
+        "operations": program.total(of_operation, once),
+        "memory": moved.through_memory(program, once),
+        "network": moved.between_devices(program, once),
+        "input": bytes_of_device(found.sent) / found.steps,
+    }
+
+
+def memory_of(found: Emulated) -> dict[str, int]:
+    """Bytes that each device holds, by what for."""
+    state, trained = found.state, found.state.trained
+    parts = {
+        "tables": trained["tables"],
+        "parameters": {k: v for k, v in trained.items() if k != "tables"},
+        "optimizer": (state.opt_state, state.row_state, state.memory),
+        "average": state.average,
+        "metrics": (state.batch_stats, state.totals, state.stream),
+    }
+    held = {name: bytes_of_device(part) for name, part in parts.items()}
+    if isinstance(found.batches, Picks):
+        held["split"] = bytes_of_device(found.batches.split)
+    held["batches"] = HELD * bytes_of_device(found.sent)
+    held["temporaries"] = memory(found.compiled).temporary
+    return held | {"total": sum(held.values())}
+
+
+def checkpoint_bytes(state: TrainState) -> int:
+    """Bytes of the arrays of one checkpoint, over all devices, not compressed."""
+    return bytes_of((variables_of(state), training_of(state)))
