@@ -19,10 +19,11 @@ import collections
 import itertools
 import pathlib
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
+from jax.extend.core import jaxprs_in_params
 
 from ple_jax import config
 from ple_jax.analysis.seesaw import pareto_front
@@ -149,10 +150,11 @@ def plane(folder: pathlib.Path) -> str:
 
     def draw(axes: Any, beside: tuple[str, ...]) -> None:
         tasks = table.tasks_of(beside)
-        each = [
-            [table.gain(beside, choice, task) for task in tasks[:2]]
+        each = {
+            choice: [table.gain(beside, choice, task) for task in tasks[:2]]
             for choice in table.choices
-        ]
+            if (beside, choice, tasks[0]) in table.values
+        }
         _points(axes, each, table.choices)
         axes.axvline(0, color=figures.INK, linewidth=0.8)
         axes.set_xlabel(f"{tasks[0]}: {metric} ahead of {table.choices[0]}")
@@ -165,7 +167,7 @@ def plane(folder: pathlib.Path) -> str:
 def cost(folder: pathlib.Path) -> str:
     """The SVG of the tasks' mean gain over the cost of a step, both by the reference's.
 
-    The cost is the number of operations of the compiled step.
+    The cost is the number of products that the matrix products of a step take.
     """
     table, metric = read_table(folder)
     plan = table.plan
@@ -177,27 +179,28 @@ def cost(folder: pathlib.Path) -> str:
     }
 
     def draw(axes: Any, beside: tuple[str, ...]) -> None:
-        ratios = [
-            made[beside, c] / made[beside, table.choices[0]] for c in table.choices
-        ]
-        for choice, ratio in zip(table.choices, ratios, strict=True):
-            print(f"{', '.join(beside)}: {choice} {ratio:.2f}")
-        tasks = table.tasks_of(beside)
-        gains = [
-            np.mean([table.gain(beside, choice, task) for task in tasks], axis=0)
-            for choice in table.choices
-        ]
-        each = [[-np.full(2, r), g] for r, g in zip(ratios, gains, strict=True)]
+        tasks, first = table.tasks_of(beside), made[beside, table.choices[0]]
+        each = {}
+        for choice in table.choices:
+            if (beside, choice) in made:
+                ratio = made[beside, choice] / first
+                print(f"{', '.join(beside)}: {choice} {ratio:.2f}")
+                gains = [table.gain(beside, choice, task) for task in tasks]
+                each[choice] = [-np.full(2, ratio), np.mean(gains, axis=0)]
         _points(axes, each, table.choices)
         axes.xaxis.set_major_formatter(lambda x, _: f"{abs(x):g}")
-        axes.set_xlabel("operations of a step, times those of " + table.choices[0])
+        axes.set_xlabel(f"matrix products of a step / those of {table.choices[0]}")
         axes.set_ylabel(f"mean {metric} ahead of {table.choices[0]}")
 
     return _panels(table, draw)
 
 
 def operations(experiment: Experiment) -> float:
-    """How many floating-point operations the compiled step of an experiment takes."""
+    """How many products of two numbers the matrix products of a step take.
+
+    A loop counts as often as it runs, which the cost analysis of a compiled program
+    leaves out; one whose length is not known counts once.
+    """
     from ple_jax.data.loader import Loader
     from ple_jax.runs import defaults
     from ple_jax.runs.directory import prepare_data
@@ -208,8 +211,21 @@ def operations(experiment: Experiment) -> float:
     trainer = trainer_of(defaults.recorded(lone, data), data.layout)
     loader = Loader(data.split("train"), experiment.train.batch_size, 0)
     batches = trainer.prepare(loader.batches(0, 0, 1))
-    compiled = trainer.steps.lower(trainer.shapes(), batches, 1).compile()
-    return float(compiled.cost_analysis()["flops"])
+    return _products(trainer.steps.trace(trainer.shapes(), batches, 1).jaxpr.jaxpr)
+
+
+def _products(program: Any) -> float:
+    """Those of a jaxpr and of all that it calls."""
+    total = 0.0
+    for equation in program.eqns:
+        if equation.primitive.name == "dot_general":
+            (summed, _), _ = equation.params["dimension_numbers"]
+            size = [equation.invars[0].aval.shape[i] for i in summed]
+            total += float(np.prod([*equation.outvars[0].aval.shape, *size]))
+        times = equation.params.get("length", 1)
+        for part in jaxprs_in_params(equation.params):
+            total += times * _products(part)
+    return total
 
 
 def _panels(table: Table, draw: Callable[[Any, tuple[str, ...]], None]) -> str:
@@ -230,13 +246,13 @@ def _panels(table: Table, draw: Callable[[Any, tuple[str, ...]], None]) -> str:
     return figures.figure(title, "", draw_all, 4.2 * len(places), height).svg
 
 
-def _points(axes: Any, each: list[list[np.ndarray]], names: list[str]) -> None:
+def _points(axes: Any, each: dict[str, list[np.ndarray]], names: Sequence[str]) -> None:
     """Means over seeds in a plane, filled where no other is as good both ways."""
-    means = np.array([[values.mean() for values in pair] for pair in each])
+    means = np.array([[values.mean() for values in pair] for pair in each.values()])
     front = pareto_front(means)
-    for i, (pair, name) in enumerate(zip(each, names, strict=True)):
+    for (name, pair), (x, y), best in zip(each.items(), means, front, strict=True):
         ends = np.array([spread(list(values))["interval"] for values in pair])
-        (x, y), bars = means[i], np.abs(ends - means[i][:, None])
+        bars, i = np.abs(ends - [[x], [y]]), names.index(name)
         colour = figures.COLOURS[i % len(figures.COLOURS)] if i else figures.INK
         axes.errorbar(
             [x],
@@ -245,7 +261,7 @@ def _points(axes: Any, each: list[list[np.ndarray]], names: list[str]) -> None:
             yerr=bars[1:].T,
             color=colour,
             marker=figures.MARKERS[(i + i // 6) % len(figures.MARKERS)],
-            fillstyle="full" if front[i] else "none",
+            fillstyle="full" if best else "none",
             linestyle="",
             elinewidth=0.5,
             label=name,

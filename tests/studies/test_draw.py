@@ -5,6 +5,8 @@ import pathlib
 import re
 import xml.etree.ElementTree as ET
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -77,7 +79,7 @@ def test_figures_are_the_same_twice_and_name_what_they_show(draw, folder, monkey
     cost = {"shared_bottom": 4.0, "star": 10.0}
     monkeypatch.setattr(draw, "operations", lambda asked: cost[asked.model.kind])
     for make, words in (
-        (lambda: draw.cost(place), ["2.5", "star", "100 %", "operations"]),
+        (lambda: draw.cost(place), ["2.5", "star", "100 %", "products"]),
         (lambda: draw.lines(place, "share", "d1", True), ["star", "10 %", "click"]),
         (lambda: draw.plane(place), ["star", "100 %", "like"]),
     ):
@@ -85,3 +87,12 @@ def test_figures_are_the_same_twice_and_name_what_they_show(draw, folder, monkey
         assert re.sub(r"f\d+-", "", one) == re.sub(r"f\d+-", "", again)
         texts = [e.text for e in ET.fromstring(one).iter() if e.text]
         assert all(any(word in text for text in texts) for word in words)
+
+
+def test_matrix_products_are_counted_as_often_as_loops_run(draw):
+    def step(a, b):
+        once = jax.jit(jnp.matmul)(a, b)  # (2, 3) x (3, 5)
+        return once, jax.lax.map(lambda _: b @ b.T, jnp.arange(7))  # (3, 5) x (5, 3)
+
+    program = jax.make_jaxpr(step)(jnp.ones((2, 3)), jnp.ones((3, 5)))
+    assert draw._products(program.jaxpr) == 2 * 3 * 5 + 7 * 3 * 5 * 3
