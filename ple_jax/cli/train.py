@@ -22,6 +22,7 @@ from typing import Any
 
 from ple_jax.cli.experiment import STOPPED, experiment_of
 
+MISTAKE = 2
 OLDER_CHECKPOINT = 3  # all was done, but from an older checkpoint than the newest
 
 
@@ -132,7 +133,7 @@ def names_data(paths: Iterable[str]) -> bool:
 
 def train_one(asked: argparse.Namespace, experiment) -> int:
     """Trains one run, and prints its tables."""
-    from ple_jax.parallel import processes, runtime
+    from ple_jax.parallel import processes, runtime, told
     from ple_jax.show import console
     from ple_jax.train import loop
 
@@ -140,6 +141,7 @@ def train_one(asked: argparse.Namespace, experiment) -> int:
     with processes.joined(experiment.train.distributed, loop.Stopped):
         chosen = shared(asked, experiment)
         asked.run_dir = chosen.directory
+        told.tell_again(again(asked))
         console.say(f"run directory: {chosen.directory}")
         before = fallbacks_of([chosen])
         result = loop.fit(chosen, asked.resume, asked.strict)
@@ -151,12 +153,14 @@ def train_one(asked: argparse.Namespace, experiment) -> int:
 
 def train_sweep(asked: argparse.Namespace, wanted=None) -> int:
     """Trains a sweep, by default the recorded one, and prints its tables."""
-    from ple_jax.parallel import runtime
+    from ple_jax.parallel import runtime, told
     from ple_jax.runs.directory import prepare_data
     from ple_jax.show import console
     from ple_jax.studies import sweeps
 
     if wanted and wanted.base.train.distributed:
+        if told.number_told():
+            return MISTAKE  # the first says why
         raise ValueError(
             "Several processes (train.distributed) train one run: a sweep and "
             "train.seeds above 1 train in one process, which uses all its devices."
@@ -170,6 +174,7 @@ def train_sweep(asked: argparse.Namespace, wanted=None) -> int:
         directory = new_directory(asked)
         chosen = sweeps.create(directory, wanted, prepare_data(wanted.base.data))
     asked.run_dir = chosen.directory
+    told.tell_again(again(asked))
     console.say(f"run directory: {chosen.directory}, {len(chosen.runs)} trials")
     before = fallbacks_of(chosen.runs)
     result = sweeps.fit(chosen, asked.resume, asked.strict)

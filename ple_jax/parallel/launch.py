@@ -28,12 +28,17 @@ POLL = 0.05  # seconds
 
 
 class Failure(NamedTuple):
-    """Which process failed, and its status, below 0 for a signal."""
+    """Which process failed, and its status, below 0 for a signal.
+
+    One that the others lost but that has not ended stands still: it has none.
+    """
 
     number: int
-    status: int
+    status: int | None
 
     def __str__(self) -> str:
+        if self.status is None:
+            return f"process {self.number} stood still"
         if self.status >= 0:
             return f"process {self.number} ended with status {self.status}"
         name = signal.Signals(-self.status).name
@@ -57,7 +62,8 @@ def launch(count: int, command: Sequence[str]) -> int:
         if failure is None:
             return max(process.wait() for process in each)
         tell(failure, count, command, folder)
-        return failure.status if failure.status > 0 else 128 - failure.status
+        status = -signal.SIGKILL if failure.status is None else failure.status
+        return status if status > 0 else 128 - status
 
 
 def free_port() -> int:
@@ -134,7 +140,8 @@ def forwarded(processes: Sequence[subprocess.Popen]) -> Iterator[None]:
 def watch(processes: Sequence[subprocess.Popen]) -> Failure | None:
     """Waits for all; after the first failure only `GRACE` seconds. Returns it.
 
-    One that ended because it lost another is the failure only if there is no other.
+    One that ended because it lost another is the failure only if there is no other:
+    not where one has not ended by then.
     """
     failed: list[Failure] = []
     deadline = float("inf")
@@ -146,8 +153,9 @@ def watch(processes: Sequence[subprocess.Popen]) -> Failure | None:
             break
         time.sleep(POLL)
     failed += new_failures(processes, failed)
+    still = [Failure(i, None) for i, one in enumerate(processes) if one.poll() is None]
     own = (failure for failure in failed if failure.status not in OF_OTHERS)
-    return next(own, next(iter(failed), None))
+    return next(own, next(iter([*still, *failed]), None))
 
 
 def new_failures(

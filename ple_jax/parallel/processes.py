@@ -26,9 +26,12 @@ from ple_jax.show.errors import sentence
 from ple_jax.show.escape import printable
 
 AUTO = "auto"  # the address that JAX finds by itself
-INITIALIZATION, HEARTBEAT, SHUTDOWN = 60, 20, 10  # seconds
+# Seconds. One that stands still is lost after a heartbeat; with what the launcher then
+# waits for the others, within 15.
+INITIALIZATION, HEARTBEAT, SHUTDOWN = 60, 10, 10
 WAIT = 24 * 3600 * 1000  # milliseconds: the first may prepare data, or measure
-FAILED, MISTAKE, LOST, STOPPED = 1, 2, 76, 130  # exit statuses; LOST is another's fault
+# Exit statuses. LOST is another's fault; a run whose steps end no more is STUCK.
+FAILED, MISTAKE, STUCK, LOST, STOPPED = 1, 2, 75, 76, 130
 LOSSES = (
     "gloo",
     "nccl",

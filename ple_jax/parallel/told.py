@@ -1,4 +1,4 @@
-"""What a process that `ple-jax launch` started tells it: its run, and its last step."""
+"""What a process tells: the launcher its run and last step, a person how to go on."""
 
 import os
 import pathlib
@@ -6,11 +6,17 @@ import pathlib
 # What the launcher sets: this process's number, how many there are, and where to tell.
 NUMBER, COUNT, FOLDER = "PLE_JAX_PROCESS", "PLE_JAX_PROCESSES", "PLE_JAX_TOLD"
 RUN = "run"
+_again: list[str] = []  # the command that continues what is trained
 
 
 def is_launched() -> bool:
     """Whether `ple-jax launch` started this process."""
     return FOLDER in os.environ
+
+
+def number_told() -> int:
+    """This process's number among several, before it joins them; 0 if none is told."""
+    return int(os.environ.get(NUMBER, "0"))
 
 
 def launched_count() -> int:
@@ -50,3 +56,13 @@ def step_told_here() -> int | None:
     if not is_launched():
         return None
     return step_told(pathlib.Path(os.environ[FOLDER]), int(os.environ[NUMBER]))
+
+
+def tell_again(command: str) -> None:
+    """Tells which command would continue what is trained."""
+    _again[:] = [command]
+
+
+def again_told() -> str:
+    """The command that would continue what is trained, or "" if none is told."""
+    return "".join(_again)

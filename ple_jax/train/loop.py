@@ -25,7 +25,7 @@ from ple_jax.runs.followers import Followers, following
 from ple_jax.runs.journal import read_records
 from ple_jax.runs.lock import locked
 from ple_jax.show import console, tables
-from ple_jax.train import divergence, evaluate, recalibrate
+from ple_jax.train import divergence, evaluate, recalibrate, watchdog
 from ple_jax.train.checkpoint import Checkpoints
 from ple_jax.train.course import course
 from ple_jax.train.feed import Feed, ahead, next_save
@@ -167,7 +167,8 @@ def epoch(
     """
     trainer, feed = group.setup.trainer, group.setup.feed
     watch, first = console.Stopwatch(), held.place.step_in_epoch
-    for state, place in steps(trainer, feed, held.state, held.place):
+    taken = steps(trainer, feed, held.state, held.place)
+    for state, place in watchdog.watched(taken):
         due = place.step_in_epoch == next_save(held.place.step_in_epoch, feed.train)
         held = held._replace(state=state, place=place)
         told.tell_step(place.epoch * feed.loader.steps_per_epoch + place.step_in_epoch)

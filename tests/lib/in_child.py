@@ -7,8 +7,11 @@ import re
 import resource
 import signal
 import sys
+import threading
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import jax
@@ -61,10 +64,17 @@ def die_at(event: str, pattern: str, nth: int) -> None:
     sys.addaudithook(hook)
 
 
-def at_step(nth: int, act: str) -> None:
-    """Is killed, asked to stop, or raises, when the nth dispatch has been begun."""
+def at_step(nth: int, act: str, later: float = 0.0) -> None:
+    """Is killed, stopped or asked to stop, raises or hangs, at the nth dispatch.
+
+    A kill may come `later`, in seconds.
+    """
+    kill = partial(os.kill, os.getpid(), signal.SIGKILL)
     acts = {
-        "kill": lambda: os.kill(os.getpid(), signal.SIGKILL),
+        "hang": lambda: time.sleep(1000),
+        "freeze": lambda: os.kill(os.getpid(), signal.SIGSTOP),
+        "kill later": lambda: threading.Timer(later, kill).start(),
+        "kill": kill,
         "stop": lambda: os.kill(os.getpid(), signal.SIGTERM),
         "raise": lambda: int("broken"),
     }

@@ -50,6 +50,12 @@ def test_one_that_lost_another_is_not_blamed(launched):
     assert "continue" not in said  # there is no run
 
 
+def test_one_that_stands_still_is_named(launched):
+    status, said = launched("sleep 100", TELL + f"exit {launch.LOST}")
+    assert status == 128 + signal.SIGKILL
+    assert said.startswith("process 0 stood still before its first step")
+
+
 def test_all_that_lost_another_are_a_failure(launched):
     status, said = launched(f"exit {launch.LOST}", f"exit {launch.LOST}")
     assert status == launch.LOST

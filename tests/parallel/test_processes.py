@@ -1,6 +1,7 @@
 """Two processes train as one does, stop together, and end when one is lost."""
 
 import json
+import pathlib
 import time
 from functools import partial
 from multiprocessing.connection import wait
@@ -20,6 +21,13 @@ KNOBS = """
     --model.tower-dims 3 --train.optimizer adagrad --inputs.update rows
 """.split()
 SOON = 15  # seconds
+
+
+def pytest_generate_tests(metafunc):
+    """No random kills by default; with --faults 10, twenty."""
+    if "kill" in metafunc.fixturenames:
+        scale = metafunc.config.getoption("--faults")
+        metafunc.parametrize("kill", range(2 * scale if scale > 1 else 0))
 
 
 @pytest.fixture(scope="module")
@@ -47,8 +55,8 @@ class Both(NamedTuple):
         return self.first.status, self.second.status
 
 
-def together(folder, *lines, faults=((), ())):
-    """Runs two processes, each with its command, to their ends."""
+def begun(folder, *lines, faults=((), ())):
+    """Begins two processes, each with its command."""
     address = f"127.0.0.1:{launch.free_port()}"
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv(told.COUNT, "2")
@@ -58,10 +66,16 @@ def together(folder, *lines, faults=((), ())):
             patch.setenv(told.NUMBER, str(number))
             output, meet = folder / f"said-{number}", ("--train.distributed", address)
             started.append(processes.start(output, *line, *meet, faults=own))
+    return started
+
+
+def together(folder, *lines, faults=((), ())):
+    """Runs two processes, each with its command, to their ends."""
+    started = begun(folder, *lines, faults=faults)
     wait([one.process.sentinel for one in started], processes.LONGEST)
-    began = time.monotonic()
+    since = time.monotonic()
     ended = [one.end() for one in started]
-    return Both(*ended, time.monotonic() - began)
+    return Both(*ended, time.monotonic() - since)
 
 
 @pytest.fixture(scope="module")
@@ -117,6 +131,41 @@ def test_one_that_is_killed_ends_the_other_and_resumes_to_the_same_bits(folder, 
     both = together(folder, again(run), again(run))
     assert both.statuses == (0, 0), both
     assert np.array_equal(numbers(run), numbers(of_two))
+
+
+def test_a_random_kill_ends_both_and_resumes_to_the_same_bits(kill, folder, of_two):
+    draw = np.random.default_rng(kill)
+    which, nth, later = draw.integers(2), int(draw.integers(1, 28)), draw.uniform(0, 1)
+    fault = partial(in_child.at_step, nth, "kill later", later)
+    run, faults = folder / f"kill-{kill}", [(), ()]
+    faults[which] = [fault]
+    print(f"process {which} is killed {later} s after dispatch {nth}")
+    both = together(folder, new(run), new(run), faults=faults)
+    if both.statuses != (0, 0):  # all was done before
+        assert both.statuses[which] == -9, both
+        assert both.statuses[1 - which] in launch.OF_OTHERS, both
+        assert both.apart < SOON
+        both = together(folder, again(run), again(run))
+        assert both.statuses == (0, 0), both
+    assert np.array_equal(numbers(run), numbers(of_two))
+
+
+def test_one_that_is_stopped_is_lost_soon(folder):
+    run, fault = folder / "stopped", [partial(in_child.at_step, 2, "freeze")]
+    first, second = begun(folder, new(run), new(run), faults=((), fault))
+    while not is_stopped(second.process.pid):
+        time.sleep(0.1)
+    since = time.monotonic()
+    ended = first.end()
+    assert time.monotonic() - since < SOON
+    second.process.kill()
+    assert ended.status in launch.OF_OTHERS, ended
+
+
+def is_stopped(pid):
+    """Whether a process is stopped, by Linux."""
+    stat = pathlib.Path(f"/proc/{pid}/stat").read_text()
+    return stat.rpartition(")")[2].split()[0] == "T"
 
 
 def test_a_run_goes_on_with_other_numbers_of_processes(folder, of_one):
