@@ -17,6 +17,8 @@ from typing import Any
 
 from ple_jax import engines
 
+UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9}
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The experiment, where its data set goes, and who prepares it."""
@@ -28,6 +30,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--engine", choices=engines.available(), default="local", help=about)
     about = "processes that read files at once (default: %(default)s)"
     add("--workers", type=int, default=1, metavar="INT", help=about)
+    about = "memory for the ids that a process counts; more go to disk (default: 512MB)"
+    add("--memory", type=size, default=512 * 10**6, metavar="SIZE", help=about)
     about = "do what shard I, from 0, of N does next, and keep it in DIR.shards"
     add("--shard", metavar="I/N", type=shard, help=about)
     about = "make DIR from what all shards have done"
@@ -49,11 +53,28 @@ def run(asked: argparse.Namespace) -> None:
     if asked.shard:
         return do_shard(asked, data)
     if asked.merge:
-        prepared = merge_shards(directory.source_of(data), needed_out(asked))
+        source, out = directory.source_of(data), needed_out(asked)
+        prepared = merge_shards(source, out, memory=asked.memory)
     else:
         with engines.started(asked.engine, asked.workers) as engine:
-            prepared = directory.prepare_data(data, asked.out, engine)
+            prepared = directory.prepare_data(
+                data, asked.out, engine, memory=asked.memory
+            )
     console.show(tables.prepared_table(prepared))
+
+
+def size(text: str) -> int:
+    """The bytes of a size such as "512MB" or "2 GB".
+
+    Raises:
+        ArgumentTypeError: It is not written so.
+    """
+    found = re.fullmatch(r"(\d+(?:\.\d+)?) ?([KMG]?)B", text, re.IGNORECASE)
+    if not found:
+        raise argparse.ArgumentTypeError(
+            f"expected a size such as 512MB or 2GB, got {text!r}"
+        )
+    return int(float(found[1]) * UNITS[found[2].upper()])
 
 
 def shard(text: str) -> tuple[int, int]:
@@ -95,7 +116,8 @@ def do_shard(asked: argparse.Namespace, data: Any) -> None:
     from ple_jax.show import console
 
     try:
-        prepare_shard(source_of(data), needed_out(asked), *asked.shard)
+        out, (mine, of) = needed_out(asked), asked.shard
+        prepare_shard(source_of(data), out, mine, of, asked.memory)
         console.say("All shards are done: make the data set by --merge.")
     except WaitingError as waiting:
         console.say(str(waiting))

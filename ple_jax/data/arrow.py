@@ -18,6 +18,7 @@ NOT_KNOWN = (
 )
 # What a value has that `plain_spelling` may write otherwise.
 PERHAPS_NOT_PLAIN = r"[.+:]|^(True|TRUE|False|FALSE)$"
+MOST_AT_ONCE = 1 << 20  # values that `plain_spelling` writes, of many
 MOST_SHOWN = 80  # characters of a value or a type in an error
 
 
@@ -170,6 +171,12 @@ def plain_spelling(text: pa.Array) -> pa.Array:
 
 def changed_by_plain_spelling(text: pa.Array) -> np.ndarray:  # (n,) int64
     """Places of the values that `plain_spelling` writes in another way."""
+    starts = range(0, len(text), MOST_AT_ONCE)
+    pieces = (first + _changed(text.slice(first, MOST_AT_ONCE)) for first in starts)
+    return np.concatenate([np.zeros(0, np.int64), *pieces])
+
+
+def _changed(text: pa.Array) -> np.ndarray:  # (n,) int64
     perhaps = pc.match_substring_regex(text, PERHAPS_NOT_PLAIN)
     places = np.flatnonzero(perhaps.fill_null(False).to_numpy(zero_copy_only=False))
     some = text.take(pa.array(places))

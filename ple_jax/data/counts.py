@@ -5,29 +5,42 @@ into files, chunks, or parts that are counted elsewhere.
 """
 
 import dataclasses
-from collections.abc import Iterator
+import pathlib
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ple_jax.data.hashing import hash_texts
+from ple_jax.data.external_sort import ORDER, sort_counts
+from ple_jax.data.spill import (
+    COLUMNS,
+    MOST_BYTES,
+    PARTS,
+    PIECE,
+    Spill,
+    added_up,
+    by_hash,
+    distinct,
+)
 
 MOST_DISTINCT = 100_000  # numbers that are told apart
-MOST_ROWS = 4_000_000  # of values, that wait to be added up
-PIECE = 1 << 20  # of values, that are added up at once
 MOST_TEXT = 2**31 - 1  # bytes of all values that one array of `string` holds
 ALL_BUT_SIGN = np.int64(2**63 - 1)
 LOWEST = ~np.float64(np.finfo(np.float64).max).view(np.int64)  # key of a number
 
 
 class ValueCounts:
-    """How often each string occurs. Missing values are not counted."""
+    """How often each string occurs. Missing values are not counted.
 
-    def __init__(self) -> None:
+    What memory should not hold is spilled to disk, if there is a place for it.
+    """
+
+    def __init__(self, spill: Spill | None = None) -> None:
+        self._spill = spill
+        self._runs: list[pathlib.Path] = []  # what has been spilled
         self._parts: list[pa.Table] = []
-        self._rows, self._limit = 0, MOST_ROWS
-        self._settled = False  # whether there is one part, with each value once
+        self._bytes, self._limit = 0, spill.most if spill else MOST_BYTES // 4
+        self._settled = False  # whether each value is in one row of the parts
 
     def add(self, codes: np.ndarray, values: pa.Array) -> None:
         """Counts codes (B,) into an array of strings, as `Rows.text` gives them."""
@@ -35,80 +48,71 @@ class ValueCounts:
         part = pa.table({"value": values, "count": pa.array(counts, pa.int64())})
         keep = pc.and_(pc.is_valid(part["value"]), pc.greater(part["count"], 0))
         # All values of a field may be longer than the offsets of `string` reach.
-        self._append([part.filter(keep).cast(_columns(pa.large_string()))])
+        self._append([part.filter(keep).cast(COLUMNS)])
 
     def merge(self, other: "ValueCounts") -> "ValueCounts":
         """Adds up the counts of both."""
-        both = ValueCounts()
+        both = ValueCounts(self._spill or other._spill)
         both._limit = max(self._limit, other._limit)
+        both._runs = self._runs + other._runs
         both._append([*self._parts, *other._parts])
         return both
 
     def settle(self) -> None:
         """Adds up what waits, before it is sent or kept."""
-        whole = self._add_up()
-        self._parts, self._rows, self._settled = [whole], len(whole), True
+        if not self._settled:
+            self._parts, self._settled = self._add_up(), True
+            self._bytes = sum(part.nbytes for part in self._parts)
 
     def _append(self, parts: list[pa.Table]) -> None:
         self._parts += parts
         self._settled = False
-        self._rows += sum(map(len, parts))
-        if self._rows > self._limit:
+        self._bytes += sum(part.nbytes for part in parts)
+        if self._bytes > self._limit:
             self.settle()
-            self._limit = max(self._limit, 2 * self._rows)  # else each chunk does this
+            if self._spill and self._bytes > self._spill.most // 2:
+                self._write(self._spill)
+            self._limit = max(self._limit, 2 * self._bytes)  # else each chunk does this
 
-    def _add_up(self) -> pa.Table:
+    def _add_up(self) -> list[pa.Table]:
         """value, count: each value once.
 
         By parts of the values, so that a hash table is never as large as all of them.
         """
-        if self._settled:
-            return self._parts[0]
-        none = _columns(pa.large_string()).empty_table()
-        whole = pa.concat_tables([none, *self._parts])
-        return pa.concat_tables([none, *map(_distinct, _by_hash(whole))])
+        whole = pa.concat_tables([COLUMNS.empty_table(), *self._parts])
+        if len(whole) <= PIECE:
+            return [distinct(whole)]
+        return list(map(distinct, by_hash(whole)))
+
+    def _write(self, spill: Spill) -> None:
+        self.settle()
+        if self._bytes:
+            whole = len(self._parts) == PARTS
+            self._runs.append(
+                spill.write(self._parts if whole else by_hash(*self._parts))
+            )
+        self._parts, self._bytes, self._settled = [], 0, False
 
     def vocabulary(self, min_count: int = 1) -> pa.Table:
         """value, count, id: most frequent first, ties by value; ids start at 1.
 
-        Values are `string`, or `large_string` if they have more than 2 GiB.
+        Values are `string`, or `large_string` if they have more than 2 GiB. Of counts
+        that were spilled, the vocabulary is on disk too.
         """
-        whole = self._add_up()
+        often = lambda t: t.filter(pc.greater_equal(t["count"], min_count))
+        if self._runs and self._spill:
+            self._write(self._spill)
+            parts = added_up(self._runs, self._spill.piece)
+            return sort_counts(map(often, parts), self._spill, MOST_TEXT)
+        self.settle()
+        whole = pa.concat_tables([COLUMNS.empty_table(), *self._parts])
         if min_count > 1:
-            whole = whole.filter(pc.greater_equal(whole["count"], min_count))
-        whole = whole.sort_by([("count", "descending"), ("value", "ascending")])
+            whole = often(whole)
+        whole = whole.sort_by(ORDER)
         if (pc.sum(pc.binary_length(whole["value"])).as_py() or 0) <= MOST_TEXT:
-            whole = whole.cast(_columns(pa.string()))
+            whole = whole.set_column(0, "value", whole["value"].cast(pa.string()))
         ids = pa.array(np.arange(1, len(whole) + 1), pa.int32())
         return whole.append_column("id", ids).combine_chunks()
-
-
-def _by_hash(whole: pa.Table) -> Iterator[pa.Table]:
-    """Parts of a table, of some million rows, that have no value in common."""
-    parts = len(whole) // PIECE + 1
-    if parts == 1:
-        yield whole
-        return
-    pieces = (batch["value"] for batch in whole.to_batches(PIECE))
-    hashes = [(hash_texts(piece) % parts).astype(np.uint16) for piece in pieces]
-    number = np.concatenate(hashes)
-    for part in range(parts):
-        yield whole.filter(pa.array(number == part))
-
-
-def _distinct(whole: pa.Table) -> pa.Table:
-    """Each value of a table once, with the sum of its counts."""
-    encoded = whole["value"].dictionary_encode().chunks
-    if not encoded:
-        return whole
-    distinct, counts = encoded[-1].dictionary, whole["count"].to_numpy()
-    codes = np.concatenate([chunk.indices for chunk in encoded])
-    sums = np.bincount(codes, weights=counts, minlength=len(distinct))
-    return pa.table([distinct, sums.astype(np.int64)], ["value", "count"])
-
-
-def _columns(text: pa.DataType) -> pa.Schema:
-    return pa.schema([("value", text), ("count", pa.int64())])
 
 
 @dataclasses.dataclass(frozen=True)

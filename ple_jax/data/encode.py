@@ -33,9 +33,10 @@ from ple_jax.data.oddities import Oddities, RowKey
 from ple_jax.data.rows import Rows
 from ple_jax.data.scales import fit_scale, plain, read_scale
 from ple_jax.data.schema_file import schema_from_dict, schema_to_dict
+from ple_jax.data.spill import Spill
 from ple_jax.data.train_counts import Counts, codes_of
 from ple_jax.data.unknown import UnknownIds
-from ple_jax.data.vocabulary import Lookup, pool_rare, read_vocabulary
+from ple_jax.data.vocabulary import Lookup, Saved, pool_rare, size_of
 from ple_jax.disk import read_json, write_json
 from ple_jax.layout import Bag, IdColumn, Layout, Scale
 from ple_jax.schema import OWN, Field, Schema
@@ -54,6 +55,7 @@ class Encoder:
         domains: Names of the domains, in the order of the axis N.
         categoricals: Field -> its numbers, for those that have some.
         scales: Task -> the scale of its labels, if these are numbers.
+        spill: Where that of `lookups` goes which memory should not hold.
     """
 
     schema: Schema
@@ -62,6 +64,7 @@ class Encoder:
     domains: tuple[str, ...]
     categoricals: Mapping[str, CategoricalFit] = dataclasses.field(default_factory=dict)
     scales: Mapping[str, Scale] = dataclasses.field(default_factory=dict)
+    spill: Spill | None = None
 
     @classmethod
     def fit(cls, counts: Counts) -> "Encoder":
@@ -100,7 +103,8 @@ class Encoder:
         names = tuple(domains) if schema.domain else (ONE_DOMAIN,)
         tasks = {task.name: task for task in schema.tasks}
         scales = {n: fit_scale(tasks[n], found) for n, found in counts.targets.items()}
-        return cls(schema, vocabularies, numerics, names, categoricals, scales)
+        spill = counts.spill
+        return cls(schema, vocabularies, numerics, names, categoricals, scales, spill)
 
     @property
     def layout(self) -> Layout:
@@ -116,7 +120,7 @@ class Encoder:
             if not has_ids(field):
                 continue
             table = field.table or field.name
-            rows = len(self.vocabularies[table]) + 1
+            rows = size_of(self.vocabularies, table) + 1
             if field.kind == "categorical":
                 ids.append(IdColumn(field.name, table, rows, field.dim))
             else:
@@ -208,7 +212,7 @@ class Encoder:
     @cached_property
     def lookups(self) -> dict[str, Lookup]:
         """Table -> the ids of its values."""
-        return {table: Lookup(v) for table, v in self.vocabularies.items()}
+        return {t: Lookup(v, self.spill) for t, v in self.vocabularies.items()}
 
     def index(self) -> None:
         """Builds all that finding ids needs, before the encoder is sent."""
@@ -255,10 +259,10 @@ class Encoder:
         folder = lambda name, i: directory / name / f"{i}.parquet"
         try:
             schema = schema_from_dict(fitted["schema"])
-            vocabularies = {
-                table: read_vocabulary(folder(VOCABULARIES, i))
-                for i, table in enumerate(fitted["vocabularies"])
-            }
+            tables = enumerate(fitted["vocabularies"])
+            vocabularies = Saved(
+                {table: folder(VOCABULARIES, i) for i, table in tables}
+            )
             numerics = [NumericFit.from_dict(facts) for facts in fitted["numerics"]]
             categoricals = [
                 CategoricalFit.load(facts, schema, vocabularies, folder(MEANS, i))

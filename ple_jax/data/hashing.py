@@ -19,6 +19,18 @@ def mix(x: np.ndarray, key: int) -> np.ndarray:  # uint64 -> uint64
         return x ^ (x >> np.uint64(31))
 
 
+def offsets_and_text(texts: pa.Array) -> tuple[np.ndarray, np.ndarray]:
+    """Where each string starts and the last one ends (n + 1,), and all bytes (N,).
+
+    Null is "".
+    """
+    texts = pc.fill_null(texts, "").cast(pa.large_string())
+    offsets = np.frombuffer(texts.buffers()[1] or bytes(8), np.int64)
+    offsets = offsets[texts.offset : texts.offset + len(texts) + 1]
+    text = np.frombuffer(texts.buffers()[2] or b"", np.uint8)
+    return offsets - offsets[0], text[offsets[0] : offsets[-1]]
+
+
 def hash_texts(texts: pa.Array) -> np.ndarray:  # (n,) uint64
     """Hashes strings (n,) by their UTF-8, eight bytes at a time; null is "".
 
@@ -27,13 +39,10 @@ def hash_texts(texts: pa.Array) -> np.ndarray:  # (n,) uint64
     for the words w of eight bytes, with their numbers i from 1 on; h is at first the
     length, mixed. It is the same on any machine.
     """
-    texts = pc.fill_null(texts, "").cast(pa.large_string())
-    offsets = np.frombuffer(texts.buffers()[1] or bytes(8), np.int64)
-    offsets = offsets[texts.offset : texts.offset + len(texts) + 1]
-    text = np.frombuffer(texts.buffers()[2] or b"", np.uint8)
-    text = np.r_[text[offsets[0] : offsets[-1]], np.zeros(8, np.uint8)]
+    offsets, text = offsets_and_text(texts)
+    text = np.r_[text, np.zeros(8, np.uint8)]
     words = np.ndarray((len(text) - 7,), "<u8", text, strides=(1,))  # one at each byte
-    starts, left = offsets[:-1] - offsets[0], np.diff(offsets)
+    starts, left = offsets[:-1], np.diff(offsets)
     hashes = mix(left.astype(np.uint64), 0)
     for i in np.flatnonzero(left >= LONG):
         whole = text[starts[i] : starts[i] + left[i]].tobytes()

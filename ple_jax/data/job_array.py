@@ -34,6 +34,7 @@ PLAIN = {
     "ple_jax.data.oddities": "Oddities",
     "ple_jax.data.passes": "Block Tally",
     "ple_jax.data.row_index": "Origin",
+    "ple_jax.data.spill": "Spill",
     "ple_jax.data.train_counts": "Counts",
     "ple_jax.derived": "Derived",
     "ple_jax.engines": "Outcome",

@@ -23,6 +23,7 @@ from ple_jax.data.ranges import expected_arrays
 from ple_jax.data.row_index import IndexWriter, Origin
 from ple_jax.data.rows import Rows
 from ple_jax.data.shards import Shard
+from ple_jax.data.spill import Spill
 from ple_jax.data.split import Assign
 from ple_jax.data.train_counts import Counts
 from ple_jax.data.writer import SplitWriter
@@ -63,14 +64,26 @@ class Block(NamedTuple):
 
 
 def count(
-    shard: Shard, schema: Schema, assign: Assign, advance: Advance = silent
+    shard: Shard,
+    schema: Schema,
+    assign: Assign,
+    advance: Advance = silent,
+    spill: Spill | None = None,
 ) -> Tally:
     """Counts what fitting needs.
+
+    Args:
+        shard: The rows.
+        schema: What their columns mean.
+        assign: Gives their splits.
+        advance: Is told how many rows are done.
+        spill: Where counts go that are more than memory should hold; it must be there
+            until the encoder that is fitted to them has encoded.
 
     Raises:
         ValueError: A value does not fit the schema; names file, row and column.
     """
-    counts, sizes = Counts(schema), np.zeros(len(SPLITS), np.int64)
+    counts, sizes = Counts(schema, spill=spill), np.zeros(len(SPLITS), np.int64)
     for rows, split, fold in _rows_and_splits(shard, schema, assign):
         if not sizes.any():
             read_labels(rows, schema)  # a wrong kind of label is said at once

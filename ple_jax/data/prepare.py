@@ -30,6 +30,7 @@ from ple_jax.data.schema_file import schema_to_dict
 from ple_jax.data.shards import whole_of
 from ple_jax.data.slips import slips
 from ple_jax.data.source import Chunks, Source, Stamp
+from ple_jax.data.spill import MOST_BYTES, Spill
 from ple_jax.data.split import assigner
 from ple_jax.data.spread import Spread
 from ple_jax.data.store import Prepared
@@ -40,6 +41,7 @@ from ple_jax.show import console
 from ple_jax.splits import SPLITS
 
 BLOCKS = "blocks"  # folder of what an engine encodes, until it is joined
+SPILL = "spill"  # folder of counts that memory should not hold
 
 
 def cached(source: Source) -> pathlib.Path:
@@ -55,14 +57,17 @@ def cached(source: Source) -> pathlib.Path:
 
 
 def load_or_prepare(
-    source: Source, progress: Advance = silent, engine: Engine | None = None
+    source: Source,
+    progress: Advance = silent,
+    engine: Engine | None = None,
+    memory: int = MOST_BYTES,
 ) -> Prepared:
     """Opens the source's prepared data set from the cache, or prepares it there."""
     directory = cached(source)
     if directory.exists():
         return Prepared.open(directory)
     try:
-        return prepare(source, directory, progress, engine)
+        return prepare(source, directory, progress, engine, memory)
     except FileExistsError:  # another process finished first
         return Prepared.open(directory)
 
@@ -72,11 +77,13 @@ def prepare(
     directory: pathlib.Path,
     progress: Advance = silent,
     engine: Engine | None = None,
+    memory: int = MOST_BYTES,
 ) -> Prepared:
     """Writes a new prepared data set. An interrupted call leaves nothing behind.
 
-    Memory holds one chunk of rows at a time, the counts of train and, for a split by
-    time, one number per row.
+    Memory holds one chunk of rows at a time, the counts of train as far as `memory`
+    allows, its sums of labels for target means and, for a split by time, one number per
+    row.
 
     Args:
         source: The rows, and what they mean.
@@ -84,6 +91,8 @@ def prepare(
         progress: Is told how many rows are done, in each of two passes.
         engine: Counts and encodes in processes of its own; by default this one does.
             The data set is the same, to the byte.
+        memory: Bytes of values with their counts that each process holds, before it
+            goes on with them on disk, beside the data set.
 
     Raises:
         FileExistsError: The directory exists.
@@ -94,14 +103,21 @@ def prepare(
     with new_directory(directory) as partial:
         if engine is None:
             steady = source._replace(chunks=_Steady(source.chunks))
-            _write(steady, partial, progress)
+            _write(steady, partial, progress, memory)
         else:
             (work := partial / BLOCKS).mkdir()
-            _join(source, partial, *encode_by(engine, source, work, progress))
+            encoded = encode_by(engine, source, work, progress, memory)
+            _join(source, partial, *encoded)
     return Prepared.open(directory)
 
 
-def prepare_shard(source: Source, directory: pathlib.Path, mine: int, of: int) -> None:
+def prepare_shard(
+    source: Source,
+    directory: pathlib.Path,
+    mine: int,
+    of: int,
+    memory: int = MOST_BYTES,
+) -> None:
     """Does what shard `mine`, from 0, of a job array does next, in DIRECTORY.shards.
 
     Raises:
@@ -111,11 +127,15 @@ def prepare_shard(source: Source, directory: pathlib.Path, mine: int, of: int) -
     check_new(directory)
     folder = job_array.folder_of(directory)
     job_array.begin(folder, source, of)
-    encode_by(job_array.JobArray(folder, of, mine), source, folder)
+    engine = job_array.JobArray(folder, of, mine)
+    encode_by(engine, source, folder, memory=memory)
 
 
 def merge_shards(
-    source: Source, directory: pathlib.Path, progress: Advance = silent
+    source: Source,
+    directory: pathlib.Path,
+    progress: Advance = silent,
+    memory: int = MOST_BYTES,
 ) -> Prepared:
     """Joins what the shards of a job array encoded, and removes their folder.
 
@@ -126,7 +146,7 @@ def merge_shards(
     folder = job_array.folder_of(directory)
     engine = job_array.JobArray(folder, job_array.check(folder, source))
     with new_directory(directory) as partial:
-        encoded = encode_by(engine, source, folder, progress)
+        encoded = encode_by(engine, source, folder, progress, memory)
         _join(source, partial, *encoded, keep=True)
     shutil.rmtree(folder)
     return Prepared.open(directory)
@@ -158,14 +178,18 @@ class _Steady:
         self._rows = rows
 
 
-def _write(source: Source, directory: pathlib.Path, progress: Advance) -> None:
+def _write(
+    source: Source, directory: pathlib.Path, progress: Advance, memory: int
+) -> None:
     assign, rows = assigner(source), whole_of(source)
-    tally = count(rows, source.schema, assign, progress)
+    spill = _spill_of(directory, memory)
+    tally = count(rows, source.schema, assign, progress, spill)
     encoder, sizes = fit(tally), total(tally.sizes)
     del tally  # its counts may be large
     _save(source, encoder, directory)
     check_space(expected_arrays(encoder), sum(sizes), directory)
     block = encode(rows, encoder, assign, sizes, directory, progress)
+    shutil.rmtree(spill.folder)
     _finish(source, encoder, block, sizes)
 
 
@@ -185,7 +209,11 @@ def _join(
 
 
 def encode_by(
-    engine: Engine, source: Source, work: pathlib.Path, progress: Advance = silent
+    engine: Engine,
+    source: Source,
+    work: pathlib.Path,
+    progress: Advance = silent,
+    memory: int = MOST_BYTES,
 ) -> tuple[Encoder, tuple[int, ...], list[Block]]:
     """Fits an encoder, and encodes all rows into blocks, by an engine.
 
@@ -194,13 +222,14 @@ def encode_by(
         source: The rows, and what they mean.
         work: A folder for the blocks, which the engine's processes must reach.
         progress: Is told how many rows are done.
+        memory: As in `prepare`.
 
     Returns:
         The encoder, how many rows each split has, and the blocks in order.
     """
     spread = Spread.of(source, engine)
     assign = assigner(source, spread.over)
-    tally = spread.count(source.schema, assign)
+    tally = spread.count(source.schema, assign, _spill_of(work, memory))
     encoder, of_shards, sizes = fit(tally), tally.sizes, total(tally.sizes)
     del tally
     progress(sum(sizes))
@@ -208,6 +237,11 @@ def encode_by(
     blocks = spread.encode(encoder, assign, of_shards, work)
     progress(sum(sizes))
     return encoder, sizes, blocks
+
+
+def _spill_of(work: pathlib.Path, memory: int) -> Spill:
+    (folder := work / SPILL).mkdir(exist_ok=True)
+    return Spill(folder.absolute(), memory)
 
 
 def _save(source: Source, encoder: Encoder, directory: pathlib.Path) -> None:

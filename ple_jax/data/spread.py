@@ -15,6 +15,7 @@ from ple_jax.data.mapped import Mapped
 from ple_jax.data.passes import Block, Sizes, Tally, count, encode
 from ple_jax.data.shards import Shard, cut
 from ple_jax.data.source import Reader, Source
+from ple_jax.data.spill import Spill
 from ple_jax.data.split import Assign
 from ple_jax.engines import Engine
 from ple_jax.schema import Schema
@@ -51,9 +52,9 @@ class Spread:
         """Calls a function with each shard; the results, in order."""
         return engines.call_each(self.engine, function, self.shards)
 
-    def count(self, schema: Schema, assign: Assign) -> Tally:
+    def count(self, schema: Schema, assign: Assign, spill: Spill) -> Tally:
         """Counts all shards, and merges what is counted."""
-        function = partial(_counted, schema, assign)
+        function = partial(_counted, schema, assign, spill)
         return engines.merge_each(self.engine, function, Tally.merge, self.shards)
 
     def encode(
@@ -101,8 +102,8 @@ def _rows_of(reader: Reader) -> int:
     return reader.count_rows()
 
 
-def _counted(schema: Schema, assign: Assign, shard: Shard) -> Tally:
-    tally = count(shard, schema, assign)
+def _counted(schema: Schema, assign: Assign, spill: Spill, shard: Shard) -> Tally:
+    tally = count(shard, schema, assign, spill=spill)
     tally.counts.settle()
     return tally
 

@@ -8,6 +8,7 @@ from ple_jax.data.counts import NumberCounts, ValueCounts
 from ple_jax.data.label_sums import Addends, LabelSums
 from ple_jax.data.labels import read_labels
 from ple_jax.data.rows import Rows
+from ple_jax.data.spill import Spill
 from ple_jax.schema import Field, Schema
 
 PARTS = ("values", "numbers", "labels", "targets", "sums")  # what merges by name
@@ -16,12 +17,15 @@ PARTS = ("values", "numbers", "labels", "targets", "sums")  # what merges by nam
 class Counts:
     """The counts of the train split that fitting needs.
 
-    `scales` says whether those of labels that are numbers are fitted too.
+    `scales` says whether those of labels that are numbers are fitted too; `spill` where
+    counts of ids go that are more than memory should hold.
     """
 
-    def __init__(self, schema: Schema, scales: bool = True):
-        self.schema = schema
-        self.values = {f.table or f.name: ValueCounts() for f in table_fields(schema)}
+    def __init__(self, schema: Schema, scales: bool = True, spill: Spill | None = None):
+        self.schema, self.spill = schema, spill
+        tables = dict.fromkeys(f.table or f.name for f in table_fields(schema))
+        share = spill.share(len(tables)) if spill else None
+        self.values = {table: ValueCounts(share) for table in tables}
         numeric = [f.name for f in schema.fields if f.kind == "numeric"]
         self.numbers = dict.fromkeys(numeric, NumberCounts.none())
         self.domains = ValueCounts()
@@ -65,7 +69,7 @@ class Counts:
 
     def merge(self, other: "Counts") -> "Counts":
         """Adds up the counts of both, of one schema."""
-        both = Counts(self.schema)
+        both = Counts(self.schema, spill=self.spill)
         for name in PARTS:
             mine, theirs = getattr(self, name), getattr(other, name)
             setattr(both, name, {key: mine[key].merge(theirs[key]) for key in mine})

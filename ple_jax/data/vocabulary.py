@@ -1,6 +1,8 @@
 """The values of a table and their ids: fitted on train, looked up for any row."""
 
 import pathlib
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from functools import cached_property
 
 import numpy as np
@@ -13,9 +15,11 @@ from ple_jax.data.arrow import (
     is_missing,
     plain_spelling,
 )
+from ple_jax.data.spill import Spill
 from ple_jax.data.text_index import TextIndex
 
 COLUMNS = ["value", "count", "id"]
+READ_AT_ONCE = 1 << 20  # values of a vocabulary
 
 
 def pool_rare(whole: pa.Table, min_count: int, rare: bool) -> pa.Table:
@@ -23,22 +27,36 @@ def pool_rare(whole: pa.Table, min_count: int, rare: bool) -> pa.Table:
 
     If `rare`, a null comes after them: it counts all others and has an id of its own.
     """
-    enough = pc.greater_equal(whole["count"], min_count)
-    kept = whole if pc.all(enough).as_py() else whole.filter(enough)
+    enough = pc.sum(pc.greater_equal(whole["count"], min_count)).as_py() or 0
+    kept = whole.slice(0, enough)  # the most frequent come first
     if not rare:
         return kept
     total = lambda table: pc.sum(table["count"]).as_py() or 0
     row = [[None], [total(whole) - total(kept)], [len(kept) + 1]]
-    return pa.concat_tables([kept, pa.table(row, schema=whole.schema)]).combine_chunks()
+    return _append(kept, pa.table(row, schema=whole.schema))
+
+
+def _append(table: pa.Table, row: pa.Table) -> pa.Table:
+    """Adds a row to the last chunk, so that Parquet has the same pages for any."""
+    batches = table.to_batches()
+    of = lambda some: pa.Table.from_batches(some, table.schema)
+    last = pa.concat_tables([of(batches[-1:]), row]).combine_chunks()
+    return pa.concat_tables([of(batches[:-1]), last])
 
 
 class Lookup:
-    """Finds the ids of values; builds what it searches once."""
+    """Finds the ids of values; builds what it searches once.
 
-    def __init__(self, vocabulary: pa.Table):
-        known = vocabulary["value"].drop_null().combine_chunks()
-        self.rare = len(vocabulary) if len(known) < len(vocabulary) else 0
-        self._index = TextIndex(known)
+    Args:
+        vocabulary: value, count and id; a null comes last, and pools what is rare.
+        spill: Where that goes which memory should not hold.
+    """
+
+    def __init__(self, vocabulary: pa.Table, spill: Spill | None = None):
+        values = vocabulary["value"]
+        self.rare = len(values) if values.null_count else 0
+        self._index = TextIndex(values.slice(0, len(values) - values.null_count), spill)
+        self._spill = spill
 
     @property
     def known(self) -> pa.Array:
@@ -53,7 +71,8 @@ class Lookup:
     def _plain(self) -> tuple[TextIndex, np.ndarray]:
         """The plain spellings of values that have another, and the values' places."""
         places = changed_by_plain_spelling(self.known)
-        return TextIndex(plain_spelling(self.known.take(pa.array(places)))), places
+        plain = plain_spelling(self.known.take(pa.array(places)))
+        return TextIndex(plain, self._spill), places
 
     def _find_plain(self, plain: pa.Array) -> np.ndarray:  # (n,) int64
         """The first place of a value of this plain spelling, or -1."""
@@ -82,25 +101,63 @@ class Lookup:
         return np.where(unknown, np.int32(self.rare), ids)
 
 
-def read_vocabulary(path: pathlib.Path) -> pa.Table:
-    """Reads what an encoder saved.
+class Saved(Mapping[str, pa.Table]):
+    """Table -> the vocabulary in its file; a long one is read when it is first used.
 
     Raises:
-        ValueError: The file is damaged; names it.
+        ValueError: A file is damaged; names it.
     """
-    table = read_parquet(path)
-    if table.column_names != COLUMNS:
+
+    def __init__(self, paths: Mapping[str, pathlib.Path]):
+        self._paths, self._tables = paths, dict[str, pa.Table]()
+        self.sizes = {table: _size_of(path) for table, path in paths.items()}
+        for table, size in self.sizes.items():
+            if size <= READ_AT_ONCE:
+                _ = self[table]
+
+    def __getitem__(self, table: str) -> pa.Table:
+        """Reads it once."""
+        if table not in self._tables:
+            self._tables[table] = read_parquet(self._paths[table])
+        return self._tables[table]
+
+    def __iter__(self) -> Iterator[str]:
+        """The names of all tables."""
+        return iter(self._paths)
+
+    def __len__(self) -> int:
+        """How many tables there are."""
+        return len(self._paths)
+
+
+def size_of(vocabularies: Mapping[str, pa.Table], table: str) -> int:
+    """How many values a table has; reads none."""
+    if isinstance(vocabularies, Saved):
+        return vocabularies.sizes[table]
+    return len(vocabularies[table])
+
+
+def _size_of(path: pathlib.Path) -> int:
+    with _damage(path):
+        facts = pq.read_metadata(path)
+    if (found := facts.schema.names) != COLUMNS:
         raise ValueError(
-            f"{path} is damaged: it has the columns {table.column_names}, expected "
-            "value, count and id."
+            f"{path} is damaged: it has the columns {found}, expected value, count and "
+            "id."
         )
-    return table
+    return facts.num_rows
 
 
 def read_parquet(path: pathlib.Path) -> pa.Table:
     """Reads a Parquet file of ours, with its checksums."""
-    try:
+    with _damage(path):
         return pq.read_table(path, page_checksum_verification=True)
+
+
+@contextmanager
+def _damage(path: pathlib.Path) -> Iterator[None]:
+    try:
+        yield
     except FileNotFoundError:
         raise
     except (pa.ArrowException, OSError) as error:

@@ -93,11 +93,14 @@ def trials_folder(directory: pathlib.Path) -> pathlib.Path:
 
 
 def prepare_data(
-    plugin: Plugin, out: pathlib.Path | None = None, engine: Engine | None = None
+    plugin: Plugin,
+    out: pathlib.Path | None = None,
+    engine: Engine | None = None,
+    **options: int,
 ) -> Prepared:
     """The prepared data set of a `[data]` section: in `out`, by default the cache.
 
-    An engine prepares in processes of its own.
+    An engine prepares in processes of its own; options are those of `prepare`.
     """
     source = datasets.find(plugin.kind).build(**plugin.options)
     if isinstance(source, Prepared):
@@ -106,8 +109,8 @@ def prepare_data(
         console.say(f"terms of {plugin.kind}: {source.terms}")
     with console.bar(f"preparing {plugin.kind}") as advance:
         if out is None:
-            return load_or_prepare(source, advance, engine)
-        return data_prepare(source, out, advance, engine)
+            return load_or_prepare(source, advance, engine, **options)
+        return data_prepare(source, out, advance, engine, **options)
 
 
 def source_of(plugin: Plugin) -> Source:

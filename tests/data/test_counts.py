@@ -119,9 +119,10 @@ def test_counts_stay_bounded_and_keep_zero_apart(monkeypatch):
 
 def test_values_are_added_up_whenever_they_have_doubled(monkeypatch):
     """As many rows in all as a few passes have, not a pass for each chunk."""
-    monkeypatch.setattr("ple_jax.data.counts.MOST_ROWS", 10)
+    monkeypatch.setattr("ple_jax.data.counts.MOST_BYTES", 4 * 200)
     added, add_up = [], ValueCounts._add_up
-    noted = lambda counts: added.append(counts._rows) or add_up(counts)
+    rows = lambda counts: sum(map(len, counts._parts))
+    noted = lambda counts: added.append(rows(counts)) or add_up(counts)
     monkeypatch.setattr(ValueCounts, "_add_up", noted)
     counts, other = ValueCounts(), ValueCounts()
     for k in range(200):
@@ -138,6 +139,7 @@ def test_values_are_added_up_whenever_they_have_doubled(monkeypatch):
 @pytest.mark.parametrize("piece", [1, 7, 1000])
 def test_values_are_added_up_part_by_part(piece, monkeypatch):
     monkeypatch.setattr("ple_jax.data.counts.PIECE", piece)
+    monkeypatch.setattr("ple_jax.data.spill.PIECE", piece)
     rng = random.Random(piece)
     drawn = [rng.choice("abcdefgh") * rng.randint(1, 5) for _ in range(211)]
     counts = [ValueCounts(), ValueCounts()]

@@ -9,6 +9,7 @@ import pyarrow as pa
 import pytest
 from lib.tables import SCHEMA, raw, rows_of, source
 
+from ple_jax.data import vocabulary
 from ple_jax.data.counts import ValueCounts
 from ple_jax.data.encode import Encoder
 from ple_jax.data.prepare import prepare
@@ -190,12 +191,12 @@ def test_what_stays_unknown_in_another_spelling(train, asked):
 
 def test_damage_of_an_encoder_names_the_file(data, tmp_path):
     data.encoder.save(tmp_path)
-    vocabulary = tmp_path / "vocabularies" / "1.parquet"
-    whole = vocabulary.read_bytes()
-    vocabulary.write_bytes(whole[:-9])
+    file = tmp_path / "vocabularies" / "1.parquet"
+    whole = file.read_bytes()
+    file.write_bytes(whole[:-9])
     with pytest.raises(ValueError, match=r"vocabularies/1\.parquet is damaged: "):
         Encoder.load(tmp_path)
-    vocabulary.write_bytes(whole)
+    file.write_bytes(whole)
     path = tmp_path / "encoder.json"
     fitted = json.loads(path.read_text())
     path.write_text(json.dumps(fitted)[:-1])
@@ -234,3 +235,19 @@ def test_labels_of_squared_tasks_are_scaled_as_train_has_them(tmp_path):
     before.save(tmp_path / "before")
     assert "scales" not in json.loads((tmp_path / "before/encoder.json").read_text())
     assert Encoder.load(tmp_path / "before").layout.scales == ()
+
+
+def test_a_long_vocabulary_is_read_when_it_is_first_used(tmp_path, monkeypatch):
+    made = prepare(source(), tmp_path / "prepared")
+    monkeypatch.setattr(vocabulary, "READ_AT_ONCE", 3)
+    read, read_parquet = [], vocabulary.read_parquet
+    monkeypatch.setattr(
+        vocabulary, "read_parquet", lambda p: read.append(p.name) or read_parquet(p)
+    )
+    loaded = Encoder.load(tmp_path / "prepared")
+    assert loaded.layout == made.encoder.layout
+    assert read == ["0.parquet"]  # three shops
+    wanted = made.encoder.encode(rows_of(raw())).arrays()
+    for name, array in loaded.encode(rows_of(raw())).arrays().items():
+        np.testing.assert_array_equal(array, wanted[name])
+    assert read == ["0.parquet", "1.parquet", "2.parquet"]
