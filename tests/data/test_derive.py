@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from lib.prepared import arrays_of
-from lib.tables import write_csv
+from lib.tables import source, write_csv
 
 from ple_jax.data.derive import compute, file_name, input_rows
 from ple_jax.data.encode import Encoder
@@ -29,7 +29,7 @@ from ple_jax.data.source import Chunk
 from ple_jax.data.split import assigner
 from ple_jax.datasets import table
 from ple_jax.derived import Derived
-from ple_jax.schema import Format
+from ple_jax.schema import Field, Format, Schema, Task
 from ple_jax.splits import SPLITS
 
 FEW = settings(max_examples=40, deadline=None)
@@ -223,6 +223,29 @@ def test_a_hash_is_one_of_so_many_values():
     wanted = [int(h) % 7 for h in hash_texts(plain).tolist()]
     assert found == [wanted[0], None, None, *wanted[3:]]
     assert set(wanted) == set(range(7))
+
+
+def test_hashed_ids_have_every_encoding_and_new_ones_are_known(tmp_path):
+    """997 sessions, all different: a table of seven rows, and none is unknown."""
+    sessions = pa.array([f"s{i}" for i in range(997)])
+    likely = (hash_texts(sessions) % np.uint64(7)) / 7
+    click = np.random.default_rng(0).random(997) < likely
+    old = pa.table({"session": sessions, "click": click.astype(np.int8)})
+    schema = Schema(
+        (Field("bucket", encodings=("id", "count", "target_mean")),),
+        (Task("click"),),
+        derived=(Derived("bucket", "hash", ("session",), values=7),),
+    )
+    data = prepare(source(old, schema), tmp_path / "prepared")
+    assert [column.rows for column in data.layout.ids] == [8]
+    names = [column.name for column in data.layout.numbers]
+    assert names == [f"bucket:{n}" for n in ("count", "share", "target_mean:click")]
+    new = pa.table({"session": [f"new{i}" for i in range(50)], "click": [0] * 50})
+    found = data.encoder.encode(input_rows(Chunk(new, "new"), schema), labels=False)
+    vocabulary = data.encoder.vocabularies["bucket"]["value"].to_pylist()
+    wanted = hash_texts(new["session"].combine_chunks()) % np.uint64(7)
+    assert [vocabulary[i - 1] for i in found.ids[:, 0]] == [str(w) for w in wanted]
+    assert len(set(found.numbers[:, 2].tolist())) == len(set(wanted.tolist())) == 7
 
 
 def test_text_becomes_the_hashes_of_its_ngrams():
