@@ -1,12 +1,13 @@
 """How does preparing grow with ids, and how much do workers and memory take?
 
     python benchmarks/prepare_scale.py [--part ids|rows] [--scale F] [--workers N]
+                                       [--memory SIZE]
 
 ids: a Parquet column of ids that all differ, 1, 4 and 16 million of them, prepared by
 one process: CPU seconds for a million ids.
 rows: 50 million rows of 10 columns in 8 Parquet files, one of them with 20 million ids,
 embedded alone (`encodings = ["id"]`), prepared by N workers (default 2).
-`--scale F` makes both F times as large.
+`--scale F` makes both F times as large; `--memory` is that of `ple-jax prepare`.
 
 Seconds of CPU are those of all processes of `ple-jax prepare`. Memory is theirs
 together, sampled five times a second: what they hold, and with pages of mapped files,
@@ -52,29 +53,30 @@ def main() -> None:
     parser.add_argument("--part", choices=("ids", "rows"))
     parser.add_argument("--scale", type=float, default=1.0)
     parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--memory", default="512MB")
     asked = parser.parse_args()
     scale = 0.0005 if asked.quick else asked.scale
     sizes = IDS[: 1 if asked.quick else len(IDS)]
     results = []
     if asked.part != "rows":
-        results += [growing(round(ids * scale)) for ids in sizes]
+        results += [growing(round(ids * scale), asked.memory) for ids in sizes]
     if asked.part != "ids":
-        results.append(large(scale, asked.workers))
+        results.append(large(scale, asked.workers, asked.memory))
     report.show("prepare", results, as_json=asked.json)
 
 
-def growing(ids: int) -> report.Record:
+def growing(ids: int, memory: str) -> report.Record:
     """A column of ids that all differ."""
     with tempfile.TemporaryDirectory() as name:
         folder = pathlib.Path(name)
         write(folder / "0.parquet", range(ids), ids, few={}, numbers=0)
         describe(folder, few={}, numbers=0)
-        record = measured(folder, workers=1)
+        record = measured(folder, 1, memory)
         per_million = record["CPU seconds"] / ids * 1e6
         return {"part": "ids", "rows": ids, **record, "CPU s/million": per_million}
 
 
-def large(scale: float, workers: int) -> report.Record:
+def large(scale: float, workers: int, memory: str) -> report.Record:
     """Rows of 10 columns; ids come round."""
     rows, ids, numbers = round(ROWS * scale), round(MOST_IDS * scale), 5
     with tempfile.TemporaryDirectory() as name:
@@ -83,7 +85,7 @@ def large(scale: float, workers: int) -> report.Record:
             file = range(part[0], part[-1] + 1)
             write(folder / f"{i}.parquet", file, ids, FEW, numbers)
         describe(folder, FEW, numbers)
-        return {"part": "rows", "rows": rows, **measured(folder, workers)}
+        return {"part": "rows", "rows": rows, **measured(folder, workers, memory)}
 
 
 def describe(folder: pathlib.Path, few: dict[str, int], numbers: int) -> None:
@@ -118,10 +120,11 @@ def write(
         writer.close()
 
 
-def measured(folder: pathlib.Path, workers: int) -> report.Record:
+def measured(folder: pathlib.Path, workers: int, memory: str) -> report.Record:
     """Seconds, CPU seconds and memory of `ple-jax prepare`."""
     command = [sys.executable, "-m", "ple_jax", "prepare", folder / "data.toml"]
     command += ["--out", folder / "prepared", "--workers", str(workers)]
+    command += ["--memory", memory]
     start, peak = time.perf_counter(), np.zeros(2, np.int64)
     child = subprocess.Popen(command, stdout=subprocess.DEVNULL, start_new_session=True)
     while True:
