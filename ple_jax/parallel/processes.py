@@ -41,6 +41,7 @@ LOSSES = (
     "barrier",
     "task",
 )
+SURE = ("gloo/", "nccl", "coordination service")  # in whatever wraps JAX's error
 NAMES = (f"ple_jax/{number}" for number in itertools.count())  # of what is agreed
 
 
@@ -202,8 +203,8 @@ def loss(error: BaseException | None) -> str:
     """What JAX says of another process that is gone, if that caused an error, or ""."""
     while error is not None:
         text = str(error)
-        lost = any(word in text.lower() for word in LOSSES)
-        if lost and type(error).__name__ == "JaxRuntimeError":
+        own = type(error).__name__ == "JaxRuntimeError"
+        if any(word in text.lower() for word in (LOSSES if own else SURE)):
             return text.splitlines()[0]
         error = error.__cause__
     return ""

@@ -7,11 +7,13 @@ from functools import partial
 from multiprocessing.connection import wait
 from typing import NamedTuple
 
+import jax
 import numpy as np
 import pytest
 from lib import in_child, processes
 
 from ple_jax.parallel import launch, told
+from ple_jax.parallel.processes import loss
 
 pytestmark = pytest.mark.slow
 EXPERIMENT = processes.ROOT / "experiments" / "synthetic_ple.toml"
@@ -111,6 +113,16 @@ def numbers(run):
 
     walk(tree)
     return np.array(found)
+
+
+def test_a_loss_is_known_whatever_wraps_it():
+    of_orbax = ValueError("7 cannot be written (gloo/tcp/pair.cc: Connection closed).")
+    assert loss(of_orbax) == str(of_orbax)
+    assert loss(jax.errors.JaxRuntimeError("UNAVAILABLE: task 1")).startswith("UNAV")
+    assert loss(ValueError("'a' is not a known task (train.metric).")) == ""
+    wrapped = ValueError("It cannot be read.")
+    wrapped.__cause__ = of_orbax
+    assert loss(wrapped) == str(of_orbax)
 
 
 def test_two_processes_measure_what_one_does(of_one, of_two):
