@@ -19,6 +19,7 @@ import jax
 # So that each fork has them at once. None of them starts a thread.
 from ple_jax.cli import main as cli
 from ple_jax.data import prepare
+from ple_jax.parallel import processes as together
 from ple_jax.parallel import runtime, told
 from ple_jax.runs import journal
 from ple_jax.serve import files  # noqa: F401
@@ -86,6 +87,11 @@ def at_step(nth: int, act: str, later: float = 0.0) -> None:
             acts[act]()
 
     told.tell_step = counted
+
+
+def be_patient() -> None:
+    """Takes no process for lost because the machine let it stand still for a while."""
+    together.HEARTBEAT = 100
 
 
 def note_changes(below: str, log: str) -> None:

@@ -149,15 +149,15 @@ def test_a_random_kill_ends_both_and_resumes_to_the_same_bits(kill, folder, of_t
     draw = np.random.default_rng(kill)
     which, nth, later = draw.integers(2), int(draw.integers(1, 28)), draw.uniform(0, 1)
     fault = partial(in_child.at_step, nth, "kill later", later)
-    run, faults = folder / f"kill-{kill}", [(), ()]
-    faults[which] = [fault]
+    run, patient = folder / f"kill-{kill}", [in_child.be_patient]
+    faults = [[*patient, fault] if i == which else patient for i in range(2)]
     print(f"process {which} is killed {later} s after dispatch {nth}")
     both = together(folder, new(run), new(run), faults=faults)
     if both.statuses != (0, 0):  # all was done before
         assert both.statuses[which] == -9, both
         assert both.statuses[1 - which] in launch.OF_OTHERS, both
         assert both.apart < SOON
-        both = together(folder, again(run), again(run))
+        both = together(folder, again(run), again(run), faults=(patient, patient))
         assert both.statuses == (0, 0), both
     assert np.array_equal(numbers(run), numbers(of_two))
 
