@@ -7,6 +7,11 @@ from lib.site import load
 
 gallery = load("extensions/gallery.py")
 FOLDERS = gallery.committed()
+SAID = re.compile(
+    r"^- (.*) beside .*, of (\d+) comparisons: ahead in (\d+)\D.*behind in (\d+)"
+    r"\D.*shown in (\d+)\.$",
+    re.M,
+)
 
 
 @pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
@@ -16,14 +21,20 @@ def test_the_gallery_counts_as_the_study_does(folder):
     counted = {
         row[0].strip("`"): list(map(int, row[1:5])) for row in map(gallery.cells, rows)
     }
-    said = re.findall(
-        r"^- (.*) beside .*, of (\d+) comparisons: ahead in (\d+)\D.*behind in (\d+)"
-        r"\D.*shown in (\d+)\.$",
-        text,
-        re.M,
-    )
-    assert counted == {choice: list(map(int, counts)) for choice, *counts in said}
+    assert counted == {
+        choice: list(map(int, counts)) for choice, *counts in SAID.findall(text)
+    }
     assert gallery.reference(text)
+
+
+def test_the_glance_adds_up_what_the_studies_say():
+    rows = [gallery.cells(row) for row in gallery.glance(FOLDERS)[2:]]
+    for folder, row in zip(FOLDERS, rows, strict=True):
+        text = (folder / "results.md").read_text()
+        counts = [map(int, counts) for _, *counts in SAID.findall(text)]
+        wanted = [sum(column) for column in zip(*counts, strict=True)]
+        assert [int(count) for count in row[2:6]] == wanted
+        assert f"]({folder.name}.md)" in row[0]
 
 
 def test_each_study_has_a_question_words_and_a_page():
