@@ -22,9 +22,10 @@ Array = jax.Array | np.ndarray
 class Touched(flax.struct.PyTreeNode):
     """The distinct rows of a fused table that a batch reads."""
 
-    rows: Array  # (U,) int32, ascending; padded with V, which is out of range
+    rows: Array  # (U,) int32, ascending; padded with V; (D, U) of D slices of a batch
     slots: Array  # (B, S) int32: the place in `rows` of each lookup of an example
     embedded: Array | None = None  # (B, fields, W): what is read, if done already
+    part: Array | None = None  # () int32: see `embeddings.sharded`
 
 
 class Batch(flax.struct.PyTreeNode):

@@ -90,7 +90,8 @@ def norms_of(
     """|row|_2 of the table of a column, in each copy of it."""
     name = next(n for n in tables.fused if column.table in tables.offsets[n])
     first = tables.offsets[name][column.table]
-    own = np.asarray(arrays[name][first : first + column.rows * tables.copies])
+    rows = first + np.arange(column.rows * tables.copies, dtype=np.int32)
+    own = np.asarray(arrays[name])[tables.places(name, rows)]
     lengths = np.sqrt((own.astype(np.float64) ** 2).sum(axis=-1))
     return lengths.reshape(tables.copies, column.rows)
 

@@ -146,7 +146,7 @@ def with_constants(experiment: Experiment) -> Experiment:
     values: dict[str, Any] = {}
     for section, constants in RULED.items():
         now = vars(getattr(experiment, section))  # traced arrays among them
-        asked = [knob for knob in constants if isinstance(now[knob], str)]
+        asked = [k for k in constants if isinstance(now[k], str) and now[k] == AUTO]
         values |= {f"{section}.{knob}": constants[knob] for knob in asked}
     return with_values(experiment, values)
 

@@ -40,6 +40,12 @@ class Inputs:
             rows of the batch, and tables have no moving average.
         row_optimizer: The update rule of tables that are updated by rows. `same` means
             train.optimizer; `rowwise_adagrad` needs the least memory.
+        row_order: How the rows of tables lie: as ids are numbered, by how often train
+            has them (`frequency`), or spread (`spread`), so that devices that share a
+            table have as much to do each. `auto` spreads them in a run that begins on
+            several devices. The model and its scores are the same.
+        wire: The precision of rows on their way between devices. Their gradients, and
+            tables, are always float32.
         frozen: Names of tables that keep their initial values.
         per_domain: Whether each domain has its own embeddings.
         per_task: Whether each task has its own embeddings, as single-task models of
@@ -52,6 +58,8 @@ class Inputs:
     embedding_dropout_rate: Annotated[float, Between(0.0, 0.3)] = 0.0
     update: Literal["auto", "dense", "rows"] = "auto"
     row_optimizer: Literal["same", "sgd", "adagrad", "rowwise_adagrad", "adam"] = "same"
+    row_order: Literal["frequency", "spread"] = ruled("frequency")
+    wire: Literal["float32", "bfloat16"] = "float32"
     frozen: tuple[str, ...] = ()
     per_domain: bool = False
     per_task: bool = False

@@ -6,6 +6,7 @@ from jax.sharding import Mesh
 from jax.sharding import PartitionSpec as P
 from jax.typing import ArrayLike
 
+from ple_jax.embeddings.spread import spread
 from ple_jax.parallel.mesh import DATA
 
 BLOCK = 2**18  # rows drawn at a time
@@ -38,7 +39,7 @@ def draw_split(
     merges two constant factors, so `scale` stands where it does on one device: its last
     bits are the same then.
     """
-    share = end // mesh.size
+    share = end // mesh.shape[DATA]
 
     def draw(key):
         first = jax.lax.axis_index(DATA) * share
@@ -50,6 +51,47 @@ def draw_split(
             own = scale * _rows_of_blocks(key, first, share, rows, width)
         return jnp.where((place < rows)[:, None], own, 0)
 
+    drawn = jax.shard_map(
+        draw, mesh=mesh, in_specs=P(), out_specs=P(DATA), check_vma=False
+    )
+    return drawn(key)
+
+
+def draw_spread(
+    mesh: Mesh | None,
+    key: jax.Array,
+    rows: int,
+    end: int,
+    width: int,
+    scale: ArrayLike,
+) -> jax.Array:  # (end, width)
+    """`scale` times the same rows, each at its place of `spread`; zeros elsewhere.
+
+    Each of several devices draws all blocks, one at a time, and keeps its own rows.
+    """
+    devices = 1 if mesh is None else mesh.shape[DATA]
+    share, size = end // devices, min(rows, BLOCK)
+
+    def draw(key):
+        first = jax.lax.axis_index(DATA) * share if devices > 1 else 0
+
+        def put(start, block, own):
+            at = spread(start + jnp.arange(size, dtype=jnp.int32), rows) - first
+            at = jnp.where(at < 0, share, at)
+            return own.at[at].set(block, mode="drop", unique_indices=True)
+
+        def put_block(i, own):  # the last one moves back
+            start = jnp.minimum(i * BLOCK, rows - BLOCK)
+            return put(start, _block(key, i, width), own)
+
+        empty = jnp.zeros((share, width))
+        if rows <= BLOCK:
+            return put(0, scale * jax.random.normal(key, (rows, width)), empty)
+        return scale * jax.lax.fori_loop(0, -(-rows // BLOCK), put_block, empty)
+
+    if devices == 1:
+        return draw(key)
+    assert mesh is not None
     drawn = jax.shard_map(
         draw, mesh=mesh, in_specs=P(), out_specs=P(DATA), check_vma=False
     )

@@ -13,10 +13,13 @@ from jax.sharding import Mesh
 
 from ple_jax.checks import check_known, is_off
 from ple_jax.config.experiment import Inputs
-from ple_jax.embeddings.draw import draw_normal, draw_split
+from ple_jax.embeddings.draw import draw_normal, draw_split, draw_spread
 from ple_jax.embeddings.gather import read_fields
-from ple_jax.embeddings.touched_rows import with_delta
+from ple_jax.embeddings.sharded import Exchange
+from ple_jax.embeddings.spread import spread, spread_length
+from ple_jax.embeddings.touched_rows import capacity, with_delta
 from ple_jax.layout import Bag, IdColumn, Layout
+from ple_jax.parallel.mesh import DATA
 from ple_jax.types import Array, Batch
 
 MAX_ROWS = 2**31 - 1  # ids are int32 from end to end
@@ -39,11 +42,19 @@ class Tables:
 
     On a `mesh` of several devices a fused table is split by rows, and ends with rows of
     zeros that make it divide evenly and that nothing reads: V counts them.
+
+    Attributes:
+        layout: What a batch holds.
+        inputs: How it becomes the input of a model.
+        mesh: The devices that share the tables; None for one.
+        exchanged: Fused table that devices exchange rows of -> the room for them
+            (`Exchange.share`). Rows of others move as XLA decides.
     """
 
     layout: Layout
     inputs: Inputs
     mesh: Mesh | None = None
+    exchanged: Mapping[str, float] = dataclasses.field(default_factory=dict)
 
     def __post_init__(self):
         known = {c.table for c in self._columns}
@@ -100,18 +111,44 @@ class Tables:
                     f"The tables of width {width} have {end} rows together; a fused "
                     f"table holds at most {MAX_ROWS}. Raise min_count."
                 )
+            end = spread_length(end) if self.spreads else end
             fused[name] = rows | {"": -(-end // self.shards) * self.shards}
         return fused
 
     @property
+    def spreads(self) -> bool:
+        """Whether rows are spread, for devices to have as much to do each."""
+        return self.inputs.row_order == "spread"
+
+    @property
     def shards(self) -> int:
         """How many devices share the rows of a table."""
-        return 1 if self.mesh is None else self.mesh.size
+        return 1 if self.mesh is None else self.mesh.shape[DATA]
 
     def rows(self, name: str) -> int:
-        """Rows of a fused table that ids mean: V without the zeros at its end."""
+        """Rows of a fused table that ids mean."""
         columns = {c.table: c.rows for _, c in self._columns_in(name, self._columns)}
         return self.copies * sum(columns.values())
+
+    def length(self, name: str) -> int:
+        """V without the zeros at its end."""
+        rows = self.rows(name)
+        return spread_length(rows) if self.spreads else rows
+
+    def end(self, name: str) -> int:
+        """What pads rows: V, as far as int32 goes."""
+        return min(self.offsets[name][""], MAX_ROWS)
+
+    def places(self, name: str, rows: Array) -> Array:
+        """Where rows of a fused table lie in its array."""
+        return spread(rows, self.rows(name)) if self.spreads else rows
+
+    def exchange(self, name: str) -> Exchange:
+        """How devices exchange the rows of a fused table."""
+        assert self.mesh is not None
+        length, share = self.offsets[name][""], self.exchanged[name]
+        wire = jnp.dtype(self.inputs.wire)
+        return Exchange(self.mesh, length, self.end(name), share, wire)
 
     def lookups(self, name: str) -> int:
         """S: how many rows of a fused table one example reads, padding included."""
@@ -128,15 +165,22 @@ class Tables:
         """Numbers in a row of a fused table: W, or T W if `inputs.per_task`."""
         return self.fused[name][0] * self.tasks_apart
 
+    def room(self, name: str, examples: int) -> int:
+        """The rows that a device can ask another for at a time, for its slice."""
+        most = capacity(examples * self.lookups(name), self.end(name))
+        return self.exchange(name).capacity(most)
+
     def init(self, key: jax.Array) -> dict[str, jax.Array]:  # "dim_8" -> (V, 8)
         """Draws normal values with standard deviation `inputs.embedding_scale`."""
 
         def draw(name: str) -> jax.Array:
             own, scale = self._key(key, name), self.inputs.embedding_scale
             rows, width = self.rows(name), self.row_width(name)
+            end = self.offsets[name][""]
+            if self.spreads:
+                return draw_spread(self.mesh, own, rows, end, width, scale)
             if self.mesh is None or self.shards == 1:
                 return scale * draw_normal(own, rows, width)
-            end = self.offsets[name][""]
             return draw_split(self.mesh, own, rows, end, width, scale)
 
         return {name: draw(name) for name in self.fused}
@@ -148,7 +192,7 @@ class Tables:
     def rows_or_end(
         self, batch: Batch, name: str, xp: ModuleType = jnp
     ) -> Array:  # (..., B, S) int32
-        """The rows of one fused table that the batch reads; V for the padding of bags.
+        """The rows of one fused table that the batch reads; `end` pads bags.
 
         Args:
             batch: May have any leading axes.
@@ -164,8 +208,8 @@ class Tables:
         columns: list[IdColumn | Bag] = [c for _, c in fields]
         columns += [bag for bag in bags for _ in range(bag.length)]
         ids = xp.concatenate(parts, axis=-1) if bags else parts[0]
-        rows = ids + self._first_rows(batch, name, columns)
-        return xp.where(ids < 0, self.offsets[name][""], rows) if bags else rows
+        rows = self.places(name, ids + self._first_rows(batch, name, columns))
+        return xp.where(ids < 0, self.end(name), rows) if bags else rows
 
     def _first_rows(
         self, batch: Batch, name: str, columns: Sequence[IdColumn | Bag]
@@ -189,7 +233,17 @@ class Tables:
 
         Ids were checked on the host, so none is out of range.
         """
-        return read_fields(table, self.rows_or_end(batch, name), self.lengths(name))
+        touched, lengths = batch.touched.get(name), self.lengths(name)
+        if touched is None or name not in self.exchanged:
+            return read_fields(table, self.rows_or_end(batch, name), lengths)
+        slots = self._slots(name, batch)
+        return self.exchange(name).read(table, touched, slots, lengths)
+
+    def _slots(self, name: str, batch: Batch) -> jax.Array:  # (B, S)
+        """The place in `Touched.rows` of each lookup; U for the padding of bags."""
+        touched = batch.touched[name]
+        there = self.rows_or_end(batch, name) < self.end(name)
+        return jnp.where(there, touched.slots, touched.rows.shape[-1])
 
     def lookup(
         self, tables: Mapping[str, jax.Array], batch: Batch
@@ -205,10 +259,11 @@ class Tables:
             if touched is None or touched.embedded is None:
                 embedded[name] = self.read(name, table, batch)
             else:
-                there = self.rows_or_end(batch, name) < self.offsets[name][""]
-                slots = jnp.where(there, touched.slots, len(table))
-                lengths = self.lengths(name)
-                embedded[name] = with_delta(touched.embedded, table, slots, lengths)
+                slots, lengths = self._slots(name, batch), self.lengths(name)
+                mesh = self.mesh if name in self.exchanged else None
+                embedded[name] = with_delta(
+                    touched.embedded, table, slots, lengths, mesh
+                )
         stop = jax.lax.stop_gradient
         return {n: stop(e) if self.fused[n][1] else e for n, e in embedded.items()}
 

@@ -5,8 +5,11 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import Mesh
+from jax.sharding import PartitionSpec as P
 
 from ple_jax.embeddings.gather import scatter_fields
+from ple_jax.parallel.mesh import DATA
 from ple_jax.types import Array, Touched
 
 
@@ -54,28 +57,40 @@ def _changes(ordered, xp):  # (n,) -> (n,) bool
     return xp.concatenate([xp.zeros(1, bool), ordered[1:] != ordered[:-1]])
 
 
-@partial(jax.custom_vjp, nondiff_argnums=(3,))
+@partial(jax.custom_vjp, nondiff_argnums=(3, 4))
 def with_delta(
     embedded: jax.Array,  # (B, fields, W)
-    delta: jax.Array,  # (U, W)
+    delta: jax.Array,  # (U, W), or (D, U, W)
     slots: jax.Array,  # (B, S)
     lengths: tuple[int, ...] = (),
+    mesh: Mesh | None = None,
 ) -> jax.Array:  # (B, fields, W)
     """embedded + `read_fields` of delta at `slots`, for a delta of zeros.
 
     Adding zero costs nothing, so the value is `embedded` itself. Only the gradient of
-    `delta` is wanted: it sums the gradients of all places that read a row.
+    `delta` is wanted: it sums the gradients of all places that read a row. With a
+    `mesh`, each of its devices has a delta for its slice of the batch.
     """
     return embedded
 
 
-def _forward(embedded, delta, slots, lengths):
-    return embedded, (slots, len(delta))
+def _forward(embedded, delta, slots, lengths, mesh):
+    return embedded, (slots, delta.shape[-2])
 
 
-def _backward(lengths, kept, grads):
+def _backward(lengths, mesh, kept, grads):
     slots, rows = kept
-    return None, scatter_fields(grads, slots, lengths, rows), None
+    of = lambda grads, slots: scatter_fields(grads, slots, lengths, rows)
+    if mesh is None:
+        return None, of(grads, slots), None
+    of_slice = jax.shard_map(
+        lambda grads, slots: of(grads, slots)[None],
+        mesh=mesh,
+        in_specs=P(DATA),
+        out_specs=P(DATA),
+        check_vma=False,
+    )
+    return None, of_slice(grads, slots), None
 
 
 with_delta.defvjp(_forward, _backward)

@@ -1,7 +1,8 @@
 """Updates tables by rows within a step."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -14,9 +15,9 @@ from ple_jax.embeddings import touched_rows
 from ple_jax.embeddings.choose import is_updated_by_rows
 from ple_jax.embeddings.tables import Tables
 from ple_jax.optim.dense import is_moved
-from ple_jax.optim.rows import RowOptimizer, frozen
+from ple_jax.optim.rows import RowOptimizer, frozen, rest
 from ple_jax.optim.rules import RULES
-from ple_jax.types import Batch, PyTree
+from ple_jax.types import Batch, PyTree, Touched
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -27,6 +28,9 @@ class RowUpdates:
     that the batch touches. Gradients are then summed per row, and the global norm and
     the weightings that compare gradients see them. The norm is still that of the whole
     table's gradient, which is zero elsewhere.
+
+    Where devices exchange rows, each has a delta for its slice of the batch: (D, U, W)
+    of all. Their squares are not those of the table's gradient: `gram` gives these.
     """
 
     tables: Tables
@@ -39,26 +43,56 @@ class RowUpdates:
 
     def with_touched_rows(self, batch: Batch, on_host: bool = False) -> Batch:
         """Adds the rows that the batch touches, for the tables that lack them."""
-        on_device = touched_rows.find_on_device, jnp
-        find, xp = (touched_rows.find_on_host, np) if on_host else on_device
-        rows = {
-            name: find(
-                self.tables.rows_or_end(batch, name, xp), self.tables.offsets[name][""]
-            )
-            for name in self.optimizers
-            if name not in batch.touched
+        found = dict(batch.touched)
+        for name in self.optimizers:
+            if name not in found:
+                found[name] = self._find(batch, name, on_host)
+            if name in self.tables.exchanged and not on_host:
+                found[name] = self.tables.exchange(name).with_part(found[name])
+        return batch.replace(touched=found)
+
+    def _find(self, batch: Batch, name: str, on_host: bool) -> Touched:
+        tables = self.tables
+        rows = tables.rows_or_end(batch, name, np if on_host else jnp)
+        if name in tables.exchanged:
+            exchange = tables.exchange(name)
+            return (exchange.find_on_host if on_host else exchange.find)(rows)
+        find = touched_rows.find_on_host if on_host else touched_rows.find_on_device
+        return find(rows, tables.end(name))
+
+    def shares(self, batches: Batch) -> dict[str, float]:
+        """Table -> the room that an exchange of its rows needs (`Exchange.share`)."""
+        empty = dict.fromkeys(self.optimizers, 1.0)
+        tables = dataclasses.replace(self.tables, exchanged=empty)
+        of = dataclasses.replace(self, tables=tables)
+        found = of.with_touched_rows(batches, on_host=True).touched
+        return {
+            name: tables.exchange(name).share_for(found[name].rows) for name in empty
         }
-        return batch.replace(touched={**batch.touched, **rows})
 
     @property
     def finds_on_host(self) -> bool:
         """Whether `prepare_on_host` finds the touched rows, where that is faster.
 
         On CPU the host is some fifteen times as fast as the device's sort, and does it
-        in the loader's thread. With several processes, none has a whole batch.
+        in the loader's thread. With several processes none has a whole batch, but each
+        its slices.
         """
-        alone = jax.process_count() == 1
-        return bool(self.optimizers) and alone and jax.default_backend() == "cpu"
+        sees = jax.process_count() == 1 or self.exchanges
+        return bool(self.optimizers) and sees and jax.default_backend() == "cpu"
+
+    @property
+    def exchanges(self) -> bool:
+        """Whether devices exchange rows."""
+        return bool(self.tables.exchanged)
+
+    def overflows(self, batch: Batch) -> jax.Array:  # () int32
+        """How many tables of a batch need more than one round of exchanges."""
+        each = [
+            self.tables.exchange(name).rounds(batch.touched[name].part) > 1
+            for name in self.tables.exchanged
+        ]
+        return sum(each, jnp.int32(0))
 
     def prepare_on_host(self, batches: Batch) -> Batch:
         """Adds the touched rows to the batches if the host is to find them."""
@@ -67,7 +101,7 @@ class RowUpdates:
         return self.with_touched_rows(batches, on_host=True)
 
     def with_row_deltas(self, trained: PyTree, batch: Batch) -> tuple[PyTree, Batch]:
-        """Replaces each of these tables by a delta (U, W) of zeros to differentiate.
+        """Replaces each of these tables by a delta of zeros to differentiate.
 
         The batch gets the embedded rows, so that they are gathered once: here, and not
         again in `Tables.lookup`.
@@ -76,7 +110,7 @@ class RowUpdates:
         for name in self.optimizers:
             embedded = self.tables.read(name, tables[name], batch)
             touched[name] = touched[name].replace(embedded=embedded)
-            shape = len(touched[name].rows), tables[name].shape[1]
+            shape = *touched[name].rows.shape, tables[name].shape[1]
             tables[name] = jnp.zeros(shape, tables[name].dtype)
         return {**trained, "tables": tables}, batch.replace(touched=touched)
 
@@ -91,17 +125,27 @@ class RowUpdates:
         self,
         tables: Mapping[str, jax.Array],
         states: Mapping[str, PyTree],
-        grads: Mapping[str, jax.Array],  # (U, W)
+        grads: Mapping[str, jax.Array],  # (U, W), or (D, U, W)
         batch: Batch,
         step: jax.Array,
     ) -> tuple[dict[str, jax.Array], dict[str, PyTree]]:
         """The tables that are updated by rows, and their states, after one step."""
-        rows, rate = batch.touched, self.learning_rate(step)
-        moved = {
-            n: rule.update(tables[n], states[n], rows[n].rows, grads[n], rate, step)
-            for n, rule in self.optimizers.items()
-        }
+        moved, rate = {}, self.learning_rate(step)
+        for n, rule in self.optimizers.items():
+            touched, now = batch.touched[n], (grads[n], rate, step)
+            if n in self.tables.exchanged and rule.update is not rest:
+                move = partial(self.tables.exchange(n).update, rule.update)
+                moved[n] = move(tables[n], states[n], touched, *now)
+            else:
+                moved[n] = rule.update(tables[n], states[n], touched.rows, *now)
         return {n: m[0] for n, m in moved.items()}, {n: m[1] for n, m in moved.items()}
+
+    def grams(self, batch: Batch) -> dict[str, Callable[[jax.Array], jax.Array]]:
+        """Exchanged table -> the Gram matrix (T, T) of its gradients (T, D, U, W)."""
+        return {
+            name: partial(self.tables.exchange(name).gram, batch.touched[name])
+            for name in self.tables.exchanged
+        }
 
 
 def row_updates(

@@ -1,6 +1,6 @@
 """The optimizer of everything trained densely, as a chain of Optax parts."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 
 import jax
@@ -72,20 +72,43 @@ def check_only(only: Sequence[str], trained: PyTree) -> None:
         check_known(name, known, "name in a parameter's path (train.only)")
 
 
-def clip(grads: PyTree, norm: float, only: Sequence[str] = ()) -> PyTree:
+def clip(
+    grads: PyTree,
+    norm: float,
+    only: Sequence[str] = (),
+    grams: Mapping[str, Callable[[jax.Array], jax.Array]] = MappingProxyType({}),
+) -> PyTree:
     """Scales gradients down so that their global norm is at most `norm`; 0 is off.
 
         g <- g min(1, norm / ||g||)
 
     The norm covers what is trained, including tables that are updated by rows. What
     `only` excludes is neither counted nor scaled. Frozen tables have zero gradient.
+    Tables of `grams` have their squares by these, of gradients with a leading axis.
     """
     if is_off(norm):
         return grads
+    if grams:
+        return _clipped(grads, norm, only, grams)
     moved = lambda path, _: is_moved(path_names(path), only)
     mask = jax.tree_util.tree_map_with_path(moved, grads)
     clipping = optax.masked(optax.clip_by_global_norm(norm), mask)
     return clipping.update(grads, clipping.init(grads))[0]
+
+
+def _clipped(grads, norm, only, grams):
+    def square(path, leaf):
+        names = path_names(path)
+        of_table = names[0] == "tables" and grams.get(names[-1])
+        total = of_table(leaf[None])[0, 0] if of_table else jnp.sum(jnp.square(leaf))
+        return total * is_moved(names, only)
+
+    squares = jax.tree.leaves(jax.tree_util.tree_map_with_path(square, grads))
+    factor = jnp.minimum(1.0, norm / jnp.maximum(jnp.sqrt(sum(squares)), 1e-30))
+    scale = lambda path, leaf: (
+        leaf * factor if is_moved(path_names(path), only) else leaf
+    )
+    return jax.tree_util.tree_map_with_path(scale, grads)
 
 
 def is_moved(names: Sequence[str], only: Sequence[str]) -> bool:

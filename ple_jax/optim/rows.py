@@ -133,9 +133,12 @@ def adam(weight_decay: float = 0.0) -> RowOptimizer:
 
 def frozen() -> RowOptimizer:
     """Leaves the table as it is."""
-    return RowOptimizer(
-        lambda table: (), lambda table, state, *of_batch: (table, state)
-    )
+    return RowOptimizer(lambda table: (), rest)
+
+
+def rest(table, state, rows, grads, rate, step):
+    """The table and its state as they are."""
+    return table, state
 
 
 def _descend(table, rows, direction, rate, weight_decay):

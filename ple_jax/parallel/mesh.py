@@ -96,8 +96,9 @@ def batch_shardings(mesh: Mesh, batches: PyTree, steps: int = 1) -> PyTree:
     spec = P(*[None] * steps, DATA)
 
     def place(path, leaf):
-        # Every device needs the touched rows of the whole batch.
-        whole = path_names(path)[:1] == ["touched"] and path_names(path)[-1] == "rows"
+        # Every device needs the touched rows of a batch that is not in slices.
+        rows = path_names(path)[:1] == ["touched"] and path_names(path)[-1] == "rows"
+        whole = rows and leaf.ndim == steps + 1
         return NamedSharding(mesh, P() if whole else spec)
 
     return jax.tree_util.tree_map_with_path(place, batches)

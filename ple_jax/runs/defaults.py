@@ -5,7 +5,9 @@ benchmarks/README.md has what they were chosen by.
 """
 
 import dataclasses
-from typing import Any
+from typing import Any, Literal
+
+import jax
 
 from ple_jax.config.experiment import AUTO, Experiment, Inputs, Train
 from ple_jax.data.store import Prepared
@@ -23,6 +25,10 @@ def recorded(experiment: Experiment, data: Prepared) -> Experiment:
     """
     one = resolved(experiment, data.layout, data.facts["splits"]["train"]["rows"])
     one = _with(one, dataclasses.replace(one.train, distributed=""))
+    if one.inputs.row_order == AUTO:
+        order = row_order(one.train.devices or jax.device_count())
+        inputs = dataclasses.replace(one.inputs, row_order=order)
+        one = dataclasses.replace(one, inputs=inputs)
     binary = [task for task in data.layout.tasks if task.is_binary]
     if one.train.metric != AUTO or len(binary) < 2:
         return one
@@ -41,6 +47,11 @@ def resolved(experiment: Experiment, layout: Layout, rows: int) -> Experiment:
     train = _given(train, average_decay=average_decay(experiment.inputs, layout))
     train = _given(train, members=members(train.sampling, rows))
     return _with(experiment, train)
+
+
+def row_order(devices: int) -> Literal["frequency", "spread"]:
+    """Spread over several devices; on one, by frequency, so that caches hold more."""
+    return "spread" if devices > 1 else "frequency"
 
 
 def batch_size(rows: int) -> int:

@@ -61,7 +61,8 @@ def fit(run: Run, resume: bool = False, strict: bool = False) -> dict[str, Any]:
     """
     if run.experiment.train.seeds > 1:
         raise ValueError("train.seeds is above 1: study.fit trains several trials.")
-    group = Group([run], run.checkpoints, Setup([run.experiment], run.data))
+    setup = Setup([run.experiment], run.data, trains=True)
+    group = Group([run], run.checkpoints, setup)
     with locked_by_first(run.directory), following(group.runs) as followers:
         held = run_epochs(group, resume, strict, followers)
         (standing,) = held.standings
@@ -96,7 +97,8 @@ def fit_group(
     """
     # Older studies vmapped single trials too: such a folder is theirs.
     several = len(runs) > 1 or folder.exists()
-    setup = Setup([run.experiment for run in runs], runs[0].data, vmapped=several)
+    experiments, data = [run.experiment for run in runs], runs[0].data
+    setup = Setup(experiments, data, several, trains=True)
     place = folder if several else runs[0].checkpoints
     group = Group(runs, place, setup, ends)
     with locked(runs[0].directory), following(runs) as followers:
@@ -140,8 +142,8 @@ def run_epochs(group: Group, resume: bool, strict: bool, followers: Followers) -
         held, journals = group.start(checkpoints, resume, strict)
         save = partial(group.save, checkpoints, journals)
         while not all(one.is_finished(train) for one in held.standings):
-            held, speed = epoch(group, held, save, asked)
-            held, records = measure(group, held, speed)
+            held, pace = epoch(group, held, save, asked)
+            held, records = measure(group, held, pace)
             checkpoints.wait()  # so that a journal of two epochs had a checkpoint
             for i, record in enumerate(records):
                 if record and processes.is_first():
@@ -158,16 +160,17 @@ def run_epochs(group: Group, resume: bool, strict: bool, followers: Followers) -
 
 def epoch(
     group: Group, held: Held, save: Callable[[Held], None], asked: Asked
-) -> tuple[Held, float]:
+) -> tuple[Held, Record]:
     """Trains to the end of an epoch; saves within it if that is due or a signal came.
 
     Returns:
-        What is held at its end, where nothing is saved yet, and each trial's speed in
-        examples a second.
+        What is held at its end, where nothing is saved yet, and for the journal each
+        trial's speed in examples a second, and what devices exchanged.
     """
     trainer, feed = group.setup.trainer, group.setup.feed
     watch, first = console.Stopwatch(), held.place.step_in_epoch
-    taken = steps(trainer, feed, held.state, held.place)
+    counts = list[jax.Array]()
+    taken = steps(trainer, feed, held.state, held.place, counts)
     for state, place in watchdog.watched(taken):
         due = place.step_in_epoch == next_save(held.place.step_in_epoch, feed.train)
         held = held._replace(state=state, place=place)
@@ -178,15 +181,23 @@ def epoch(
                 save(held)
             stop_if(asked)
     trained = (held.place.step_in_epoch - first) * feed.train.batch_size
-    return held, trained / watch.seconds
+    pace: Record = {"examples_per_second": round(trained / watch.seconds)}
+    if group.setup.exchanged:
+        pace["exchange"] = group.setup.exchange_record(counts)
+    return held, pace
 
 
 def steps(
-    trainer: Trainer, feed: Feed, state: TrainState, place: Place
+    trainer: Trainer,
+    feed: Feed,
+    state: TrainState,
+    place: Place,
+    counts: list[jax.Array] | None = None,
 ) -> Iterator[tuple[TrainState, Place]]:
     """Trains to the end of an epoch; yields after each dispatch, the last one finished.
 
     The host runs ahead of the device by `RUN_AHEAD` dispatches, and waits for no other.
+    `counts` gets the second result of each dispatch.
     """
     waiting: deque[jax.Array] = deque()
     of_epoch = feed.loader.steps_per_epoch
@@ -197,6 +208,8 @@ def steps(
         for batches, count in ahead(chunks):
             state, done = trainer.steps(state, batches, count)
             waiting.append(done)
+            if counts is not None:
+                counts.append(done)
             if len(waiting) > RUN_AHEAD:
                 waiting.popleft().block_until_ready()
             advance(count, glance.text(state.stream, count))
@@ -206,7 +219,7 @@ def steps(
             yield state, place
 
 
-def measure(group: Group, held: Held, speed: float) -> tuple[Held, list[Record | None]]:
+def measure(group: Group, held: Held, pace: Record) -> tuple[Held, list[Record | None]]:
     """Measures every trial at the end of an epoch.
 
     Returns:
@@ -227,7 +240,7 @@ def measure(group: Group, held: Held, speed: float) -> tuple[Held, list[Record |
             standing = dataclasses.replace(standing, diverged=held.step, fault=fault)
             console.say(f"{run.directory.name} diverged before step {held.step}")
         else:
-            record = record_of_epoch(group, held, i, logits[:, i], speed)
+            record = record_of_epoch(group, held, i, logits[:, i], pace)
             standing = standing.after_epoch(record["score"], held.step)
             record["improved"] = standing.epochs_since_best == 0
             if any(wrong[i].values()):
@@ -243,7 +256,7 @@ def measure(group: Group, held: Held, speed: float) -> tuple[Held, list[Record |
 
 
 def record_of_epoch(
-    group: Group, held: Held, i: int, logits: np.ndarray, speed: float
+    group: Group, held: Held, i: int, logits: np.ndarray, pace: Record
 ) -> Record:
     """Trial `i`'s record in the journal: the epoch in training and on validation.
 
@@ -259,7 +272,7 @@ def record_of_epoch(
     record = {
         "step": held.step,
         "epoch": held.place.epoch,
-        "examples_per_second": round(speed),
+        **pace,
         "loss": streaming.total_loss(training["tasks"], layout.deviations),
         "metric": value,
         "score": evaluate.score_of(value, metric),

@@ -3,7 +3,8 @@
 The T gradients are stacked along a leading axis T of every leaf.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 
 import jax
 import jax.numpy as jnp
@@ -15,6 +16,9 @@ from ple_jax.tasks import Task
 from ple_jax.train.state import TrainState
 from ple_jax.types import Batch, PyTree, path_names
 from ple_jax.weightings import Now, Weighting
+
+Grams = Mapping[str, Callable[[jax.Array], jax.Array]]
+NONE: Grams = MappingProxyType({})
 
 
 def by_array(memory: PyTree, trained: PyTree) -> PyTree:
@@ -67,11 +71,12 @@ def merged(
     stacked: PyTree,
     shared: Callable[[], PyTree],
     now: Now,
+    grams: Grams = NONE,
 ) -> tuple[PyTree, PyTree]:
     """The gradients as the weighting merges them, and its memory; see `weighed`."""
     if weighting.merge is not None:
         return weighting.merge(memory, losses, stacked)
-    return weighed(weighting, memory, losses, stacked, shared(), now)
+    return weighed(weighting, memory, losses, stacked, shared(), now, grams)
 
 
 def weighed(
@@ -81,6 +86,7 @@ def weighed(
     stacked: PyTree,
     shared: PyTree,
     now: Now,
+    grams: Grams = NONE,
 ) -> tuple[PyTree, PyTree]:
     """The gradients g_k merged by a weighting that has `weigh`, and its memory.
 
@@ -94,18 +100,26 @@ def weighed(
         stacked: The gradients.
         shared: Which entries tasks share; arrays that broadcast to the parameters.
         now: What the weighting is told of the step.
+        grams: Table whose gradients are sums of several devices -> its own `gram`.
     """
     weigh = weighting.weigh
     assert weigh is not None
     where = counted(shared, weighting)
-    leaves, tree = jax.tree.flatten(jax.tree.map(gram, stacked, where))
-    grams = jnp.stack(leaves)  # (P, T, T), of all arrays
+
+    def products(path, grads, mask):
+        names = path_names(path)
+        own = names[0] == "tables" and mask.any() and grams.get(names[-1])
+        return own(grads) if own else gram(grads, mask)
+
+    found = jax.tree_util.tree_map_with_path(products, stacked, where)
+    leaves, tree = jax.tree.flatten(found)
+    every = jnp.stack(leaves)  # (P, T, T), of all arrays
     if weighting.by_array:
         each = lambda memory, gram: weigh(memory, losses, gram, now)
-        weights, memory = jax.vmap(each)(memory, grams)
+        weights, memory = jax.vmap(each)(memory, every)
     else:
-        one, memory = weigh(memory, losses, grams.sum(axis=0), now)
-        weights = jnp.broadcast_to(one, (len(grams), *one.shape))
+        one, memory = weigh(memory, losses, every.sum(axis=0), now)
+        weights = jnp.broadcast_to(one, (len(every), *one.shape))
     if weighting.everywhere:
         where = jax.tree.map(np.ones_like, where)
     of_leaf = jax.tree.unflatten(tree, [*weights])

@@ -1,17 +1,19 @@
 """What trains and scores, put together: mesh, loader, trainer, feed and scorer."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
+from typing import Any
 
 import jax
+import numpy as np
 
 from ple_jax.config.experiment import Experiment, Train
 from ple_jax.data.loader import Loader, Loaders
 from ple_jax.data.store import Prepared
 from ple_jax.embeddings.tables import Tables
 from ple_jax.parallel import processes, runtime
-from ple_jax.parallel.mesh import check_batch_size, make_mesh, state_shardings
+from ple_jax.parallel.mesh import DATA, check_batch_size, make_mesh, state_shardings
 from ple_jax.runs.defaults import resolved
 from ple_jax.train import vmapped
 from ple_jax.train.counted_rows import CountedRows
@@ -21,6 +23,7 @@ from ple_jax.train.state import TrainState
 from ple_jax.train.step import Step
 from ple_jax.train.trainer import Trainer, step_of, trainer_of
 
+FIRST = 2  # batches that say how many rows devices ask each other for
 LARGE = 2**28  # bytes of an array, from which on huge pages are worth a second
 
 
@@ -34,11 +37,13 @@ class Setup:
         experiments: One for each trial; they differ in seeds and in traced knobs.
         data: What they read.
         vmapped: Whether arrays have a leading axis R of trials.
+        trains: Whether it is to train: several devices then exchange rows of tables.
     """
 
     experiments: Sequence[Experiment]
     data: Prepared
     vmapped: bool = False
+    trains: bool = False
 
     def __post_init__(self):
         layout, rows = self.data.layout, self.data.facts["splits"]["train"]["rows"]
@@ -102,10 +107,36 @@ class Setup:
     def trainer(self) -> Trainer:
         """The jitted functions."""
         layout, steps = self.data.layout, self.steps_per_epoch
+        devices = self.mesh, self.exchanged
         if not self.vmapped:
-            return trainer_of(self.experiments[0], layout, steps, self.mesh)
+            return trainer_of(self.experiments[0], layout, steps, *devices)
         shared = isinstance(self.loader, Loader)
-        return vmapped.trainer_of(self.experiments, layout, steps, shared, self.mesh)
+        return vmapped.trainer_of(self.experiments, layout, steps, shared, *devices)
+
+    @cached_property
+    def exchanged(self) -> Mapping[str, float]:
+        """The tables whose rows devices exchange, with room for what batches ask.
+
+        It is known from the first batches of an epoch, of all processes.
+        """
+        if not self.trains or self.mesh.shape[DATA] == 1:
+            return {}
+        mine = self.step.rows.shares(self.loader.batches(0, 0, FIRST))
+        each = processes.from_all(mine)
+        return {name: max(of[name] for of in each) for name in mine}
+
+    def exchange_record(self, counts: Sequence[jax.Array]) -> dict[str, Any]:
+        """What the journal says of an epoch, by the second results of its dispatches.
+
+        "room" is how many rows of a table one device can ask another for at a time;
+        "overflows" counts the exchanges that were asked for more and took several
+        rounds, since the last start where that was within the epoch.
+        """
+        size = self.train.batch_size // self.mesh.shape[DATA]
+        tables = dataclasses.replace(self.tables, exchanged=self.exchanged)
+        room = {name: tables.room(name, size) for name in self.exchanged}
+        each = [int(np.max(count.addressable_data(0))) for count in counts]
+        return {"room": room, "overflows": sum(each)}
 
     @property
     def step(self) -> Step:
@@ -139,7 +170,8 @@ class Setup:
 
 def rows_of(tables: Tables, vmapped: bool = False) -> CountedRows:
     """Which rows of saved tables count."""
-    return CountedRows({name: tables.rows(name) for name in tables.fused}, int(vmapped))
+    lengths = {name: tables.length(name) for name in tables.fused}
+    return CountedRows(lengths, int(vmapped))
 
 
 def placed(

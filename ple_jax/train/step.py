@@ -89,9 +89,21 @@ class Step:
         self, state: TrainState, batches: Batch | Picks, count: int
     ) -> tuple[TrainState, jax.Array]:
         """Takes `count` steps, on the first of `batches`: one program for any count."""
+        if self.rows.exchanges:
+            return self._exchanging_steps(state, batches, count)
         body = lambda i, state: self.step(state, batches.at(i))
         state = jax.lax.fori_loop(0, count, body, state)
         return state, state.step
+
+    def _exchanging_steps(self, state, batches, count):
+        """`steps`; beside the state, how many exchanges took more than one round."""
+
+        def body(i, carry):
+            state, overflows = carry
+            batch = self.rows.with_touched_rows(batches.at(i))
+            return self.step(state, batch), overflows + self.rows.overflows(batch)
+
+        return jax.lax.fori_loop(0, count, body, (state, jnp.int32(0)))
 
     def step(self, state: TrainState, batch: Batch) -> TrainState:
         """Updates everything that is trained, and the metrics of the epoch."""
@@ -184,7 +196,13 @@ class Step:
         )
         now, shared = self.now(state, batch, key), lambda: self.shared(state)
         grads, memory = merging.merged(
-            self.weighting, state.memory, each, stacked, shared, now
+            self.weighting,
+            state.memory,
+            each,
+            stacked,
+            shared,
+            now,
+            self.rows.grams(batch),
         )
         return jax.tree.map(jnp.add, grads, of_penalties), memory, aux
 
@@ -232,7 +250,8 @@ class Step:
         self, state: TrainState, grads: PyTree, batch: Batch
     ) -> tuple[PyTree, PyTree, PyTree]:
         """Moves what is trained, and the states of Optax and of the row rules."""
-        grads = clip(grads, self.train.clip_norm, self.train.only)
+        grams = self.rows.grams(batch)
+        grads = clip(grads, self.train.clip_norm, self.train.only, grams)
         dense, slopes = self.rows.dense_part(state.trained), self.rows.dense_part(grads)
         updates, opt_state = self.tx.update(slopes, state.opt_state, dense)
         trained = optax.apply_updates(dense, updates)
@@ -251,6 +270,8 @@ class Step:
             "params": self._cast(variables["model"]),
             "batch_stats": variables["batch_stats"],
         }
+        if self.rows.exchanges:
+            batch = self.rows.with_touched_rows(batch)
         x = self._cast(self._input(variables, batch))
         logits, sown = self.model.apply(
             model, x, batch.domain, mutable=["intermediates"]

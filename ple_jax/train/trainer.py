@@ -1,7 +1,8 @@
 """From an experiment to its jitted functions: what joins the parts of a step."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
+from types import MappingProxyType
 from typing import NamedTuple
 
 import flax.linen as nn
@@ -21,6 +22,8 @@ from ple_jax.train.step import Step
 from ple_jax.types import Batch, Picks, PyTree
 from ple_jax.weightings import Weighting
 
+NONE: Mapping[str, float] = MappingProxyType({})
+
 
 class Trainer(NamedTuple):
     """The pure functions of one experiment, jitted: a program each."""
@@ -28,7 +31,8 @@ class Trainer(NamedTuple):
     init: Callable[[], TrainState]
     init_at: Callable[[PyTree], TrainState]  # the same, each array in its place
     shapes: Callable[[], TrainState]  # those of `init`, which does not run
-    # Donates the state; the second result is ready when the first is.
+    # Donates the state; the second result is ready when the first is, and of devices
+    # that exchange rows it counts the exchanges that took more than one round.
     steps: Callable[[TrainState, Batch | Picks, int], tuple[TrainState, jax.Array]]
     score: Callable[[PyTree, Batch], jax.Array]  # variables -> logits (B, T)
     # The same program, which also gives the mean weights (G, E) of each level's gates.
@@ -42,9 +46,10 @@ def trainer_of(
     layout: Layout,
     steps_per_epoch: int = 1,
     mesh: Mesh | None = None,
+    exchanged: Mapping[str, float] = NONE,
 ) -> Trainer:
     """The pure functions of an experiment on a data set of this layout."""
-    return jitted(step_of(experiment, layout, steps_per_epoch, mesh))
+    return jitted(step_of(experiment, layout, steps_per_epoch, mesh, exchanged))
 
 
 def jitted(step: Step) -> Trainer:
@@ -67,11 +72,13 @@ def step_of(
     layout: Layout,
     steps_per_epoch: int,
     mesh: Mesh | None = None,
+    exchanged: Mapping[str, float] = NONE,
 ) -> Step:
     """The step of an experiment on a data set of this layout.
 
     A knob that is still `auto` is what it was before it fitted the data. On a `mesh` of
-    several devices tables have rows that divide evenly among them.
+    several devices tables have rows that divide evenly among them; `exchanged` is as of
+    `Tables`.
     """
     experiment = config.with_constants(experiment)
 
@@ -89,7 +96,8 @@ def step_of(
     weighting = weightings.build(
         experiment.weighting.kind, **experiment.weighting.options
     )
-    train, tables = experiment.train, Tables(layout, experiment.inputs, mesh)
+    train = experiment.train
+    tables = Tables(layout, experiment.inputs, mesh, exchanged)
     alone = model_of(1) if train.sampling.startswith("one_domain") else None
     model = model_of(len(layout.domains))
     if tables.inputs.per_task:
@@ -120,6 +128,12 @@ def make_step(
     tx = make_optimizer(train, total_steps, getattr(model, "rate_multipliers", {}))
     rate = learning_rate(train, total_steps)
     rows = row_updates(tables, train, rate)
+    if rows.exchanges and weighting.merge is not None:
+        raise ValueError(
+            "A weighting that merges gradients itself needs them whole, but devices "
+            "that exchange rows have a part each: train on one device "
+            "(train.devices = 1), or with inputs.update = 'dense'."
+        )
     cut = lambda model: in_parts(model, train.parts, train.batch_size)
     step = Step(cut(model), tables, weighting, train, tx, rows, steps_per_epoch)
     if train.parts > 1:

@@ -17,7 +17,7 @@ from ple_jax.config.sweep import SEED
 from ple_jax.layout import Layout
 from ple_jax.train.state import TrainState, jit_init
 from ple_jax.train.step import Step
-from ple_jax.train.trainer import Trainer, step_of
+from ple_jax.train.trainer import NONE, Trainer, step_of
 from ple_jax.types import Batch, Picks, PyTree
 
 Values = Mapping[str, Any]  # dotted path -> arrays (R,), or tuples of them
@@ -51,6 +51,7 @@ def trainer_of(
     steps_per_epoch: int = 1,
     shared: bool = False,
     mesh: Mesh | None = None,
+    exchanged: Mapping[str, float] = NONE,
 ) -> Trainer:
     """The pure functions of all trials: each array of a state has a leading axis R.
 
@@ -60,7 +61,7 @@ def trainer_of(
 
     def step(values: Values) -> Step:
         trial = config.with_values(experiments[0], values)
-        return step_of(trial, layout, steps_per_epoch, mesh)
+        return step_of(trial, layout, steps_per_epoch, mesh, exchanged)
 
     def init(values: Values) -> TrainState:
         return jax.vmap(lambda one: step(one).init())(values)
@@ -75,7 +76,7 @@ def trainer_of(
         return jax.vmap(one, out_axes=(1, 0))(values, variables)
 
     values = values_of(experiments)
-    first = step_of(experiments[0], layout, steps_per_epoch, mesh)
+    first = step_of(experiments[0], layout, steps_per_epoch, mesh, exchanged)
     rows = first.rows
     return Trainer(
         partial(jit_init(init, first.tables), values),
