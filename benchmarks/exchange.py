@@ -1,20 +1,21 @@
-"""What devices send each other in a step, counted in the compiled program.
+"""What do devices send each other in a step, as their number grows?
 
 Tables that devices exchange rows of, beside the same tables left to XLA, at a fixed
-batch per device. Ids are log-uniform. Devices are emulated, so that nothing is timed.
+batch for each device. Ids are log-uniform. All is counted in the compiled program of
+emulated devices: nothing is timed.
 
-    python benchmarks/exchange.py
-    python benchmarks/exchange.py --balance    # the busiest owner, beside the mean
-    python benchmarks/exchange.py --huge       # lowers a table of 2^31 - 1 rows
+    python benchmarks/exchange.py [--devices 4 16] [--quick] [--json]
+    python benchmarks/exchange.py --balance  # the busiest owner, beside the mean
+    python benchmarks/exchange.py --huge     # compiles for a table of 2^31 - 1 rows
 """
 
-import argparse
 import math
 import re
 from collections import Counter
 
 import jax
 import numpy as np
+from lib import report
 
 from ple_jax import config
 from ple_jax.embeddings.sharded import Exchange
@@ -26,10 +27,8 @@ from ple_jax.train.trainer import step_of
 from ple_jax.types import Batch
 
 BYTES = {"f32": 4, "s32": 4, "u32": 4, "bf16": 2, "pred": 1, "s8": 1, "u8": 1}
-OPERATION = re.compile(
-    r"= (.*?) (all-gather|all-reduce|all-to-all|reduce-scatter|collective-permute)"
-    r"(?:-start)?\("
-)
+KINDS = "all-to-all", "all-gather", "all-reduce", "reduce-scatter", "collective-permute"
+OPERATION = re.compile(rf"= (.*?) ({'|'.join(KINDS)})(?:-start)?\(")
 
 
 def sent(program: str, devices: int) -> dict[str, float]:
@@ -67,62 +66,69 @@ def batch_of(size: int, fields: int, rows: int) -> Batch:
     return Batch(ids, {}, numbers, domain, ones, ones > 0, ones[:, :, 0])
 
 
-def compiled(
-    devices: int, exchanges: bool, order: str, each: int, fields: int, rows: int
-) -> str:
-    """The program of a step, for `each` examples on each of the devices."""
+def step_of_devices(
+    devices: int, exchanges: bool, each: int, fields: int, rows: int
+) -> report.Record:
+    """What a step sends and needs, for `each` examples on each of the devices."""
     mesh, size = make_mesh(devices), each * devices
     columns = tuple(IdColumn(f"f{i}", f"f{i}", rows) for i in range(fields))
     layout = Layout(columns, (), (), (Task("click"), Task("buy")), ("all",))
-    chosen, batches = experiment(size, order), batch_of(size, fields, rows)
-    plain = step_of(chosen, layout, 7, mesh)
-    shares = plain.rows.shares(batches) if exchanges else {}
-    step = step_of(chosen, layout, 7, mesh, shares)
+    chosen = experiment(size, "spread" if exchanges else "frequency")
+    batches = batch_of(size, fields, rows)
+    shares = step_of(chosen, layout, 7, mesh).rows.shares(batches)
+    step = step_of(chosen, layout, 7, mesh, shares if exchanges else {})
     batches = step.rows.prepare_on_host(batches)
     place = lambda x, to: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=to)
     shapes = jax.eval_shape(step.init)
     state = jax.tree.map(place, shapes, state_shardings(mesh, shapes))
     batches = jax.tree.map(place, batches, batch_shardings(mesh, batches))
-    steps = jax.jit(step.steps, donate_argnums=0).lower(state, batches, 2).compile()
-    used = steps.memory_analysis()
-    print(f"  temporary memory {used.temp_size_in_bytes / 2**20:.1f} MiB")
-    return steps.as_text()
+    program = jax.jit(step.steps, donate_argnums=0).lower(state, batches, 2).compile()
+    found = sent(program.as_text(), devices)
+    used = program.memory_analysis().temp_size_in_bytes
+    return {
+        "devices": devices,
+        "rows": "exchanged" if exchanges else "left to XLA",
+        "MB sent": sum(found.values()),
+        **found,
+        "temporary, MiB": used / 2**20,
+    }
 
 
-def say_balance(rows: int = 2**20, batch: int = 4096) -> None:
+def balance(fields: int, devices: int, rows: int = 2**20) -> report.Record:
     """The rows that the busiest owner is asked for, beside the mean of all."""
-    rng = np.random.default_rng(0)
-    for fields in (1, 8):
-        ids = np.exp(rng.random((batch, fields)) * np.log(rows)).astype(np.int32)
-        ids += np.arange(fields, dtype=np.int32) * rows
-        for devices in (8, 64):
-            found = []
-            for order in (lambda r, _: r, spread):
-                slices = order(ids, fields * rows).reshape(devices, -1)
-                own = -(-spread_length(fields * rows) // devices)
-                asked = [np.bincount(np.unique(s) // own) for s in slices]
-                total = sum(np.pad(a, (0, devices - len(a))) for a in asked)
-                found.append(total.max() / total.mean())
-            print(f"{fields} fields, {devices} devices: {found[0]:.1f} {found[1]:.2f}")
+    rng, end = np.random.default_rng(0), fields * rows
+    ids = np.exp(rng.random((4096, fields)) * np.log(rows)).astype(np.int32)
+    ids += np.arange(fields, dtype=np.int32) * rows
+    own = -(-spread_length(end) // devices)
+
+    def busiest(places: np.ndarray) -> float:
+        slices = [np.unique(s) // own for s in places.reshape(devices, -1)]
+        asked = sum(np.bincount(s, minlength=devices) for s in slices)
+        return float(asked.max() / asked.mean())
+
+    found = {"by frequency": busiest(ids), "spread": busiest(spread(ids, end))}
+    return {"fields": fields, "devices": devices, **found}
 
 
-def lower_huge(devices: int = 8) -> None:
-    """Lowers the exchange of a table that has as many rows as int32 can number."""
+def huge(devices: int) -> report.Record:
+    """Compiles the exchange of a table of as many rows as int32 can number."""
     mesh, rows = make_mesh(devices), 2**31 - 1
     exchange = Exchange(mesh, -(-rows // devices) * devices, rows, 0.2)
 
-    def read(table, ids):
+    def read(table: jax.Array, ids: jax.Array) -> jax.Array:
         touched = exchange.with_part(exchange.find(ids))
         return exchange.read(table, touched, touched.slots, ())
 
-    shapes = (exchange.length, 16), np.float32, (64 * devices, 8), np.int32
-    table, ids = (jax.ShapeDtypeStruct(*shapes[i : i + 2]) for i in (0, 2))
-    print(len(jax.jit(read).lower(table, ids).compile().as_text()), "characters")
+    shape = jax.ShapeDtypeStruct
+    table = shape((exchange.length, 16), np.float32)
+    ids = shape((64 * devices, 8), np.int32)
+    found = sent(jax.jit(read).lower(table, ids).compile().as_text(), devices)
+    return {"rows": rows, "devices": devices, "MB sent": sum(found.values())}
 
 
 def main() -> None:
-    """Counts, and prints."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    """Print one line for each number of devices and way."""
+    parser = report.command(__doc__)
     parser.add_argument("--devices", type=int, nargs="+", default=[2, 4, 8, 16])
     parser.add_argument("--examples", type=int, default=1024, help="of each device")
     parser.add_argument("--fields", type=int, default=8)
@@ -130,18 +136,17 @@ def main() -> None:
     parser.add_argument("--balance", action="store_true")
     parser.add_argument("--huge", action="store_true")
     asked = parser.parse_args()
+    if asked.quick:
+        asked.devices, asked.examples, asked.fields, asked.rows = [2], 16, 2, 1000
     jax.config.update("jax_num_cpu_devices", max(asked.devices))
+    sizes, ways = (asked.examples, asked.fields, asked.rows), (False, True)
     if asked.balance:
-        say_balance()
+        results = [balance(f, d) for f in (1, 8) for d in (8, 64)]
     elif asked.huge:
-        lower_huge()
+        results = [huge(max(asked.devices))]
     else:
-        sizes = asked.examples, asked.fields, asked.rows
-        for devices in asked.devices:
-            for name, of in ("XLA", (False, "frequency")), ("ours", (True, "spread")):
-                found = sent(compiled(devices, *of, *sizes), devices)
-                parts = ", ".join(f"{v:.2f} {k}" for k, v in found.items())
-                print(f"{devices:>3} {name:<5} {sum(found.values()):.2f} MB: {parts}")
+        results = [step_of_devices(d, x, *sizes) for d in asked.devices for x in ways]
+    report.show(f"of a device a step, {asked.examples} examples", results, asked.json)
 
 
 if __name__ == "__main__":

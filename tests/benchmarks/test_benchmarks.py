@@ -139,6 +139,7 @@ def test_preparing_is_measured_over_all_of_its_processes(tmp_path):
         "cost_of_tables",
         "cost_of_trials",
         "cost_of_weightings",
+        "exchange",
         "step_by_part",
         "step_vs_floor",
     ],

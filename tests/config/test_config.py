@@ -10,7 +10,7 @@ from ple_jax.config.values import convert
 def test_what_is_not_written_takes_its_default():
     experiment = config.from_dict({"data": {"kind": "synthetic"}})
     assert experiment.model.kind == "ple"
-    assert experiment.inputs == Inputs()
+    assert experiment.inputs == Inputs(**dict.fromkeys(config.RULED["inputs"], "auto"))
     assert experiment.train == Train(**dict.fromkeys(config.RULED["train"], "auto"))
 
 
@@ -95,7 +95,8 @@ def test_recorded_runs_keep_what_was_done_before_a_knob_was_there():
     assert config.from_dict(star).model.options["norm_window"] == 0.1
     own = {"model": {"kind": "star", "norm_window": 0.5}}
     assert config.with_old_values(own) == own
-    other = {"model": {"kind": "not.allowed"}, "inputs": {"embedding_dim": 3}}
+    other = {"model": {"kind": "not.allowed"}, "inputs": {"row_order": "spread"}}
     assert config.with_old_values(other) == other
+    assert config.with_old_values({"inputs": {}})["inputs"]["row_order"] == "frequency"
     train = config.with_old_values({"train": {"epochs": 3}})["train"]
     assert Train(**train) == Train(epochs=3)

@@ -18,7 +18,7 @@ from ple_jax.train.setup import Setup
 TINY = {
     "data": {"kind": "synthetic", "examples": 1500},
     "model": {"kind": "ple", "expert_dims": [7], "tower_dims": [5]},
-    "inputs": {"embedding_dim": 3},
+    "inputs": {"embedding_dim": 3, "row_order": "frequency"},
     "train": {
         "epochs": 3,
         "batch_size": 64,
