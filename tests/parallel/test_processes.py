@@ -101,6 +101,7 @@ def numbers(run):
     records = [json.loads(line) for line in (run / "metrics.jsonl").open()]
     for record in records:
         del record["examples_per_second"]
+        record.pop("exchange", None)
     tree = [records, json.loads((run / "result.json").read_text())]
     found = []
 
