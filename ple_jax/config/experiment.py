@@ -136,11 +136,19 @@ class Train:
             end.
         steps_per_dispatch: Steps that one call to the device runs, at most.
         eval_batch_size: Examples in a batch of evaluation.
+        order: How an epoch orders examples: any of them next (`full`), or blocks of
+            them at random, mixed within windows (`blocks`), so that a split which
+            memory does not hold is read a window at a time. `auto` is `full`, or
+            `blocks` where the split takes more than half of the memory. `blocks` needs
+            `natural` sampling; batches then depend on the number of processes too.
+        window: Blocks of at most 2 MB that are mixed under `order = "blocks"`; memory
+            holds two windows.
         data_on: Where the train split lies: on the device, which picks batches from it,
-            or on the host, which sends them. `auto` chooses the device if the split
-            fits in a quarter of its memory, unless the host must see each batch anyway,
-            as it does on CPU for tables that are updated by rows. Either way the
-            batches are the same.
+            or on the host, which sends them, or on disk, from which the host reads them
+            (`order = "blocks"`). `auto` chooses the device if the split fits in a
+            quarter of its memory, unless the host must see each batch anyway, as it
+            does on CPU for tables that are updated by rows; and the disk if it does not
+            fit in half of the host's. The batches are the same wherever it lies.
         compute_dtype: The precision of the model's products and activations.
             Parameters, statistics, tables and losses are always float32.
         parts: Parts of a batch that go through the model one after another; gradients
@@ -186,7 +194,9 @@ class Train:
     checkpoint_every: int = 0
     steps_per_dispatch: int = 32
     eval_batch_size: int = 4096
-    data_on: Literal["auto", "device", "host"] = "auto"
+    order: Literal["full", "blocks"] = ruled("full")
+    window: int = 64
+    data_on: Literal["auto", "device", "host", "disk"] = "auto"
     compute_dtype: Literal["float32", "bfloat16"] = "float32"
     parts: int = 1
     remat: bool = False
@@ -202,10 +212,20 @@ class Train:
         factors = of("temperature", "parts", "members", "seeds")
         amounts = of("warmup_steps", "weight_decay", "clip_norm", "patience")
         counts = of("checkpoint_every", "devices", "seed")
-        at_least(1, "train", **sizes, **factors)
+        at_least(1, "train", **sizes, **factors, window=self.window)
         at_least(0, "train", **amounts, **counts)
         rate("train", average_decay=self.average_decay)
         check_unique(self.sinks, "sink of train.sinks")
+        if self.order == "blocks" and self.sampling != "natural":
+            raise ValueError(
+                "train.order = 'blocks' needs train.sampling = 'natural', got "
+                f"{self.sampling!r}: other samplings read any example of the split."
+            )
+        if self.data_on == "disk" and self.order == "full":
+            raise ValueError(
+                "train.data_on = 'disk' needs train.order = 'blocks': in the order "
+                "'full' every batch has examples of all parts of the split."
+            )
         if self.learning_rate != AUTO and not self.learning_rate > 0:
             raise ValueError(
                 f"train.learning_rate must be above 0, got {self.learning_rate}."

@@ -90,7 +90,7 @@ def open_array(
     """
     shape = (rows, *expected.shape)
     with path.open("rb") as file:
-        start = _read_header(file, path, expected, shape)
+        start = check_header(file, path, expected, rows)
         file.seek(0)
         crc = zlib.crc32(file.read(start))
         for first, block in _blocks(file, path, expected, shape):
@@ -101,20 +101,21 @@ def open_array(
     return np.memmap(path, expected.dtype, "r", start, shape)
 
 
-def _read_header(
-    file: io.BufferedReader, path: pathlib.Path, expected: Expected, shape: Shape
+def check_header(
+    file: io.BufferedReader, path: pathlib.Path, expected: Expected, rows: int
 ) -> int:
     """Checks the header and the size of a file; returns where the values start.
 
     A header as we write it is compared, not parsed: the parser of Python 3.11 may fail
     while other threads parse (CPython issue 106905).
     """
+    shape = (rows, *expected.shape)
     header = _header(expected, shape)
     if file.read(len(header)) != header:
         file.seek(0)
         _parse_header(file, path, expected, shape)
     start = file.tell()
-    size, wanted = file.seek(0, io.SEEK_END), start + expected.row_bytes * shape[0]
+    size, wanted = file.seek(0, io.SEEK_END), start + expected.row_bytes * rows
     if size != wanted:
         raise ValueError(
             f"{path} is damaged: it has {size:,} bytes, expected {wanted:,}."

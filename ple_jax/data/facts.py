@@ -5,12 +5,13 @@ identity      what it was prepared from
 arrays        names of the arrays of a split
 splits        split -> rows, base rate of each task, rows of each domain
 origins       name, first row and number of rows of each raw file, in order
+blocks        how many rows a block has, and the checksums of all: see `data.blocks`
 oddities      split -> rows that train has too; task -> labels 1 outside its space
 fingerprint   BLAKE2b of all other files
 checksums     file -> CRC-32; the oldest data sets have none
 seal          CRC-32 of the rest of this file; in format 1 there is none
 
-Data sets of before there were `origins` and `oddities` have none of them.
+Data sets of before there were `origins`, `oddities` and `blocks` have none of them.
 """
 
 import dataclasses
@@ -20,6 +21,7 @@ import zlib
 from collections.abc import Mapping
 from typing import Any
 
+from ple_jax.checks import at_least
 from ple_jax.config.values import convert, dataclass_from
 from ple_jax.disk import read_json, write_json
 from ple_jax.splits import SPLITS
@@ -37,8 +39,15 @@ class _Facts:
     identity: dict = dataclasses.field(default_factory=dict)
     origins: tuple[tuple[str, int, int], ...] = ()
     oddities: dict = dataclasses.field(default_factory=dict)
+    blocks: dict = dataclasses.field(default_factory=dict)
     checksums: dict = dataclasses.field(default_factory=dict)
     seal: str = ""
+
+
+@dataclasses.dataclass(frozen=True)
+class _Blocks:
+    rows: int
+    checksums: dict
 
 
 @dataclasses.dataclass(frozen=True)
@@ -91,8 +100,14 @@ def _check(facts: Any) -> None:
             convert(float | None, rate, f"base_rates.{task}")
         for domain, rows in split.domains.items():
             convert(int, rows, f"domains.{domain}")
-    for name, checksum in checked.checksums.items():
-        convert(str, checksum, f"checksums.{name}")
+    named = {"checksums": checked.checksums}
+    if checked.blocks:
+        blocks = dataclass_from(_Blocks, checked.blocks, "blocks")
+        at_least(1, "blocks", rows=blocks.rows)
+        named["blocks"] = blocks.checksums
+    for what, checksums in named.items():
+        for name, checksum in checksums.items():
+            convert(str, checksum, f"{what}.{name}")
 
 
 def _seal(facts: Mapping[str, Any]) -> str:

@@ -5,6 +5,7 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
+import jax
 import numpy as np
 
 from ple_jax.data.examples import Examples
@@ -34,6 +35,8 @@ class Loader:
     """
 
     axes = 1  # axes before that of examples: steps
+    in_memory = True  # else there are no `examples`: they are read as they are needed
+    examples: Examples
 
     def __init__(
         self,
@@ -44,22 +47,11 @@ class Loader:
         sampling: str = "natural",
         temperature: float = 2.0,
     ):
-        if batch_size > len(examples):
-            raise ValueError(
-                f"train.batch_size must be at most the {len(examples)} examples of "
-                f"train, got {batch_size}."
-            )
-        number, processes = process
-        if batch_size % processes:
-            raise ValueError(
-                f"train.batch_size must be a multiple of the {processes} processes, "
-                f"got {batch_size}."
-            )
         self.examples, self.batch_size = examples, batch_size
+        self._share = share_of(batch_size, len(examples), process)
+        self._first = process[0] * self._share
         domain = np.asarray(examples.domain)
         self._order = make_order(sampling, domain, batch_size, seed, temperature)
-        self._share = batch_size // processes
-        self._first = number * self._share
 
     @property
     def steps_per_epoch(self) -> int:
@@ -83,18 +75,39 @@ class Loader:
         return self._order(place.ravel(), epoch).reshape(place.shape)
 
 
+def share_of(batch_size: int, rows: int, process: tuple[int, int]) -> int:
+    """How many examples of a batch each process reads; see `Loader` for its errors."""
+    if batch_size > rows:
+        raise ValueError(
+            f"train.batch_size must be at most the {rows} examples of train, got "
+            f"{batch_size}."
+        )
+    _, processes = process
+    if batch_size % processes:
+        raise ValueError(
+            f"train.batch_size must be a multiple of the {processes} processes, got "
+            f"{batch_size}."
+        )
+    return batch_size // processes
+
+
 class Loaders:
     """Several loaders of one split, whose batches lie side by side."""
 
     axes = 2  # axes before that of examples: steps, loaders
 
     def __init__(self, each: Sequence[Loader]):
-        self.each, self.examples = tuple(each), each[0].examples
+        self.each, self.in_memory = tuple(each), each[0].in_memory
+        if self.in_memory:
+            self.examples = each[0].examples
         self.steps_per_epoch = each[0].steps_per_epoch
         self.batch_bytes = sum(one.batch_bytes for one in each)
 
     def batches(self, epoch: int, first: int, count: int) -> Batch:
         """Like `Loader.batches`, with leading axes (count, loaders, B)."""
+        if not self.in_memory:
+            each = [one.batches(epoch, first, count) for one in self.each]
+            return jax.tree.map(lambda *of_each: np.stack(of_each, axis=1), *each)
         return gather_batch(self.examples, self.rows(epoch, first, count))
 
     def rows(

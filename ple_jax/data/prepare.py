@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 from ple_jax.data import job_array, oddities
 from ple_jax.data.auto import RULE, is_open
+from ple_jax.data.blocks import index_of
 from ple_jax.data.checksums import compute_checksums
 from ple_jax.data.encode import ENCODER, Encoder
 from ple_jax.data.facts import FACTS, VERSION, write_facts
@@ -268,6 +269,7 @@ def _finish(
         console.say(line)
     whole = {"version": VERSION, "identity": source.identity, "arrays": list(expected)}
     whole |= {"splits": facts, "origins": block.origins, "oddities": odd}
+    whole["blocks"] = index_of(directory, rows_of_split, expected)
     checksums = compute_checksums(directory, files_of(encoder))
     with naming(directory / FACTS):
         write_facts(directory, {**whole, **checksums})

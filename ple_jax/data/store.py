@@ -11,6 +11,7 @@ from typing import Any
 
 from ple_jax.checks import check_known
 from ple_jax.data.arrays import open_array
+from ple_jax.data.blocks import Blocks
 from ple_jax.data.checksums import check_bytes, compute_checksums
 from ple_jax.data.encode import ENCODER, Encoder
 from ple_jax.data.examples import Examples
@@ -64,6 +65,11 @@ class Prepared:
             names[f"domains of {split}"] = facts["domains"], self.layout.domains
         if self.checksums or self.facts["version"] != OLD:
             names["checksums"] = self.checksums, self._files.values()
+        if index := self.facts.get("blocks"):
+            arrays = [
+                f for n, f in self._files.items() if "/" in n and n[-4:] == ".npy"
+            ]
+            names["blocks"] = index["checksums"], arrays
         for what, (found, wanted) in names.items():
             if odd := set(found) ^ set(wanted):
                 raise ValueError(
@@ -125,6 +131,39 @@ class Prepared:
                 f"{self.directory} has no {name} split: its schema wants none. It has "
                 f"{' and '.join(self.splits)}."
             )
+
+    @property
+    def has_blocks(self) -> bool:
+        """Whether splits can be read by blocks; data sets of before have no index."""
+        return bool(self.facts.get("blocks"))
+
+    def blocks(self, name: str) -> Blocks:
+        """A split to be read by blocks; only the headers of its files are read here.
+
+        Raises:
+            ValueError: The data set has no index of blocks; or as `split`.
+        """
+        self.check_split(name)
+        if not self.has_blocks:
+            raise ValueError(
+                f"{self.directory} was prepared before data sets could be read by "
+                "blocks: prepare it again."
+            )
+        index, of_array = self.facts["blocks"], {}
+        for array in self._expected:
+            of_array[array] = self._files[f"{name}/{array}.npy"]
+        return Blocks(
+            {k: existing_file(self.directory, file) for k, file in of_array.items()},
+            self._expected,
+            self.facts["splits"][name]["rows"],
+            index["rows"],
+            {k: index["checksums"][file] for k, file in of_array.items()},
+        )
+
+    def bytes_of(self, split: str) -> int:
+        """Bytes of the arrays of a split."""
+        of_row = sum(array.row_bytes for array in self._expected.values())
+        return of_row * self.facts["splits"][split]["rows"]
 
     @cached_property
     def _opened(self) -> dict[str, Examples]:

@@ -12,6 +12,7 @@ import jax
 from ple_jax.config.experiment import AUTO, Experiment, Inputs, Train
 from ple_jax.data.store import Prepared
 from ple_jax.layout import Layout
+from ple_jax.parallel.memory import fits_host
 
 LEAST_STEPS, LEAST_BATCH, MOST_BATCH = 100, 32, 1024
 MOST_STEPS, LARGEST_BATCH = 4096, 8192
@@ -23,7 +24,7 @@ def recorded(experiment: Experiment, data: Prepared) -> Experiment:
 
     `train.metric` too: recordings of before hold `auto`, which is another one there.
     """
-    one = resolved(experiment, data.layout, data.facts["splits"]["train"]["rows"])
+    one = resolved_for(experiment, data)
     one = _with(one, dataclasses.replace(one.train, distributed=""))
     if one.inputs.row_order == AUTO:
         order = row_order(one.train.devices or jax.device_count())
@@ -36,6 +37,13 @@ def recorded(experiment: Experiment, data: Prepared) -> Experiment:
     return _with(one, dataclasses.replace(one.train, metric=metric))
 
 
+def resolved_for(experiment: Experiment, data: Prepared) -> Experiment:
+    """The experiment for a data set, with a value for each `auto`."""
+    train = _given(experiment.train, order=order(experiment.train, data))
+    rows = data.facts["splits"]["train"]["rows"]
+    return resolved(_with(experiment, train), data.layout, rows)
+
+
 def resolved(experiment: Experiment, layout: Layout, rows: int) -> Experiment:
     """The experiment for `rows` examples of train, with a number for each `auto`."""
     train = _given(experiment.train, batch_size=batch_size(rows))
@@ -45,7 +53,7 @@ def resolved(experiment: Experiment, layout: Layout, rows: int) -> Experiment:
         train, epochs=epochs(steps), patience=patience(steps), learning_rate=rate
     )
     train = _given(train, average_decay=average_decay(experiment.inputs, layout))
-    train = _given(train, members=members(train.sampling, rows))
+    train = _given(train, members=members(train.sampling, rows), order="full")
     return _with(experiment, train)
 
 
@@ -112,7 +120,15 @@ def average_decay(inputs: Inputs, layout: Layout) -> float:
     return 0.0 if is_large or inputs.update == "rows" else 0.999
 
 
-def _given(train: Train, **rules: float) -> Train:
+def order(train: Train, data: Prepared) -> str:
+    """`blocks` where train does not fit in memory, or is to be read from disk."""
+    if train.data_on == "disk":
+        return "blocks"
+    can = train.data_on == "auto" and train.sampling == "natural" and data.has_blocks
+    return "blocks" if can and not fits_host(data.bytes_of("train")) else "full"
+
+
+def _given(train: Train, **rules: float | str) -> Train:
     """The settings, with what the rules say for those that are `auto`."""
     wanted: dict[str, Any] = {
         k: v for k, v in rules.items() if getattr(train, k) == AUTO

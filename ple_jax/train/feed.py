@@ -2,7 +2,6 @@
 
 import dataclasses
 import math
-import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
@@ -14,7 +13,7 @@ import numpy as np
 from ple_jax.config.experiment import Train
 from ple_jax.data.examples import Examples
 from ple_jax.data.loader import Loader, Loaders, as_batch
-from ple_jax.parallel import processes
+from ple_jax.parallel import memory, processes
 from ple_jax.parallel.mesh import batch_shardings, put, put_parts, replicated_sharding
 from ple_jax.train.trainer import Trainer
 from ple_jax.types import Batch, Picks
@@ -92,10 +91,13 @@ def feed_of(
     loader: Loader | Loaders, trainer: Trainer, train: Train, mesh: jax.sharding.Mesh
 ) -> Feed:
     """Chooses where the train split lies and puts it there."""
-    on_device = train.data_on == "device" or (
-        train.data_on == "auto"
-        and not trainer.prepares
-        and fits(loader.examples, mesh.local_mesh.devices.flat[0])
+    on_device = loader.in_memory and (
+        train.data_on == "device"
+        or (
+            train.data_on == "auto"
+            and not trainer.prepares
+            and fits(loader.examples, mesh.local_mesh.devices.flat[0])
+        )
     )
     on_device = processes.from_first(on_device)  # others may have more memory
     split = whole(loader.examples, mesh) if on_device else None
@@ -113,7 +115,7 @@ def memory_of(device: jax.Device) -> int:
     stats = device.memory_stats()
     if stats is not None:
         return stats["bytes_limit"]
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return memory.of_host()
 
 
 def whole(examples: Examples, mesh: jax.sharding.Mesh) -> Batch:

@@ -52,9 +52,14 @@ def fit(
 
     Raises:
         ValueError: The batch is larger than `train`, there is no such metric or it is
-            undefined on validation, or a score is not finite.
+            undefined on validation, a score is not finite, or rows are to be read by
+            blocks.
     """
     settings = experiment.train
+    if settings.order != "full":
+        raise ValueError(
+            f"train.order must be 'full' for rows in memory, got {settings.order!r}."
+        )
     metric = evaluate.resolve_metric(settings.metric, layout)
     mix, heat = settings.sampling, settings.temperature
     loader = Loader(

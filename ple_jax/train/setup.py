@@ -9,12 +9,15 @@ import jax
 import numpy as np
 
 from ple_jax.config.experiment import Experiment, Train
+from ple_jax.data.blocks import Blocks
 from ple_jax.data.loader import Loader, Loaders
 from ple_jax.data.store import Prepared
+from ple_jax.data.stream import BlockLoader, StreamLoader
 from ple_jax.embeddings.tables import Tables
 from ple_jax.parallel import processes, runtime
+from ple_jax.parallel.memory import fits_host
 from ple_jax.parallel.mesh import DATA, check_batch_size, make_mesh, state_shardings
-from ple_jax.runs.defaults import resolved
+from ple_jax.runs.defaults import resolved_for
 from ple_jax.train import vmapped
 from ple_jax.train.counted_rows import CountedRows
 from ple_jax.train.evaluate import Scorer, resolve_metric
@@ -46,8 +49,7 @@ class Setup:
     trains: bool = False
 
     def __post_init__(self):
-        layout, rows = self.data.layout, self.data.facts["splits"]["train"]["rows"]
-        numbers = [resolved(one, layout, rows) for one in self.experiments]
+        numbers = [resolved_for(one, self.data) for one in self.experiments]
         object.__setattr__(self, "experiments", numbers)
 
     @property
@@ -70,9 +72,8 @@ class Setup:
         """
         check_batch_size(self.mesh, self.train.batch_size)
         _ = self.metric, self.loader
-        for (
-            split
-        ) in self.data.splits:  # damage to test would else be found when all is trained
+        # Damage to test would else be found when all is trained.
+        for split in self.data.splits[1:]:
             self.data.split(split)
         steps = self.train.epochs * self.steps_per_epoch
         if self.train.warmup_steps >= steps:
@@ -94,13 +95,10 @@ class Setup:
     @cached_property
     def loader(self) -> Loader | Loaders:
         """The batches of the train split: one loader if all trials read the same."""
-        split, size = self.data.split("train"), self.train.batch_size
-        mix = self.train.sampling
         orders = [(e.train.seed, e.train.temperature) for e in self.experiments]
         if len(set(orders)) == 1:
             orders = orders[:1]
-        part = processes.part()
-        each = [Loader(split, size, seed, part, mix, heat) for seed, heat in orders]
+        each = [loader_of(self.train, self.data, *order) for order in orders]
         return Loaders(each) if len(each) > 1 else each[0]
 
     @cached_property
@@ -166,6 +164,30 @@ class Setup:
         size = -(-self.train.eval_batch_size // self.mesh.size) * self.mesh.size
         trainer = self.trainer
         return Scorer(trainer.score, self.mesh, self.data, size, watch=trainer.watch)
+
+
+def loader_of(
+    train: Train, data: Prepared, seed: int, temperature: float
+) -> Loader | BlockLoader:
+    """The batches of the train split by one seed, of this process."""
+    size, part = train.batch_size, processes.part()
+    if train.order == "full":
+        mix = train.sampling
+        return Loader(data.split("train"), size, seed, part, mix, temperature)
+    blocks = data.blocks("train")
+    if on_disk(train, blocks):
+        return StreamLoader(blocks, size, seed, part, train.window)
+    return BlockLoader(blocks, size, seed, part, train.window, data.split("train"))
+
+
+def on_disk(train: Train, blocks: Blocks) -> bool:
+    """Whether batches of blocks are read as they are needed.
+
+    Several processes do so under `auto`, since each reads a part of the split.
+    """
+    if train.data_on == "auto":
+        return processes.several() or not fits_host(blocks.rows * blocks.row_bytes)
+    return train.data_on == "disk"
 
 
 def rows_of(tables: Tables, vmapped: bool = False) -> CountedRows:

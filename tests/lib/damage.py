@@ -46,12 +46,12 @@ def with_array(folder, file, change):
 
 
 def as_old(folder):
-    """Makes it what the oldest ones are: no checksums, bags named after columns."""
+    """Makes it what the oldest ones are: bags named after columns, no checksums."""
     facts = read_facts(folder) | {"version": 1}
     bags = [name for name in facts["arrays"] if name.startswith("bags/")]
     for i, name in enumerate(bags):
         for split in facts["splits"]:
             (folder / split / f"bags/{i}.npy").rename(folder / split / f"{name}.npy")
-    rest = {k: v for k, v in facts.items() if k not in ("checksums", "seal")}
+    rest = {k: v for k, v in facts.items() if k not in ("checksums", "blocks", "seal")}
     (folder / FACTS).unlink()
     (folder / FACTS).write_text(json.dumps(rest))

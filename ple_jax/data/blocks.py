@@ -1,0 +1,162 @@
+"""A split as blocks of rows, each with its checksums, that are read one by one.
+
+A block is so many rows, one after another, of every array of the split: a range of
+bytes of each .npy file. Their checksums are in dataset.json. So a split that memory
+does not hold is read from any block on, and never whole; what is read is checked.
+
+    blocks   rows: of a block; checksums: file -> CRC-32 of each block, 8 digits each
+"""
+
+import dataclasses
+import io
+import pathlib
+import zlib
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ple_jax.data.arrays import check_header
+from ple_jax.data.examples import Examples
+from ple_jax.data.places import array_files
+from ple_jax.data.ranges import Expected
+
+BYTES = 1 << 21  # that the rows of a block take at most, unless one row takes more
+DIGITS = 8  # of a CRC-32 in hex
+
+
+class Piece(NamedTuple):
+    """Some rows of a block, one after another."""
+
+    block: int
+    first: int  # within the block
+    rows: int
+
+
+def rows_of_block(row_bytes: int) -> int:
+    """How many rows a block has: the most of a power of two that fit its bytes."""
+    return 1 << max(BYTES // row_bytes, 1).bit_length() - 1
+
+
+def index_of(
+    directory: pathlib.Path, rows: Mapping[str, int], expected: Mapping[str, Expected]
+) -> dict[str, Any]:
+    """The checksums of all blocks of a data set, as `dataset.json` keeps them.
+
+    Args:
+        directory: Where the arrays are.
+        rows: How many rows each split has.
+        expected: What its arrays hold.
+    """
+    of_block = rows_of_block(sum(array.row_bytes for array in expected.values()))
+    files = array_files(expected)
+    each = [(split, name) for split in rows for name in expected]
+
+    def checksums(split: str, name: str) -> str:
+        path = directory / split / files[name]
+        return _checksums(path, expected[name], rows[split], of_block)
+
+    with ThreadPoolExecutor() as pool:  # zlib frees the lock
+        found = pool.map(checksums, *zip(*each, strict=True))
+        names = [f"{split}/{files[name]}" for split, name in each]
+        return {"rows": of_block, "checksums": dict(zip(names, found, strict=True))}
+
+
+def _checksums(path: pathlib.Path, expected: Expected, rows: int, each: int) -> str:
+    with path.open("rb") as file:
+        file.seek(check_header(file, path, expected, rows))
+        blocks = (file.read(each * expected.row_bytes) for _ in range(0, rows, each))
+        return "".join(f"{zlib.crc32(block):0{DIGITS}x}" for block in blocks)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Blocks:
+    """A split on disk.
+
+    Attributes:
+        files: Array -> where it lies.
+        expected: Array -> what it holds.
+        rows: How many rows the split has.
+        of_block: How many rows a block has; the last one may have fewer.
+        checksums: Array -> CRC-32 of each block in hex, one after another.
+
+    Raises:
+        ValueError: A file has another header or size; or the index has other blocks.
+    """
+
+    files: Mapping[str, pathlib.Path]
+    expected: Mapping[str, Expected]
+    rows: int
+    of_block: int
+    checksums: Mapping[str, str]
+
+    def __post_init__(self):
+        for name, path in self.files.items():
+            found, wanted = len(self.checksums[name]), DIGITS * len(self)
+            if found != wanted:
+                raise ValueError(
+                    f"The index of the blocks of {path} is damaged: it has {found:,} "
+                    f"digits, expected {wanted:,}."
+                )
+        _ = self._starts
+
+    def __len__(self) -> int:
+        return -(-self.rows // self.of_block)
+
+    @property
+    def row_bytes(self) -> int:
+        """Bytes of a row of all arrays."""
+        return sum(array.row_bytes for array in self.expected.values())
+
+    @cached_property
+    def _starts(self) -> dict[str, int]:
+        """Where the values of each file start."""
+
+        def start(name: str) -> int:
+            path = self.files[name]
+            with path.open("rb") as file:
+                return check_header(file, path, self.expected[name], self.rows)
+
+        return {name: start(name) for name in self.files}
+
+    def read(self, pieces: Sequence[Piece]) -> Examples:
+        """Reads the rows of some pieces, one after another, each from a whole block.
+
+        Raises:
+            ValueError: A block is not as it was written; names its file and rows.
+            OSError: A file is missing, or cannot be read.
+        """
+        return Examples.of({name: self._array(name, pieces) for name in self.files})
+
+    def _array(self, name: str, pieces: Sequence[Piece]) -> np.ndarray:
+        expected, place = self.expected[name], 0
+        shape = (sum(piece.rows for piece in pieces), *expected.shape)
+        array: np.ndarray = np.empty(shape, expected.dtype)
+        with self.files[name].open("rb") as file:
+            for piece in pieces:
+                block = self._block(file, name, piece.block)
+                end = place + piece.rows
+                array[place:end] = block[piece.first : piece.first + piece.rows]
+                place = end
+        return array
+
+    def _block(self, file: io.BufferedReader, name: str, number: int) -> np.ndarray:
+        expected, first = self.expected[name], number * self.of_block
+        end = min(first + self.of_block, self.rows)
+        block: np.ndarray = np.empty((end - first, *expected.shape), expected.dtype)
+        file.seek(self._starts[name] + first * expected.row_bytes)
+        size = file.readinto(block.data) if block.size else 0
+        crc = f"{zlib.crc32(block.data if block.size else b''):0{DIGITS}x}"
+        wanted = self.checksums[name][DIGITS * number : DIGITS * (number + 1)]
+        if size != block.nbytes or crc != wanted:
+            cut = f"ends after {size:,} of its {block.nbytes:,} bytes"
+            why = cut if size != block.nbytes else f"has CRC-32 {crc}, not {wanted}"
+            raise ValueError(
+                f"{self.files[name]} is not as it was written: its block "
+                f"{number + 1:,} of {len(self):,} (rows {first + 1:,} to {end:,}) "
+                f"{why}. Put back the file as it was, or prepare the data set again."
+            )
+        expected.check(block, first, self.files[name])
+        return block
