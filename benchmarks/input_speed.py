@@ -8,9 +8,10 @@ the warm one is two passes later.
 prepare: a Parquet file of 10 columns, 5 of them strings with 10 to 100,000 values, is
 prepared as a `table` in a process of its own, whose peak memory includes the mapped
 files that it writes.
-feed: synthetic rows for the default PLE in batches of 4096, four ways in turn: sent to
+feed: synthetic rows for the default PLE in batches of 4096, five ways in turn: sent to
 the device and not used; trained on while a thread sends them; trained on from a split
-that lies on the device; scored.
+that lies on the device; trained on from blocks that a thread reads from disk, four at a
+time; scored.
 All files are written to the temporary directory (TMPDIR).
 """
 

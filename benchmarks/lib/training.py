@@ -51,15 +51,17 @@ def feeding(folder: pathlib.Path, rows: int, rounds: int = 3) -> Record:
     data = prepare(synthetic.build(examples=rows), folder / "prepared")
     train = {"batch_size": BATCH, "eval_batch_size": BATCH, "devices": 1}
 
-    def training(where: str) -> Training:
-        tree = {"model": {"kind": "ple"}, "train": train | {"data_on": where}}
+    def training(where: str, **more: Any) -> Training:
+        tree = {"model": {"kind": "ple"}, "train": train | {"data_on": where} | more}
         return Training(config.from_dict(tree), data)
 
     host, device = training("host"), training("device")
+    disk = training("disk", window=4)
     ways = {
         "sent": lambda: deque(host.setup.feed.chunks(0, 0), 1),
         "trained, sent": host.epoch,
         "trained, on device": device.epoch,
+        "trained, from disk": disk.epoch,
         "scored": lambda: host.setup.scorer.of_split(host.variables, "train"),
     }
     taken = medians(in_turn(ways, rounds))

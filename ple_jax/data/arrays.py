@@ -102,7 +102,7 @@ def open_array(
 
 
 def check_header(
-    file: io.BufferedReader, path: pathlib.Path, expected: Expected, rows: int
+    file: io.BufferedReader, path: object, expected: Expected, rows: int
 ) -> int:
     """Checks the header and the size of a file; returns where the values start.
 
@@ -124,7 +124,7 @@ def check_header(
 
 
 def _parse_header(
-    file: io.BufferedReader, path: pathlib.Path, expected: Expected, shape: Shape
+    file: io.BufferedReader, path: object, expected: Expected, shape: Shape
 ) -> None:
     """Reads a header that another version of NumPy padded, or refuses it."""
     try:

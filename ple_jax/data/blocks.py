@@ -22,6 +22,7 @@ from ple_jax.data.arrays import check_header
 from ple_jax.data.examples import Examples
 from ple_jax.data.places import array_files
 from ple_jax.data.ranges import Expected
+from ple_jax.data.remote import RemoteFile
 
 BYTES = 1 << 21  # that the rows of a block take at most, unless one row takes more
 DIGITS = 8  # of a CRC-32 in hex
@@ -81,16 +82,18 @@ class Blocks:
         rows: How many rows the split has.
         of_block: How many rows a block has; the last one may have fewer.
         checksums: Array -> CRC-32 of each block in hex, one after another.
+        at_once: How many arrays are read at once: an object store takes long to answer.
 
     Raises:
         ValueError: A file has another header or size; or the index has other blocks.
     """
 
-    files: Mapping[str, pathlib.Path]
+    files: Mapping[str, pathlib.Path | RemoteFile]
     expected: Mapping[str, Expected]
     rows: int
     of_block: int
     checksums: Mapping[str, str]
+    at_once: int = 1
 
     def __post_init__(self):
         for name, path in self.files.items():
@@ -128,7 +131,9 @@ class Blocks:
             ValueError: A block is not as it was written; names its file and rows.
             OSError: A file is missing, or cannot be read.
         """
-        return Examples.of({name: self._array(name, pieces) for name in self.files})
+        with ThreadPoolExecutor(self.at_once) as pool:
+            arrays = pool.map(lambda name: self._array(name, pieces), self.files)
+            return Examples.of(dict(zip(self.files, arrays, strict=True)))
 
     def _array(self, name: str, pieces: Sequence[Piece]) -> np.ndarray:
         expected, place = self.expected[name], 0

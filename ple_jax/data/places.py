@@ -43,6 +43,18 @@ def array_files(arrays: Iterable[str]) -> dict[str, str]:
     return {name: f"{numbered.get(name, name)}.npy" for name in names}
 
 
+def checked_name(file: str) -> str:
+    """A path that does not lead out of the directory it counts from.
+
+    Raises:
+        ValueError: It does.
+    """
+    parts = pathlib.PurePosixPath(file).parts
+    if not parts or parts[0] == "/" or ".." in parts or "\0" in file:
+        raise ValueError(f"A prepared data set has no file {file!r}.")
+    return file
+
+
 def existing_file(directory: pathlib.Path, file: str) -> pathlib.Path:
     """The path of a file in a directory.
 

@@ -10,6 +10,7 @@ from functools import cached_property
 from typing import Any
 
 from ple_jax.checks import check_known
+from ple_jax.config.values import convert
 from ple_jax.data.arrays import open_array
 from ple_jax.data.blocks import Blocks
 from ple_jax.data.checksums import check_bytes, compute_checksums
@@ -18,10 +19,14 @@ from ple_jax.data.examples import Examples
 from ple_jax.data.facts import FACTS, OLD, read_facts
 from ple_jax.data.places import existing_file, files_of
 from ple_jax.data.ranges import Expected, expected_arrays
+from ple_jax.data.remote import RemoteFile
+from ple_jax.disk import read_json
 from ple_jax.layout import Layout
 from ple_jax.schema import Schema
 from ple_jax.show import console
 from ple_jax.splits import SPLITS
+
+ELSEWHERE = "elsewhere.json"  # names the URL of a data set, which has train
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,6 +38,7 @@ class Prepared:
     vocabularies/   value, count and id of every table, in Parquet
     splits.npy      the split of each row of the raw files: see `data.row_index`
     train/ ...      ids.npy, numbers.npy, labels.npy, ...: one folder per split
+    elsewhere.json  instead of train/: the URL of the data set that has it
     """
 
     directory: pathlib.Path
@@ -53,6 +59,7 @@ class Prepared:
                 check_bytes(existing_file(directory, file), wanted)
         opened = cls(directory, facts, Encoder.load(directory))
         opened._check_names()
+        _ = opened.elsewhere
         return opened
 
     def _check_names(self) -> None:
@@ -149,16 +156,26 @@ class Prepared:
                 f"{self.directory} was prepared before data sets could be read by "
                 "blocks: prepare it again."
             )
-        index, of_array = self.facts["blocks"], {}
+        index, files = self.facts["blocks"], {}
         for array in self._expected:
-            of_array[array] = self._files[f"{name}/{array}.npy"]
+            files[array] = self._files[f"{name}/{array}.npy"]
+        url = self.elsewhere.get(name)
+        place = lambda file: (
+            RemoteFile(f"{url}/{file}") if url else existing_file(self.directory, file)
+        )
         return Blocks(
-            {k: existing_file(self.directory, file) for k, file in of_array.items()},
+            {array: place(file) for array, file in files.items()},
             self._expected,
             self.facts["splits"][name]["rows"],
             index["rows"],
-            {k: index["checksums"][file] for k, file in of_array.items()},
+            {array: index["checksums"][file] for array, file in files.items()},
+            at_once=len(files) if url else 1,
         )
+
+    @cached_property
+    def elsewhere(self) -> dict[str, str]:
+        """Split -> the URL of the data set that has it, if it is not here."""
+        return read_elsewhere(self.directory)
 
     def bytes_of(self, split: str) -> int:
         """Bytes of the arrays of a split."""
@@ -170,6 +187,11 @@ class Prepared:
         return {}
 
     def _open_split(self, split: str) -> Examples:
+        if split in self.elsewhere:
+            raise ValueError(
+                f"{split} lies in {self.elsewhere[split]}, and is read by blocks alone "
+                "(train.order = 'blocks'). For all else, copy the data set here."
+            )
         if not self.checksums:
             console.say_once(
                 "The data set is so old that its arrays have no checksums."
@@ -188,14 +210,18 @@ class Prepared:
             return Examples.of(dict(zip(self._expected, arrays, strict=True)))
 
     def verify(self) -> None:
-        """Reads every file whole.
+        """Reads every file whole that is here.
 
         Raises:
             ValueError: A byte has changed since it was written. It names the files,
                 unless the data set is so old that it has only a fingerprint.
         """
-        for file in self._files.values():
+        for file in self._here():
             existing_file(self.directory, file)
+        if self.elsewhere:
+            for file in self._here():
+                check_bytes(self.directory / file, self.checksums[file])
+            return
         found = compute_checksums(self.directory, self._files)
         if found["fingerprint"] != self.fingerprint:
             old, new = self.checksums, found["checksums"]
@@ -209,16 +235,36 @@ class Prepared:
 
     def small_files(self) -> list[str]:
         """Paths in the directory of all files but the arrays."""
-        return [FACTS, *(f for f in self._files.values() if not f.endswith(".npy"))]
+        notes = [ELSEWHERE] if self.elsewhere else []
+        small = [f for f in self._files.values() if not f.endswith(".npy")]
+        return [FACTS, *notes, *small]
+
+    def _here(self) -> list[str]:
+        """Paths of all files but those of splits that lie elsewhere."""
+        of_split = lambda file: file.partition("/")[0]
+        return [f for f in self._files.values() if of_split(f) not in self.elsewhere]
 
     def copy_to(self, directory: pathlib.Path) -> "Prepared":
         """Copies the data set to a new directory, by hard links where possible."""
         directory.mkdir(parents=True)
-        for file in (FACTS, *self._files.values()):
+        for file in dict.fromkeys((*self.small_files(), *self._here())):
             target = directory / file
             target.parent.mkdir(parents=True, exist_ok=True)
             _link(existing_file(self.directory, file).resolve(), target)
         return Prepared(directory, self.facts, self.encoder)
+
+
+def read_elsewhere(directory: pathlib.Path) -> dict[str, str]:
+    """Split -> the URL of the data set that has it, if it is not here.
+
+    Raises:
+        ValueError: The file that says so is damaged.
+    """
+    path = directory / ELSEWHERE
+    found = read_json(path) if path.is_file() else {}
+    if not isinstance(found, dict) or found.keys() - {"train"}:
+        raise ValueError(f"{path} is damaged: it names other things than train.")
+    return {k: convert(str, url, f"{path}: {k}") for k, url in found.items()}
 
 
 def _link(source: pathlib.Path, target: pathlib.Path) -> None:
@@ -229,12 +275,15 @@ def _link(source: pathlib.Path, target: pathlib.Path) -> None:
 
 
 def damaged_files(directory: pathlib.Path) -> Iterator[str]:
-    """One sentence for each file of a data set that is not as it was written.
+    """One sentence for each file that is here and is not as it was written.
 
     It needs dataset.json alone to be whole, and finds nothing where that has no
     checksums.
     """
+    elsewhere = read_elsewhere(directory)
     for file, wanted in read_facts(directory).get("checksums", {}).items():
+        if file.partition("/")[0] in elsewhere:
+            continue
         try:
             check_bytes(existing_file(directory, file), wanted)
         except (ValueError, OSError) as error:

@@ -121,8 +121,8 @@ def average_decay(inputs: Inputs, layout: Layout) -> float:
 
 
 def order(train: Train, data: Prepared) -> str:
-    """`blocks` where train does not fit in memory, or is to be read from disk."""
-    if train.data_on == "disk":
+    """`blocks` where train does not fit in memory, or is to be read where it lies."""
+    if train.data_on == "disk" or data.elsewhere:
         return "blocks"
     can = train.data_on == "auto" and train.sampling == "natural" and data.has_blocks
     return "blocks" if can and not fits_host(data.bytes_of("train")) else "full"

@@ -175,7 +175,7 @@ def loader_of(
         mix = train.sampling
         return Loader(data.split("train"), size, seed, part, mix, temperature)
     blocks = data.blocks("train")
-    if on_disk(train, blocks):
+    if data.elsewhere or on_disk(train, blocks):
         return StreamLoader(blocks, size, seed, part, train.window)
     return BlockLoader(blocks, size, seed, part, train.window, data.split("train"))
 

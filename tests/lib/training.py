@@ -25,6 +25,7 @@ TINY = {
         "learning_rate": 0.01,
         "average_decay": 0.0,
         "members": 1,
+        "order": "full",
         "patience": 0,
         "metric": "auc_roc",
         "steps_per_dispatch": 4,

@@ -1,5 +1,6 @@
 """Training from disk by blocks: the batches and the bits of training from memory."""
 
+import fsspec
 import jax
 import numpy as np
 import pytest
@@ -9,8 +10,10 @@ from lib.tables import built
 from lib.training import assert_same, check_resume, final_state, new_run, tiny
 
 from ple_jax import config, datasets
+from ple_jax.config.experiment import AUTO
 from ple_jax.data.blocks import Blocks
 from ple_jax.data.stream import StreamLoader
+from ple_jax.datasets import prepared
 from ple_jax.parallel import memory, processes
 from ple_jax.runs.defaults import recorded
 from ple_jax.runs.directory import open_run
@@ -103,6 +106,19 @@ def test_trials_read_blocks_of_their_own(blocks):
         assert_same(jax.tree.map(lambda x, i=i: x[:, i], batch), alone.batches(1, 2, 3))
 
 
+def test_train_that_lies_elsewhere_is_read_by_blocks(blocks, monkeypatch, tmp_path):
+    monkeypatch.setenv("PLE_JAX_CACHE", str(tmp_path / "cache"))
+    store = fsspec.filesystem("memory")
+    store.put(str(blocks.directory), "/streamed", recursive=True)
+    data = prepared.build("memory://streamed")
+    experiment = recorded(tiny(train={"order": AUTO, "window": 5}), data)
+    assert experiment.train.order == "blocks"
+    found = Setup([experiment], data).loader
+    assert_same(found.batches(0, 1, 2), loader(blocks).batches(0, 1, 2))
+    with pytest.raises(ValueError, match="train lies in memory://streamed"):
+        Setup([tiny()], data).check()
+
+
 # What is not as it was.
 
 
@@ -153,7 +169,7 @@ def test_auto_is_blocks_where_train_does_not_fit(
 ):
     size = 2 * blocks.bytes_of("train") * share
     monkeypatch.setattr(memory, "of_host", lambda: size)
-    experiment = recorded(tiny(train=train), blocks)
+    experiment = recorded(tiny(train={"order": AUTO, **train}), blocks)
     assert experiment.train.order == order
     setup = Setup([experiment], blocks)
     streams = order == "blocks" and (share < 1 or train.get("data_on") == "disk")
@@ -165,14 +181,14 @@ def test_data_sets_of_before_are_read_in_the_order_of_then(blocks, monkeypatch):
     old = blocks.facts | {"blocks": {}}
     monkeypatch.setattr(memory, "of_host", lambda: 1)
     monkeypatch.setitem(blocks.__dict__, "facts", old)
-    assert recorded(tiny(), blocks).train.order == "full"
+    assert recorded(tiny(train={"order": AUTO}), blocks).train.order == "full"
 
 
 def test_runs_of_before_keep_the_order_of_then():
     tree = config.to_dict(tiny())
     del tree["train"]["order"], tree["train"]["window"]
     assert config.from_dict(config.with_old_values(tree)).train.order == "full"
-    assert config.from_dict(tree).train.order == "auto"
+    assert config.from_dict(tree).train.order == AUTO
 
 
 @pytest.mark.parametrize(
