@@ -5,6 +5,7 @@ among others: shapes, operations and collectives are those of any backend. Which
 it fuses is the processor's own, and so are temporary memory and the bytes through it.
 """
 
+import dataclasses
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
@@ -13,13 +14,17 @@ from unittest import mock
 import jax
 import numpy as np
 
+from ple_jax.config.experiment import AUTO, Experiment
+from ple_jax.embeddings.sharded import OVER_MEAN
+from ple_jax.embeddings.updates import RowUpdates
 from ple_jax.parallel.mesh import batch_shardings, make_mesh, replicated_sharding
 from ple_jax.plans.job import Job, batch_of
 from ple_jax.plans.kinds import Kind
+from ple_jax.runs.defaults import row_order
 from ple_jax.train.feed import SHARE, most_steps
 from ple_jax.train.setup import shapes
 from ple_jax.train.state import TrainState
-from ple_jax.train.trainer import trainer_of
+from ple_jax.train.trainer import step_of, trainer_of
 from ple_jax.types import Batch, Picks, PyTree
 
 QUICK = {  # to compile: it never runs
@@ -56,13 +61,32 @@ def devices(count: int) -> jax.sharding.Mesh:
 def emulate(job: Job, kind: Kind, mesh: jax.sharding.Mesh) -> Emulated:
     """Compiles the step of a job, as devices of a kind would run it."""
     with traced_for(kind.platform):
-        args = job.experiment, job.layout, job.steps_per_epoch, mesh
-        trainer = trainer_of(*args)
+        experiment = laid_out(job.experiment, mesh.size)
+        args = experiment, job.layout, job.steps_per_epoch, mesh
+        trainer = trainer_of(*args, exchanged(step_of(*args).rows, mesh))
         state = shapes(trainer, mesh)
         batches, steps = batches_of(job, kind, mesh)
         jitted: Any = trainer.steps
         lowered = jitted.lower(state, batches, 1)
     return Emulated(state, batches, steps, lowered.compile(QUICK))
+
+
+def laid_out(experiment: Experiment, count: int) -> Experiment:
+    """The experiment with the order of rows that a run on `count` devices has."""
+    if experiment.inputs.row_order != AUTO:
+        return experiment
+    inputs = dataclasses.replace(experiment.inputs, row_order=row_order(count))
+    return dataclasses.replace(experiment, inputs=inputs)
+
+
+def exchanged(rows: RowUpdates, mesh: jax.sharding.Mesh) -> dict[str, float]:
+    """The tables whose rows devices exchange, with room for 1.25 times an even share.
+
+    A run makes room for what its first batches ask, which is less where an id occurs
+    several times in a slice.
+    """
+    even = min(1.0, OVER_MEAN / mesh.size)
+    return dict.fromkeys(rows.optimizers, even) if mesh.size > 1 else {}
 
 
 @contextmanager

@@ -19,7 +19,8 @@ def plan(job: Job, count: int, kind_name: str) -> Record:
 
         bound = max(operations / peak, bytes / bandwidth, sent / link, input / link)
 
-    by the peaks of `kinds`: no step takes less. Nothing is trained, and no device is
+    by the peaks of `kinds`: no step takes less, but where memory binds one that fuses
+    more than this machine's processor may. Nothing is trained, and no device is
     needed: state and batches are shapes, the rest is read from the program that XLA
     compiles for as many emulated devices.
 

@@ -64,8 +64,8 @@ def lines(found: Found) -> list[str]:
         f"{count:,} {found['kind']} on {found['hosts']:,} host(s), a batch of "
         f"{batch:,}, {batch // count:,} a device, in {found['compute_dtype']}",
         _fits(found),
-        f"no step takes less than {scaled(found['bound'], 's')}, bound by "
-        f"{BY[found['binds']]}: at most {scaled(found['examples_per_second'], '')} "
+        f"at the peaks a step takes {scaled(found['bound'], 's')}, bound by "
+        f"{BY[found['binds']]}: {scaled(found['examples_per_second'], '')} "
         f"examples/s, an epoch of {found['examples']:,} in "
         f"{scaled(found['epoch'], 's')}",
         f"input at that speed: {scaled(given['bytes'], 'B/s')} in all, "
