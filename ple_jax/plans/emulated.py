@@ -50,9 +50,10 @@ class Emulated(NamedTuple):
 
 def devices(count: int) -> jax.sharding.Mesh:
     """A mesh of emulated devices; to be called before JAX has made any."""
+    config: Any = jax.config
     try:
-        jax.config.update("jax_platforms", "cpu")
-        jax.config.update("jax_num_cpu_devices", count)
+        config.update("jax_platforms", "cpu")
+        config.update("jax_num_cpu_devices", max(count, config.jax_num_cpu_devices))
     except RuntimeError:  # it has: then there may be enough
         pass
     return make_mesh(count)
