@@ -88,31 +88,27 @@ def summary(of: list[Difference]) -> list[str]:
 
 
 def glance(folders: list[pathlib.Path]) -> list[str]:
-    """A table in Markdown: how many differences each study shows, and the widest."""
+    """A table in Markdown: how many differences each study shows."""
     lines = [
-        "| study | beside | comparisons | ahead | behind | not shown | largest shown |",
-        "|---|---|---:|---:|---:|---:|---|",
+        "| study | beside | comparisons | ahead | behind | not shown |",
+        "|---|---|---:|---:|---:|---:|",
     ]
     for folder in folders:
         text = (folder / "results.md").read_text(encoding="utf-8")
         of = differences(text)
         counts = [sum(one.sign == sign for one in of) for sign in (1, -1, 0)]
         first = f"[{folder.name}]({folder.name}.md)"
-        most = _widest(of)
-        widest = f"`{most.choice}`, {_largest(of)}" if most else ""
-        row = [first, f"`{reference(text)}`", *map(str, (len(of), *counts)), widest]
+        row = [first, f"`{reference(text)}`", *map(str, (len(of), *counts))]
         lines.append(f"| {' | '.join(row)} |")
     return lines
 
 
-def _widest(of: list[Difference]) -> Difference | None:
-    shown = [one for one in of if one.sign]
-    return max(shown, key=lambda one: abs(float(one.mean)), default=None)
-
-
 def _largest(own: list[Difference]) -> str:
-    most = _widest(own)
-    return f"{most.where}: {most.mean} ({most.interval})" if most else ""
+    shown = [one for one in own if one.sign]
+    if not shown:
+        return ""
+    most = max(shown, key=lambda one: abs(float(one.mean)))
+    return f"{most.where}: {most.mean} ({most.interval})"
 
 
 def page(folder: pathlib.Path) -> str:
