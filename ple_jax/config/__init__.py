@@ -327,6 +327,9 @@ def toml_value(value: Any) -> str:
     """A plain value, written as TOML."""
     if isinstance(value, list | tuple):
         return f"[{', '.join(map(toml_value, value))}]"
+    if isinstance(value, Mapping):
+        pairs = ", ".join(f"{k} = {toml_value(v)}" for k, v in value.items())
+        return f"{{{pairs}}}"
     if isinstance(value, float):
         return repr(value)  # JSON spells infinity otherwise
     # JSON's strings, whole numbers and booleans are TOML's too.

@@ -76,6 +76,23 @@ class Inputs:
 
 
 @dataclasses.dataclass(frozen=True)
+class MeshShape:
+    """How devices are divided: those that share a batch, and those that share experts.
+
+    Attributes:
+        data: Parts of a batch; 0 for as many as the devices have room for.
+        model: Parts of the experts of each level.
+    """
+
+    data: int = 0
+    model: int = 1
+
+    def __post_init__(self):
+        at_least(0, "train.mesh", data=self.data)
+        at_least(1, "train.mesh", model=self.model)
+
+
+@dataclasses.dataclass(frozen=True)
 class Train:
     """How long, how fast and from which seed to train.
 
@@ -159,6 +176,10 @@ class Train:
             memory, more time. For models with gates; with groups by domain it
             recomputes the towers too.
         devices: Devices that share a batch, of all processes; 0 takes all.
+        mesh: How devices are divided: `{data = 8, model = 4}` has 8 parts of a batch,
+            and for each of these 4 devices that share the experts of every level, which
+            `model` must divide. By default all share the batch, and each has all
+            experts.
         distributed: Where several processes meet to train one run: `HOST:PORT` of the
             first, or `auto`, which takes it from SLURM, Open MPI, Kubernetes or a TPU
             pod. It is no part of what makes a run the same, and is not recorded.
@@ -201,6 +222,7 @@ class Train:
     parts: int = 1
     remat: bool = False
     devices: int = 0
+    mesh: MeshShape = MeshShape()
     distributed: str = ""
     seed: int = 0
     seeds: int = 1
@@ -215,6 +237,12 @@ class Train:
         at_least(1, "train", **sizes, **factors, window=self.window)
         at_least(0, "train", **amounts, **counts)
         rate("train", average_decay=self.average_decay)
+        parts = self.mesh.data * self.mesh.model
+        if self.mesh.data and self.devices not in (0, parts):
+            raise ValueError(
+                f"train.devices must be the {parts} of train.mesh, or 0, got "
+                f"{self.devices}."
+            )
         check_unique(self.sinks, "sink of train.sinks")
         if self.order == "blocks" and self.sampling != "natural":
             raise ValueError(

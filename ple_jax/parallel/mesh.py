@@ -1,6 +1,8 @@
-"""Where arrays live: batches and table rows are split over devices, the rest copied."""
+"""Where arrays live: batches, table rows and experts are split, the rest copied."""
 
 import math
+from collections.abc import Sequence
+from typing import Any
 
 import jax
 import numpy as np
@@ -10,34 +12,59 @@ from jax.sharding import PartitionSpec as P
 
 from ple_jax.types import PyTree, path_names
 
-DATA = "data"
+DATA, MODEL = "data", "model"
 
 
-def make_mesh(devices: int | None = None) -> Mesh:
-    """Makes a mesh with one axis over the first `devices` devices, or over all.
+def make_mesh(devices: int | None = None, data: int = 0, model: int = 1) -> Mesh:
+    """Makes a mesh over the first `devices` devices, or over all.
 
-    With several processes it has as many of each, one process after another, so that
-    each holds one slice of a batch.
+    It has an axis of `data` parts of a batch, and where experts are split one of
+    `model` parts of these. With several processes it has as many devices of each, one
+    process after another, so that each holds one slice of a batch.
 
     Raises:
-        ValueError: There are fewer, or processes would have more or fewer than others.
+        ValueError: There are fewer, or they cannot be divided so, or processes would
+            have more or fewer than others.
     """
-    if jax.process_count() > 1:
-        return _mesh_of_processes(devices or jax.device_count())
+    several = jax.process_count() > 1
     there = jax.device_count()
-    count = devices or there
-    if count > there:
+    count = devices or data * model or there
+    if count > there and not several:
         raise ValueError(
             f"train.devices must be at most {there}, the devices that JAX finds here "
             f"({jax.default_backend()}), got {count}."
         )
-    return jax.make_mesh(
-        (count,), (DATA,), axis_types=(AxisType.Auto,), devices=jax.devices()[:count]
-    )
+    if model > 1:
+        each = count // jax.process_count()
+        check_divides("train.mesh.model", model, each, f"{each} devices of a process")
+    shape = (count // model, model) if model > 1 else (count,)
+    axes = (DATA, MODEL)[: len(shape)]
+    types = (AxisType.Auto,) * len(shape)
+    if several:
+        chosen = np.array(_of_processes(count)).reshape(shape)
+        return Mesh(chosen, axes, axis_types=types)
+    return jax.make_mesh(shape, axes, axis_types=types, devices=jax.devices()[:count])
 
 
-def _mesh_of_processes(count: int) -> Mesh:
-    """A mesh of as many devices of each process; at most all."""
+def check_divides(name: str, value: int, whole: int, what: str) -> None:
+    """Raises a ValueError, with the nearest value, if one does not divide `whole`.
+
+    Example:
+        >>> check_divides("train.mesh.model", 4, 6, "6 experts")
+        Traceback (most recent call last):
+        ValueError: train.mesh.model must divide the 6 experts, got 4; ... is 3.
+    """
+    if whole % value:
+        divisors = [n for n in range(1, whole + 1) if whole % n == 0]
+        nearest = min(divisors, key=lambda n: abs(n - value))
+        raise ValueError(
+            f"{name} must divide the {what}, got {value}; the nearest that does is "
+            f"{nearest}."
+        )
+
+
+def _of_processes(count: int) -> list[jax.Device]:
+    """As many devices of each process; at most all."""
     of = jax.process_count()
     each = [jax.local_devices(i)[: count // of] for i in range(of)]
     chosen = [device for devices in each for device in devices]
@@ -47,7 +74,7 @@ def _mesh_of_processes(count: int) -> Mesh:
             f"train.devices must give each of the {of} processes as many, got {count}; "
             f"they have {there}."
         )
-    return Mesh(np.array(chosen), (DATA,), axis_types=(AxisType.Auto,))
+    return chosen
 
 
 def put(tree: PyTree, places: PyTree) -> PyTree:
@@ -107,25 +134,59 @@ def batch_shardings(mesh: Mesh, batches: PyTree, steps: int = 1) -> PyTree:
 def state_shardings(mesh: Mesh, state: PyTree, vmapped: bool = False) -> PyTree:
     """Each array's place, by its path.
 
-    Tables and what optimizers keep of them are split by rows; all else lies on every
-    device. The leading axis of `vmapped` trials is not split. On one device every place
-    is P(): steps return that, and would compile anew for another.
+    Tables and what optimizers keep of them are split by rows; experts, on a mesh that
+    splits them, by experts; all else lies on every device. The leading axis of
+    `vmapped` trials is not split. On one device every place is P(): steps return that,
+    and would compile anew for another.
     """
-    before = int(vmapped)
+    before, parts = int(vmapped), mesh.shape[DATA]
 
     def place(path, leaf):
-        of_table = {"tables", "row_state"} & set(path_names(path))
+        names = path_names(path)
+        axis = experts_axis(names, leaf) if MODEL in mesh.shape else None
+        if axis is not None:
+            return NamedSharding(mesh, P(*[None] * axis, MODEL))
+        of_table = {"tables", "row_state"} & set(names)
         rows = leaf.shape[before] if leaf.ndim > before else math.inf
-        split = of_table and mesh.size > 1 and rows % mesh.size == 0
+        split = of_table and parts > 1 and rows % parts == 0
         return NamedSharding(mesh, P(*[None] * before, DATA) if split else P())
 
     return jax.tree_util.tree_map_with_path(place, state)
 
 
+def in_place(mesh: Mesh | None, state: PyTree) -> PyTree:
+    """Keeps a state where it lies, on a mesh by which XLA would split more of it."""
+    if mesh is None or MODEL not in mesh.shape:
+        return state
+    return jax.lax.with_sharding_constraint(state, state_shardings(mesh, state))
+
+
+def experts_axis(names: Sequence[str], leaf: Any) -> int | None:
+    """The axis of experts of a parameter, or of what an optimizer keeps of it."""
+    if "experts" not in names:
+        return None
+    return leaf.ndim - (3 if names[-1] == "kernel" else 2)
+
+
+def check_experts(mesh: Mesh, state: PyTree) -> None:
+    """Raises a ValueError if a mesh cannot split the experts of each level evenly."""
+    of = [(path_names(path), leaf) for path, leaf in jax.tree.leaves_with_path(state)]
+    axes = [(leaf, experts_axis(names, leaf)) for names, leaf in of]
+    counts = sorted({leaf.shape[axis] for leaf, axis in axes if axis is not None})
+    if not counts:
+        raise ValueError(
+            "train.mesh.model must be 1 for a model without levels of experts, got "
+            f"{mesh.shape[MODEL]}."
+        )
+    what = f"experts of each level ({', '.join(map(str, counts))})"
+    check_divides("train.mesh.model", mesh.shape[MODEL], math.gcd(*counts), what)
+
+
 def check_batch_size(mesh: Mesh, batch_size: int) -> None:
     """Raises a ValueError if a batch does not split evenly over the devices."""
-    if batch_size % mesh.size:
+    parts = mesh.shape[DATA]
+    if batch_size % parts:
         raise ValueError(
-            f"train.batch_size must be a multiple of the {mesh.size} devices, "
+            f"train.batch_size must be a multiple of the {parts} devices, "
             f"got {batch_size}."
         )

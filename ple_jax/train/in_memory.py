@@ -66,7 +66,7 @@ def fit(
         train, settings.batch_size, settings.seed, sampling=mix, temperature=heat
     )
     init, trainer = _program(experiment, layout, loader.steps_per_epoch)
-    mesh = make_mesh(settings.devices)
+    mesh = make_mesh(settings.devices or settings.mesh.data)
     feed = Feed(loader, settings, mesh, trainer.prepare, None)
     state = init(np.uint32(settings.seed % 2**32))
     state = jax.device_put(state, state_shardings(mesh, state))
@@ -89,7 +89,7 @@ def logits_of(
 ) -> np.ndarray:  # (rows, T)
     """Logits of all examples, in order."""
     _, trainer = _program(experiment, layout, 1)
-    mesh = make_mesh(experiment.train.devices)
+    mesh = make_mesh(experiment.train.devices or experiment.train.mesh.data)
     placed = jax.device_put(variables, state_shardings(mesh, variables))
     return _scored(trainer, experiment.train, placed, examples)
 

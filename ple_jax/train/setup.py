@@ -8,7 +8,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from ple_jax.config.experiment import Experiment, Train
+from ple_jax.config.experiment import Experiment, MeshShape, Train
 from ple_jax.data.blocks import Blocks
 from ple_jax.data.loader import Loader, Loaders
 from ple_jax.data.store import Prepared
@@ -16,7 +16,14 @@ from ple_jax.data.stream import BlockLoader, StreamLoader
 from ple_jax.embeddings.tables import Tables
 from ple_jax.parallel import processes, runtime
 from ple_jax.parallel.memory import fits_host
-from ple_jax.parallel.mesh import DATA, check_batch_size, make_mesh, state_shardings
+from ple_jax.parallel.mesh import (
+    DATA,
+    MODEL,
+    check_batch_size,
+    check_experts,
+    make_mesh,
+    state_shardings,
+)
 from ple_jax.runs.defaults import resolved_for
 from ple_jax.train import vmapped
 from ple_jax.train.counted_rows import CountedRows
@@ -59,8 +66,11 @@ class Setup:
 
     @cached_property
     def mesh(self) -> jax.sharding.Mesh:
-        """The devices that share a batch."""
-        return make_mesh(self.train.devices)
+        """The devices; to score, all share a batch, however many trained."""
+        return self._mesh_of(self.train.mesh if self.trains else MeshShape())
+
+    def _mesh_of(self, shape: MeshShape) -> jax.sharding.Mesh:
+        return make_mesh(self.train.devices, shape.data, shape.model)
 
     def check(self) -> None:
         """Checks what is known before training.
@@ -70,7 +80,10 @@ class Setup:
                 no such metric, a split is damaged, or training ends before the warm-up
                 does.
         """
-        check_batch_size(self.mesh, self.train.batch_size)
+        mesh = self._mesh_of(self.train.mesh)
+        check_batch_size(mesh, self.train.batch_size)
+        if MODEL in mesh.shape:
+            check_experts(mesh, jax.eval_shape(self.step.init))
         _ = self.metric, self.loader
         # Damage to test would else be found when all is trained.
         for split in self.data.splits[1:]:
@@ -161,7 +174,8 @@ class Setup:
     def scorer(self) -> Scorer:
         """Scores whole splits and measures the scores."""
         # Rounded up, so that it splits evenly over the devices.
-        size = -(-self.train.eval_batch_size // self.mesh.size) * self.mesh.size
+        parts = self.mesh.shape[DATA]
+        size = -(-self.train.eval_batch_size // parts) * parts
         trainer = self.trainer
         return Scorer(trainer.score, self.mesh, self.data, size, watch=trainer.watch)
 

@@ -21,6 +21,7 @@ from ple_jax.embeddings.tables import Tables
 from ple_jax.embeddings.updates import RowUpdates
 from ple_jax.metrics import streaming
 from ple_jax.optim.dense import check_only, clip
+from ple_jax.parallel.mesh import in_place
 from ple_jax.schema import Task
 from ple_jax.train import gates, merging, one_domain, sharing
 from ple_jax.train.parts import InParts
@@ -90,10 +91,12 @@ class Step:
     ) -> tuple[TrainState, jax.Array]:
         """Takes `count` steps, on the first of `batches`: one program for any count."""
         if self.rows.exchanges:
-            return self._exchanging_steps(state, batches, count)
-        body = lambda i, state: self.step(state, batches.at(i))
-        state = jax.lax.fori_loop(0, count, body, state)
-        return state, state.step
+            state, done = self._exchanging_steps(state, batches, count)
+        else:
+            body = lambda i, state: self.step(state, batches.at(i))
+            state = jax.lax.fori_loop(0, count, body, state)
+            done = state.step
+        return in_place(self.tables.mesh, state), done
 
     def _exchanging_steps(self, state, batches, count):
         """`steps`; beside the state, how many exchanges took more than one round."""
@@ -112,7 +115,7 @@ class Step:
         else:
             state, logits = self._update_of_one_domain(state, batch)
         stream = streaming.update(state.stream, logits, batch, self.tasks)
-        return state.replace(stream=stream)
+        return in_place(self.tables.mesh, state.replace(stream=stream))
 
     def _update_of_one_domain(self, state, batch):
         """Like `update`, on the share of the state that the batch's one domain has.

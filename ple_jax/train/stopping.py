@@ -45,7 +45,9 @@ class Asked(list[int]):
 
 def _largest(numbers: list[int], devices: jax.sharding.Mesh) -> jax.Array:
     """The largest number of any process."""
-    mine = np.full(devices.local_mesh.size, max(numbers, default=0), np.int32)
+    mine = np.full(
+        devices.local_mesh.shape[mesh.DATA], max(numbers, default=0), np.int32
+    )
     votes = mesh.put_parts(mine, mesh.batch_shardings(devices, mine, steps=0))
     return jax.jit(jnp.max, out_shardings=mesh.replicated_sharding(devices))(votes)
 
