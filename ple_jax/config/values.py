@@ -43,7 +43,8 @@ def convert(wanted: Any, value: Any, path: str) -> Any:
     if origin is tuple:
         return _tuple(wanted, value, path)
     if isinstance(wanted, type) and dataclasses.is_dataclass(wanted):
-        return dataclass_from(wanted, value, path)
+        made = isinstance(value, wanted)  # out of a flag's text
+        return value if made else dataclass_from(wanted, value, path)
     if type(value) is int and not LEAST <= value <= MOST:
         raise ValueError(f"{path}: expected a number of 64 bits, got {value}.")
     if wanted is float and type(value) is int:
