@@ -327,6 +327,8 @@ def toml_value(value: Any) -> str:
     """A plain value, written as TOML."""
     if isinstance(value, list | tuple):
         return f"[{', '.join(map(toml_value, value))}]"
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        value = dataclasses.asdict(value)
     if isinstance(value, Mapping):
         pairs = ", ".join(f"{k} = {toml_value(v)}" for k, v in value.items())
         return f"{{{pairs}}}"

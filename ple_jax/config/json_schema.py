@@ -1,5 +1,6 @@
 """Types and options as JSON Schema (draft 2020-12), for editors."""
 
+import dataclasses
 import json
 import math
 from collections.abc import Mapping
@@ -38,6 +39,8 @@ def of_type(wanted: Any) -> dict[str, Any]:
     if origin is tuple:
         size = {"minItems": len(arguments), "maxItems": len(arguments)}
         return {"type": "array", "prefixItems": [*map(of_type, arguments)], **size}
+    if isinstance(wanted, type) and dataclasses.is_dataclass(wanted):
+        return of_options(plugins.options_of(wanted))
     return dict(PLAIN[wanted])
 
 
@@ -58,7 +61,8 @@ def of_option(option: Option) -> dict[str, Any]:
     told = of_type(option.type) | ({"description": option.help} if option.help else {})
     if option.required or option.default is None or not _is_finite(option.default):
         return told
-    return told | {"default": json.loads(json.dumps(option.default))}
+    default = json.dumps(option.default, default=dataclasses.asdict)
+    return told | {"default": json.loads(default)}
 
 
 def _is_finite(value: Any) -> bool:
