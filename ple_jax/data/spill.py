@@ -77,7 +77,9 @@ class Spill(NamedTuple):
             naming(self.folder),
             tempfile.TemporaryFile(dir=self.folder) as file,
         ):
-            os.posix_fallocate(file.fileno(), 0, size_in_bytes)  # or says: disk is full
+            file.truncate(size_in_bytes)
+            if hasattr(os, "posix_fallocate"):  # which says at once if the disk is full
+                os.posix_fallocate(file.fileno(), 0, size_in_bytes)
             return np.asarray(np.memmap(file, dtype, "r+", shape=(size,)))
 
     def join(self, texts: pa.Array | pa.ChunkedArray) -> pa.Array:
