@@ -20,7 +20,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The experiment, the devices, and sizes of data."""
     add = parser.add_argument
     add("experiment", type=pathlib.Path, metavar="EXPERIMENT.toml", help="what to plan")
-    about = "how many devices share each batch"
+    about = "how many devices train, whatever train.devices and train.mesh.data say"
     add("--devices", type=int, required=True, metavar="INT", help=about)
     about = "kind of device: a100, h100, h200, b200, v5e, v5p or v6e"
     add("--kind", required=True, help=about)

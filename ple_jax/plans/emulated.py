@@ -17,7 +17,14 @@ import numpy as np
 from ple_jax.config.experiment import AUTO, Experiment
 from ple_jax.embeddings.sharded import OVER_MEAN
 from ple_jax.embeddings.updates import RowUpdates
-from ple_jax.parallel.mesh import batch_shardings, make_mesh, replicated_sharding
+from ple_jax.parallel.mesh import (
+    DATA,
+    MODEL,
+    batch_shardings,
+    check_experts,
+    make_mesh,
+    replicated_sharding,
+)
 from ple_jax.plans.job import Job, batch_of
 from ple_jax.plans.kinds import Kind
 from ple_jax.runs.defaults import row_order
@@ -48,15 +55,18 @@ class Emulated(NamedTuple):
         return batches.rows if isinstance(batches, Picks) else batches
 
 
-def devices(count: int) -> jax.sharding.Mesh:
-    """A mesh of emulated devices; to be called before JAX has made any."""
+def devices(count: int, model: int = 1) -> jax.sharding.Mesh:
+    """A mesh of emulated devices; to be called before JAX has made any.
+
+    `model` of them share the experts of each part of a batch.
+    """
     config: Any = jax.config
     try:
         config.update("jax_platforms", "cpu")
         config.update("jax_num_cpu_devices", max(count, config.jax_num_cpu_devices))
     except RuntimeError:  # it has: then there may be enough
         pass
-    return make_mesh(count)
+    return make_mesh(count, model=model)
 
 
 def emulate(job: Job, kind: Kind, mesh: jax.sharding.Mesh) -> Emulated:
@@ -65,6 +75,8 @@ def emulate(job: Job, kind: Kind, mesh: jax.sharding.Mesh) -> Emulated:
         experiment = laid_out(job.experiment, mesh.size)
         args = experiment, job.layout, job.steps_per_epoch, mesh
         trainer = trainer_of(*args, exchanged(step_of(*args).rows, mesh))
+        if MODEL in mesh.shape:
+            check_experts(mesh, trainer.shapes())
         state = shapes(trainer, mesh)
         batches, steps = batches_of(job, kind, mesh)
         jitted: Any = trainer.steps
@@ -86,8 +98,9 @@ def exchanged(rows: RowUpdates, mesh: jax.sharding.Mesh) -> dict[str, float]:
     A run makes room for what its first batches ask, which is less where an id occurs
     several times in a slice.
     """
-    even = min(1.0, OVER_MEAN / mesh.size)
-    return dict.fromkeys(rows.optimizers, even) if mesh.size > 1 else {}
+    parts = mesh.shape[DATA]
+    even = min(1.0, OVER_MEAN / parts)
+    return dict.fromkeys(rows.optimizers, even) if parts > 1 else {}
 
 
 @contextmanager

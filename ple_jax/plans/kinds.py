@@ -91,28 +91,36 @@ def find(name: str) -> Kind:
     return KINDS[name]
 
 
-def check_count(name: str, devices: int, batch_size: int) -> None:
+def check_count(name: str, devices: int, batch_size: int, model: int = 1) -> None:
     """Raises a ValueError for a number of devices that cannot share a batch.
 
-    It names the nearest that can.
+    Each part of a batch has `model` devices, which share the experts. The nearest
+    number that can is named.
     """
     kind = find(name)
-    if kind.can_have(devices) and batch_size % devices == 0:
+    known = list(counts(kind, batch_size, model))
+    if devices in known:
         return
-    near = min(counts(kind, batch_size), key=lambda count: abs(count - devices))
+    if not known:
+        raise ValueError(
+            f"train.mesh.model = {model} is not possible: no number of {name} divides "
+            "into so many parts."
+        )
+    near = min(known, key=lambda count: abs(count - devices))
+    parts = f" by {model} (train.mesh.model)" if model > 1 else ""
     limit = f", at most {kind.most:,}" if kind.most else ""
     raise ValueError(
         f"--devices {devices:,} is not possible: {name} come as up to {kind.per_host} "
         f"on one host or as whole hosts{limit}, and a batch of {batch_size:,} "
-        f"(train.batch_size) must divide evenly among them. The nearest number is "
-        f"{near:,}."
+        f"(train.batch_size) must divide evenly among them{parts}. The nearest number "
+        f"is {near:,}."
     )
 
 
-def counts(kind: Kind, batch_size: int) -> Iterator[int]:
-    """Numbers of devices that can share a batch."""
+def counts(kind: Kind, batch_size: int, model: int) -> Iterator[int]:
+    """Numbers of devices that can share a batch, `model` of them each part."""
     return (
-        count
+        count * model
         for count in range(1, batch_size + 1)
-        if batch_size % count == 0 and kind.can_have(count)
+        if batch_size % count == 0 and kind.can_have(count * model)
     )

@@ -25,7 +25,7 @@ def plan(job: Job, count: int, kind_name: str) -> Record:
     compiles for as many emulated devices.
 
     Args:
-        job: What is trained.
+        job: What is trained; its `train.mesh.model` devices share experts.
         count: How many devices.
         kind_name: A name of `kinds.KINDS`.
 
@@ -33,9 +33,9 @@ def plan(job: Job, count: int, kind_name: str) -> Record:
         ValueError: There is no such kind, or so many cannot share a batch; names the
             nearest that can.
     """
-    kind = kinds.find(kind_name)
-    kinds.check_count(kind_name, count, job.batch_size)
-    found = emulate(job, kind, devices(count))
+    kind, model = kinds.find(kind_name), job.experiment.train.mesh.model
+    kinds.check_count(kind_name, count, job.batch_size, model)
+    found = emulate(job, kind, devices(count, model))
     step = costs(found)
     peaks = {
         "operations": kind.peak(job.experiment.train.compute_dtype),

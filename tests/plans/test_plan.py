@@ -75,6 +75,22 @@ def test_an_exchange_sends_the_rows_of_a_slice(data):
     assert sent == pytest.approx(wanted, rel=0.02)
 
 
+def test_experts_are_split_over_the_model_axis(data):
+    whole = plan.plan(job_on(data), 2, "h100")
+    split = plan.plan(job_on(data, train={"mesh": {"model": 2}}), 4, "h100")
+    assert split["step"]["input"] == whole["step"]["input"]  # as many parts of a batch
+    held = job_on(data, train={"mesh": {"model": 2}})
+    model = emulate(held, H100, devices(4, 2)).state.trained["model"]
+    parts = [
+        leaf.size - math.prod(leaf.sharding.shard_shape(leaf.shape))
+        for leaf in jax.tree.leaves(model)
+    ]
+    saved = whole["memory"]["parameters"] - split["memory"]["parameters"]
+    assert saved == 4 * sum(parts) > 0
+    with pytest.raises(ValueError, match=r"must divide the .*experts of each level"):
+        plan.plan(job_on(data, train={"mesh": {"model": 4}}), 4, "h100")
+
+
 def test_a_batch_has_the_shapes_that_a_loader_gives(everything):
     layout, loader = everything.layout, Loader(everything.split("train"), 16, 0)
     given = loader.batches(0, 0, 3)
@@ -146,6 +162,8 @@ def test_a_table_of_all_ids_plans(data, count, most):
 def test_an_impossible_number_of_devices_names_the_nearest(kind, count, batch, near):
     with pytest.raises(ValueError, match=f"nearest number is {near:,}\\."):
         kinds.check_count(kind, count, batch)
+    with pytest.raises(ValueError, match=r"among them by 2 \(train.mesh.model\)"):
+        kinds.check_count(kind, 2 * batch + 1, batch, 2)
 
 
 @pytest.mark.parametrize(("kind", "count"), [("h100", 64), ("v5p", 4), ("a100", 8)])
