@@ -21,7 +21,7 @@ import numpy as np
 from ple_jax.data.arrays import check_header
 from ple_jax.data.examples import Examples
 from ple_jax.data.places import array_files
-from ple_jax.data.ranges import Expected
+from ple_jax.data.ranges import Expected, row_bytes
 from ple_jax.data.remote import RemoteFile
 
 BYTES = 1 << 21  # that the rows of a block take at most, unless one row takes more
@@ -36,9 +36,9 @@ class Piece(NamedTuple):
     rows: int
 
 
-def rows_of_block(row_bytes: int) -> int:
+def rows_of_block(size: int) -> int:
     """How many rows a block has: the most of a power of two that fit its bytes."""
-    return 1 << max(BYTES // row_bytes, 1).bit_length() - 1
+    return 1 << max(BYTES // size, 1).bit_length() - 1
 
 
 def index_of(
@@ -51,7 +51,7 @@ def index_of(
         rows: How many rows each split has.
         expected: What its arrays hold.
     """
-    of_block = rows_of_block(sum(array.row_bytes for array in expected.values()))
+    of_block = rows_of_block(row_bytes(expected))
     files = array_files(expected)
     each = [(split, name) for split in rows for name in expected]
 
@@ -111,7 +111,7 @@ class Blocks:
     @property
     def row_bytes(self) -> int:
         """Bytes of a row of all arrays."""
-        return sum(array.row_bytes for array in self.expected.values())
+        return row_bytes(self.expected)
 
     @cached_property
     def _starts(self) -> dict[str, int]:

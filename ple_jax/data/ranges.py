@@ -5,6 +5,7 @@ A device gathers without asking, so the host checks each split once, as it is op
 
 import dataclasses
 import math
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -72,6 +73,11 @@ class Expected:
             f"{values[place, column]} in row {row + 1:,}, expected "
             f"{self.ranges[column].words}."
         )
+
+
+def row_bytes(expected: Mapping[str, Expected]) -> int:
+    """Bytes of a row of all arrays of a split."""
+    return sum(array.row_bytes for array in expected.values())
 
 
 def _fractions(x: np.ndarray) -> np.ndarray:

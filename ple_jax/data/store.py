@@ -18,7 +18,7 @@ from ple_jax.data.encode import ENCODER, Encoder
 from ple_jax.data.examples import Examples
 from ple_jax.data.facts import FACTS, OLD, read_facts
 from ple_jax.data.places import existing_file, files_of
-from ple_jax.data.ranges import Expected, expected_arrays
+from ple_jax.data.ranges import Expected, expected_arrays, row_bytes
 from ple_jax.data.remote import RemoteFile
 from ple_jax.disk import read_json
 from ple_jax.layout import Layout
@@ -156,9 +156,8 @@ class Prepared:
                 f"{self.directory} was prepared before data sets could be read by "
                 "blocks: prepare it again."
             )
-        index, files = self.facts["blocks"], {}
-        for array in self._expected:
-            files[array] = self._files[f"{name}/{array}.npy"]
+        index = self.facts["blocks"]
+        files = {array: self._files[f"{name}/{array}.npy"] for array in self._expected}
         url = self.elsewhere.get(name)
         place = lambda file: (
             RemoteFile(f"{url}/{file}") if url else existing_file(self.directory, file)
@@ -179,8 +178,7 @@ class Prepared:
 
     def bytes_of(self, split: str) -> int:
         """Bytes of the arrays of a split."""
-        of_row = sum(array.row_bytes for array in self._expected.values())
-        return of_row * self.facts["splits"][split]["rows"]
+        return row_bytes(self._expected) * self.facts["splits"][split]["rows"]
 
     @cached_property
     def _opened(self) -> dict[str, Examples]:

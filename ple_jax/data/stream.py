@@ -1,6 +1,7 @@
 """Batches in an order of blocks: from memory, or read from disk as they are needed."""
 
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import cached_property
 
 import jax
 import numpy as np
@@ -78,17 +79,14 @@ class StreamLoader(BlockLoader):
 
     in_memory = False
 
-    def __init__(
-        self,
-        blocks: Blocks,
-        batch_size: int,
-        seed: int,
-        process: tuple[int, int],
-        window: int,
-    ):
-        super().__init__(blocks, batch_size, seed, process, window)
-        self._read: dict[Key, Future[Examples]] = {}
-        self._thread = ThreadPoolExecutor(1)
+    @cached_property
+    def _read(self) -> dict[Key, Future[Examples]]:
+        """What is read, or about to be."""
+        return {}
+
+    @cached_property
+    def _thread(self) -> ThreadPoolExecutor:
+        return ThreadPoolExecutor(1)
 
     def batches(self, epoch: int, first: int, count: int) -> Batch:
         """Batches `first` to `first + count - 1`, with leading axes (count, B).

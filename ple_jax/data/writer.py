@@ -12,7 +12,7 @@ from ple_jax.data.encode import Encoder
 from ple_jax.data.examples import Examples
 from ple_jax.data.oddities import Oddities
 from ple_jax.data.places import array_files
-from ple_jax.data.ranges import Expected
+from ple_jax.data.ranges import Expected, row_bytes
 from ple_jax.data.rows import Rows
 from ple_jax.schema import Schema
 
@@ -64,8 +64,7 @@ class SplitWriter:
         A part of them at a time, so that what is encoded takes at most `MOST_BYTES`.
         Rows of train have folds (rows,).
         """
-        of_row = sum(array.row_bytes for array in self.expected.values())
-        most = max(1, MOST_BYTES // of_row)
+        most = max(1, MOST_BYTES // row_bytes(self.expected))
         for first in range(0, len(mine), most):
             mask = np.zeros(len(rows), bool)
             mask[mine[first : first + most]] = True

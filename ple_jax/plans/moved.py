@@ -99,7 +99,7 @@ def between_devices(program: Program, trips: Callable[[int], int]) -> float:
         reduce-scatter s (n - 1)        collective-permute s
 
     for a result of s bytes in a group of n devices, as rings send them. Where branches
-    differ the cheaper counts: the other one is for batches that overflow.
+    differ the cheaper counts.
     """
 
     def cost(line: Instruction, lines: Lines) -> float:
