@@ -10,7 +10,6 @@ with ids as numbers in order of frequency, and once more with counts and target 
 beside them. Test is read once by each.
 """
 
-import dataclasses
 import pathlib
 import tempfile
 import time
@@ -19,13 +18,12 @@ from typing import Any
 
 import numpy as np
 from lib import report
+from lib.sets import binary, source_of, with_encodings
+from lib.trees import NUMBERS, columns
 from sklearn.ensemble import HistGradientBoostingClassifier
 
 import ple_jax
-from ple_jax import datasets
-from ple_jax.config.values import from_toml
 from ple_jax.data.prepare import prepare
-from ple_jax.data.source import Source
 from ple_jax.data.store import Prepared
 from ple_jax.metrics import intervals
 from ple_jax.metrics.curves import auc_roc
@@ -35,7 +33,6 @@ MODELS: dict[str, dict[str, Any]] = {
     "ple": {"model": "ple"},
     "single_task": {"model": "single_task", "inputs": {"per_task": True}},
 }
-NUMBERS = ("id", "count", "target_mean")
 TREES = {"trees": ("id",), "trees+": NUMBERS}  # contender -> encodings of its ids
 SETTINGS = {"max_iter": 1000, "n_iter_no_change": 20, "random_state": 0}
 
@@ -56,16 +53,6 @@ def main() -> None:
             place = pathlib.Path(scratch) / str(number)
             results += contest(name, place, asked.contenders, seeds)
     report.show("out of the box", results, asked.json)
-
-
-def source_of(name: str) -> Source:
-    """The source of `KIND`, `KIND:OPTION=VALUE,...` or `SCHEMA.toml:FILE`."""
-    kind, _, rest = name.partition(":")
-    if kind.endswith(".toml"):
-        return datasets.find("table").build(schema=kind, files=(rest,))
-    pairs = [pair.partition("=") for pair in filter(None, rest.split(","))]
-    options = {key: from_toml(value) for key, _, value in pairs}
-    return datasets.find(kind).build(**options)
 
 
 def contest(
@@ -110,22 +97,6 @@ def ours(
     return found
 
 
-def binary(data: Prepared) -> list[Task]:
-    """The tasks that have an AUC."""
-    return [task for task in data.layout.tasks if task.loss == "binary"]
-
-
-def with_encodings(source: Source, encodings: tuple[Any, ...]) -> Source:
-    """The source with these encodings of ids, and numbers as they are but for scale."""
-
-    def encoded(field):
-        own = ("standard",) if field.kind == "numeric" else encodings
-        return dataclasses.replace(field, encodings=own)
-
-    fields = tuple(map(encoded, source.schema.fields))
-    return source._replace(schema=dataclasses.replace(source.schema, fields=fields))
-
-
 def trees(data: Prepared) -> dict[str, report.Record]:
     """Task -> facts of trees that stop early by validation."""
     inputs = {split: columns(data, split) for split in ("train", "validation", "test")}
@@ -155,15 +126,6 @@ def trees_of(data: Prepared, inputs: dict, task: Task, i: int) -> report.Record:
         "test error": error["standard_error"],
         "epoch": fitted.n_iter_,
     }
-
-
-def columns(data: Prepared, split: str) -> np.ndarray:  # (rows, columns)
-    """What a tree reads: ids, numbers, the domain, each list's first item and size."""
-    examples = data.split(split)
-    parts = [examples.ids, examples.numbers, examples.domain[:, None]]
-    for bag in examples.bags.values():
-        parts += [bag[:, :1], (bag >= 0).sum(axis=1, keepdims=True)]
-    return np.concatenate([np.asarray(part, np.float64) for part in parts], axis=1)
 
 
 if __name__ == "__main__":
