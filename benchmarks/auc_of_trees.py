@@ -10,6 +10,7 @@ keeps what they score there, for `beside_trees.py`. Seconds are of the processor
 """
 
 import pathlib
+import sys
 import tempfile
 import time
 from collections.abc import Mapping
@@ -94,7 +95,9 @@ def validation(
     """The AUC of one trial on validation."""
     x, labels = inputs[settings["encoding"]].seen("validation", task)
     grown = trees.fit(inputs, task, settings)
-    return auc_roc(grown.decision_function(x), labels) or 0.0
+    area = auc_roc(grown.decision_function(x), labels) or 0.0
+    print(f"{area:.5f} by {grown.n_iter_} trees: {settings}", file=sys.stderr)
+    return area
 
 
 def of_seeds(areas: list[float | None]) -> dict[str, Any]:

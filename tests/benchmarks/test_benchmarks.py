@@ -10,9 +10,12 @@ import subprocess
 import sys
 
 import jax
+import numpy as np
 import pytest
 
-from ple_jax.datasets import table
+from ple_jax.data.examples import Examples
+from ple_jax.data.prepare import prepare
+from ple_jax.schema import Task
 
 ROOT = pathlib.Path(__file__).parents[2]
 FOLDER = ROOT / "benchmarks"
@@ -244,17 +247,52 @@ def test_scoring_speed_reads_derived_columns(derived):
     assert record["read and encode"] > 0
 
 
-def test_trees_read_derived_columns(derived, monkeypatch):
+def test_trees_read_derived_columns(derived, lib):
     pytest.importorskip("sklearn")
-    monkeypatch.syspath_prepend(str(FOLDER))
-    read = importlib.import_module("auc_of_trees").read
-    schema = str(derived / "schema.toml")
-    inputs, targets, split = read(table.build(schema, (str(derived / "rows.csv"),)))
-    wanted = [(i % 31 - i % 7 >= 10) + (i % 31 - i % 7 >= 20) for i in range(400)]
-    pairs = set(zip(inputs[:, 0].tolist(), wanted, strict=True))
-    assert len(pairs) == len({bucket for _, bucket in pairs}) == 3
-    assert targets[:, 0].tolist() == [i % 2 for i in range(400)]
-    assert set(split) == {"train", "validation", "test"}
+    trees = importlib.import_module("benchmarks.lib.trees")
+    sets = importlib.import_module("benchmarks.lib.sets")
+    source = sets.source_of(f"{derived}/schema.toml:{derived}/rows.csv")
+    encoded = sets.with_encodings(source, trees.NUMBERS)
+    own = trees.Inputs.of(prepare(encoded, derived / "prepared"))
+    seen = [own.seen(split, 0) for split in trees.SPLITS]
+    x, labels = (np.concatenate(each) for each in zip(*seen, strict=True))
+    assert labels.sum() == len(x) / 2 == 200
+    assert len(np.unique(x[:, 0])) == 3  # buckets
+    assert (own.rows > 0).sum() == 1
+    assert x.shape[1] == len(own.rows) > 2  # a count and a mean beside the id
+
+
+def test_trees_are_searched_and_their_scores_kept(tmp_path):
+    pytest.importorskip("sklearn")
+    kept = tmp_path / "trees.npz"
+    asked = "--scores", str(kept)
+    records = quick("auc_of_trees", tmp_path, *asked)["results"]
+    assert all(r["first, validation"] <= r["validation"] <= 1 for r in records)
+    with np.load(kept) as scores:
+        assert {r["task"] for r in records} == scores.keys()
+        assert all(len(scores[r["task"]]) == len(r["each"]) == 2 for r in records)
+
+
+def test_a_run_is_above_trees_by_its_own_area(lib):
+    pairs = importlib.import_module("benchmarks.lib.pairs")
+    labels = np.array([[0.0], [1.0], [0.0], [1.0], [1.0]])
+    test = Examples.of(
+        {
+            "ids": np.zeros((5, 0), np.int32),
+            "numbers": np.zeros((5, 0), np.float32),
+            "domain": np.zeros(5, np.int32),
+            "labels": labels.astype(np.float32),
+            "observed": np.array([[True]] * 4 + [[False]]),
+            "weights": np.ones(5, np.float32),
+        }
+    )
+    run = np.array([[0.0, 2, 1, 3, -9], [0, 1, 2, 3, -9]])  # areas 1 and 3/4
+    trees = np.array([[3.0, 1, 0, 2, 9]])  # area 1/2
+    found = pairs.difference(test, 0, Task("like", "l"), run, trees)
+    assert (found["run"], found["trees"]) == (0.875, 0.5)
+    assert found["difference"] == 0.375
+    low, high = found["interval"]
+    assert low < 0.375 < high
 
 
 @pytest.mark.slow
