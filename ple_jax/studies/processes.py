@@ -1,5 +1,6 @@
 """Commands that run at once, each in a process of its own with a log."""
 
+import contextlib
 import pathlib
 import signal
 import subprocess
@@ -14,14 +15,12 @@ def run_all(
 ) -> Iterator[tuple[str, int]]:
     """Runs commands, some at a time; yields the name and status of each as it ends.
 
-    What they print goes to LOGS/NAME.txt. If the caller stops, as by Ctrl-C, those that
-    run are told to stop too, and waited for; the others never start.
+    What they print goes to LOGS/NAME.txt. If the caller stops, by Ctrl-C or SIGTERM,
+    those that run are told to stop too, and waited for; the others never start.
     """
     logs.mkdir(exist_ok=True)
     running, stopped = list[subprocess.Popen](), threading.Event()
-    starting = (
-        threading.Lock()
-    )  # so that none starts unseen while the others are stopped
+    starting = threading.Lock()  # held to stop them, so that none starts unseen
 
     def start(name: str, log: IO[bytes]) -> subprocess.Popen | None:
         with starting:
@@ -36,7 +35,7 @@ def run_all(
             process = start(name, log)
             return -signal.SIGTERM if process is None else process.wait()
 
-    with ThreadPoolExecutor(workers) as pool:
+    with _sigterm_interrupts(), ThreadPoolExecutor(workers) as pool:
         names = {pool.submit(call, name): name for name in commands}
         try:
             for done in as_completed(names):
@@ -46,6 +45,16 @@ def run_all(
                 stopped.set()
                 for process in running:
                     process.terminate()  # does nothing to one that has ended
+
+
+@contextlib.contextmanager
+def _sigterm_interrupts() -> Iterator[None]:
+    """Lets SIGTERM do what Ctrl-C does; else it would end this process alone."""
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def last_words(logs: pathlib.Path, name: str) -> str:

@@ -1,5 +1,6 @@
 """Studies of several cells: trained, gone on with, written, and rechecked."""
 
+import os
 import subprocess
 import sys
 import time
@@ -194,6 +195,27 @@ def test_who_stops_stops_the_commands(tmp_path):
         assert name == "quick"
         break
     assert time.monotonic() - started < 30
+
+
+CALLER = """
+import pathlib, sys
+from ple_jax.studies import processes
+
+waits = "import os, time; print(os.getpid(), flush=True); time.sleep(60)"
+commands = {"a": [sys.executable, "-c", waits]}
+list(processes.run_all(commands, pathlib.Path(sys.argv[1]), 1))
+"""
+
+
+def test_a_caller_that_is_told_to_stop_leaves_none_behind(tmp_path):
+    caller = subprocess.Popen([sys.executable, "-c", CALLER, tmp_path])
+    log, until = tmp_path / "a.txt", time.monotonic() + 30
+    while not (log.is_file() and log.read_text()) and time.monotonic() < until:
+        time.sleep(0.05)
+    caller.terminate()
+    assert caller.wait(30)
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(log.read_text()), 0)
 
 
 def test_knobs_that_a_search_found_are_those_of_the_short_run(tmp_path, monkeypatch):
