@@ -7,6 +7,7 @@ if it has none. A value that is missing or that train lacks has n = 0, and the p
 """
 
 import dataclasses
+import itertools
 import pathlib
 from collections.abc import Mapping
 from typing import Any
@@ -17,12 +18,9 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from ple_jax.data.label_sums import LabelSums
-from ple_jax.data.target_mean import (
-    FoldMeans,
-    Groups,
-    TargetMeans,
-    fit_target_means,
-)
+from ple_jax.data.spill import PIECE, Spill
+from ple_jax.data.target_fit import Groups, fit_target_means
+from ple_jax.data.target_mean import FoldMeans, TargetMeans
 from ple_jax.data.vocabulary import read_parquet
 from ple_jax.layout import NumberColumn
 from ple_jax.schema import Field, Schema
@@ -140,12 +138,12 @@ class CategoricalFit:
         if self.means is None:
             return
         path.parent.mkdir(exist_ok=True)
-        row, domain = np.divmod(self.means.keys, self.means.domains)
-        columns = {"row": row.astype(np.int32), "domain": domain.astype(np.int32)}
-        for t, task in enumerate(self.means.tasks):
-            columns[f"n_{task.name}"] = self.means.n[:, t]
-            columns[f"sum_{task.name}"] = self.means.sums[:, t]
-        pq.write_table(pa.table(columns), path, write_page_checksum=True)
+        rows = range(0, max(len(self.means.keys), 1), PIECE)
+        tables = (_table_of(self.means, slice(row, row + PIECE)) for row in rows)
+        first = next(tables)
+        with pq.ParquetWriter(path, first.schema, write_page_checksum=True) as file:
+            for table in itertools.chain([first], tables):
+                file.write_table(table)
 
     @classmethod
     def load(
@@ -173,6 +171,15 @@ class CategoricalFit:
         return cls(facts["name"], counts, means)
 
 
+def _table_of(means: TargetMeans, cells: slice) -> pa.Table:
+    row, domain = np.divmod(means.keys[cells], means.domains)
+    columns = {"row": row.astype(np.int32), "domain": domain.astype(np.int32)}
+    for t, task in enumerate(means.tasks):
+        columns[f"n_{task.name}"] = means.n[cells, t]
+        columns[f"sum_{task.name}"] = means.sums[cells, t]
+    return pa.table(columns)
+
+
 def has_ids(field: Field) -> bool:
     """Whether the values of a field are embedded; `auto` of lists means that too."""
     return bool({"auto", "id", "rare"} & set(field.encodings))
@@ -190,6 +197,7 @@ def fit_categorical(
     whole: pa.Table,
     sums: LabelSums | None,
     domains: list[str],
+    spill: Spill | None = None,
 ) -> CategoricalFit:
     """Fits the numbers of a field.
 
@@ -200,6 +208,7 @@ def fit_categorical(
         whole: All values of train in the same order.
         sums: The sums of labels by value, if it has or may have `target_mean`.
         domains: Names of the domains, if there are some.
+        spill: Where that goes which memory should not hold.
     """
     counts = means = folds = None
     if "count" in field.encodings:
@@ -208,11 +217,11 @@ def fit_categorical(
     if sums is not None and "target_mean" in field.encodings:
         size = len(vocabulary)
         known = Groups(
-            whole["value"].combine_chunks(),
+            whole["value"],
             pa.array(domains if schema.domain else [""], pa.string()),
             size - vocabulary["value"].null_count,
             size,
         )
         by_time = schema.split.by == "time"
-        means, folds = fit_target_means(sums, known, schema.tasks, by_time)
+        means, folds = fit_target_means(sums, known, schema.tasks, by_time, spill)
     return CategoricalFit(field.name, counts, means, folds)

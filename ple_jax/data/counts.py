@@ -18,9 +18,9 @@ from ple_jax.data.spill import (
     PARTS,
     PIECE,
     Spill,
-    added_up,
     by_hash,
     distinct,
+    in_parts,
 )
 
 MOST_DISTINCT = 100_000  # numbers that are told apart
@@ -59,7 +59,12 @@ class ValueCounts:
         return both
 
     def settle(self) -> None:
-        """Adds up what waits, before it is sent or kept."""
+        """Adds up what waits, before it is sent or kept; much of it goes to disk."""
+        self._settle()
+        if self._spill and self._bytes > self._spill.piece:
+            self._write(self._spill)
+
+    def _settle(self) -> None:
         if not self._settled:
             self._parts, self._settled = self._add_up(), True
             self._bytes = sum(part.nbytes for part in self._parts)
@@ -69,7 +74,7 @@ class ValueCounts:
         self._settled = False
         self._bytes += sum(part.nbytes for part in parts)
         if self._bytes > self._limit:
-            self.settle()
+            self._settle()
             if self._spill and self._bytes > self._spill.most // 2:
                 self._write(self._spill)
             self._limit = max(self._limit, 2 * self._bytes)  # else each chunk does this
@@ -85,7 +90,7 @@ class ValueCounts:
         return list(map(distinct, by_hash(whole)))
 
     def _write(self, spill: Spill) -> None:
-        self.settle()
+        self._settle()
         if self._bytes:
             whole = len(self._parts) == PARTS
             self._runs.append(
@@ -102,9 +107,9 @@ class ValueCounts:
         often = lambda t: t.filter(pc.greater_equal(t["count"], min_count))
         if self._runs and self._spill:
             self._write(self._spill)
-            parts = added_up(self._runs, self._spill.piece)
+            parts = in_parts(self._runs, self._spill.piece, distinct)
             return sort_counts(map(often, parts), self._spill, MOST_TEXT)
-        self.settle()
+        self._settle()
         whole = pa.concat_tables([COLUMNS.empty_table(), *self._parts])
         if min_count > 1:
             whole = often(whole)

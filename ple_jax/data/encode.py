@@ -92,6 +92,7 @@ class Encoder:
                 whole[field.table or field.name],
                 counts.sums.get(field.name),
                 domains,
+                counts.spill,
             )
             for field in schema.fields
             if has_numbers(field)
@@ -218,6 +219,9 @@ class Encoder:
         """Builds all that finding ids needs, before the encoder is sent."""
         for lookup in self.lookups.values():
             lookup.index()
+        for fit in self.categoricals.values():
+            if fit.means:
+                fit.means.index()
 
     def check_some_known(self, unknown: UnknownIds) -> None:
         """Raises a ValueError if all values of a field are unknown."""

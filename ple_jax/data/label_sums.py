@@ -4,7 +4,7 @@ Addends are whole numbers, of 1 or of 2^-32, so that a sum is the same in any or
 for any chunks.
 """
 
-import dataclasses
+import pathlib
 from typing import NamedTuple
 
 import numpy as np
@@ -12,13 +12,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ple_jax.data.arrow import is_missing
+from ple_jax.data.cells import Cells, in_ranges
 from ple_jax.data.labels import read_labels, read_weights
 from ple_jax.data.rows import Rows
+from ple_jax.data.spill import Spill, by_hash, in_parts
 from ple_jax.data.text_index import TextIndex
 from ple_jax.schema import Schema
 
-MOST_FOLDS = 32
-MOST_ROWS = 1_000_000  # of a field, that wait to be added up
+MOST_BYTES = 1 << 26  # of a field's rows, that wait to be added up
 PARTS = 2.0**32  # how many units 1 has, where there are fractions
 MOST = 2.0**31  # labels and weights from here on could overflow a sum
 
@@ -89,93 +90,6 @@ def _total(x: np.ndarray) -> np.ndarray:  # (n, T) -> (T,) Python integers
     return ((high << 31) + low << 32) + parts.astype(object)
 
 
-@dataclasses.dataclass(frozen=True)
-class Cells:
-    """Sums by value, domain and fold, ascending: one row for each that occurs.
-
-    There are at most as many cells as values in train, and as values x domains x folds;
-    each takes 8 (3 + M) bytes.
-    """
-
-    value: np.ndarray  # (C,) int64
-    domain: np.ndarray  # (C,) int64
-    fold: np.ndarray  # (C,) int64
-    amounts: np.ndarray  # (C, M) int64, as in `Addends`
-
-    @classmethod
-    def of(
-        cls,
-        value: np.ndarray,
-        domain: np.ndarray,
-        fold: np.ndarray,
-        amounts: np.ndarray,
-    ) -> "Cells":
-        """Sorts and adds up rows (n,) with their amounts (n, M)."""
-        domains = int(domain.max(initial=0)) + 1
-        key = (value * domains + domain) * MOST_FOLDS + fold
-        order = np.argsort(key)  # sums are exact in any order
-        key, amounts = add_up(key[order], amounts.take(order, axis=0))
-        pair, fold = np.divmod(key, MOST_FOLDS)
-        return cls(*np.divmod(pair, domains), fold, amounts)
-
-    def pooled(self, kept: int, size: int) -> "Cells":
-        """The cells of `size` values; all from `kept` on are the value `kept`."""
-        if kept == size and self.value.max(initial=0) < kept:
-            return self
-        value = np.minimum(self.value, kept)
-        some = value < size
-        rest = self.domain[some], self.fold[some], self.amounts[some]
-        return Cells.of(value[some], *rest)
-
-
-def add_up(keys: np.ndarray, amounts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The distinct keys of ascending ones (C,), and the sums (C, M) over each."""
-    starts = _starts(keys)
-    return keys[starts], np.add.reduceat(amounts, starts) if len(keys) else amounts
-
-
-def sums_of_others(
-    group: np.ndarray, amounts: np.ndarray, ordered: bool
-) -> np.ndarray:  # (C, M)
-    """For each row (C, M), the sums of the others of its group (C,), ascending.
-
-    If `ordered`, only the rows of the group that come before it.
-    """
-    starts = _starts(group)
-    sizes = np.diff(np.r_[starts, len(group)])
-    if ordered:
-        before = np.cumsum(amounts, axis=0) - amounts
-        return before - np.repeat(before[starts], sizes, axis=0)
-    return np.repeat(add_up(group, amounts)[1], sizes, axis=0) - amounts
-
-
-def _starts(keys: np.ndarray) -> np.ndarray:
-    """Where each distinct one of ascending keys (C,) starts."""
-    return np.flatnonzero(np.r_[True, keys[1:] != keys[:-1]][: len(keys)])
-
-
-class Index:
-    """Finds the places of keys among ascending ones from 0 to size - 1.
-
-    A table of all keys is several times as fast as a search, and is kept where it is at
-    most 16 times as long as the keys that there are.
-    """
-
-    def __init__(self, keys: np.ndarray, size: int):
-        self.keys, self.table = np.r_[keys, size], None
-        if size <= 16 * len(keys) + (1 << 20):
-            self.table = np.full(size + 1, -1, np.int32)  # the last is for key -1
-            self.table[keys] = np.arange(len(keys))
-
-    def find(self, wanted: np.ndarray) -> np.ndarray:  # (n,) int
-        """The place of each key (n,); -1 for one that is negative or not there."""
-        if self.table is not None:
-            return self.table[np.maximum(wanted, -1)]
-        distinct, of = np.unique(wanted, return_inverse=True)  # near ones are near
-        at = np.searchsorted(self.keys, distinct)
-        return np.where(self.keys[at] == distinct, at, -1)[of]
-
-
 class _Part(NamedTuple):
     """Rows whose values and domains are codes into these strings."""
 
@@ -186,9 +100,33 @@ class _Part(NamedTuple):
     values: pa.Array
     domains: pa.Array
 
+    @property
+    def nbytes(self) -> int:
+        """All of it."""
+        return sum(column.nbytes for column in self)
+
+    @classmethod
+    def of(cls, table: pa.Table) -> "_Part":
+        """From what `table` gave."""
+        value, domain, fold, *amounts = (c.combine_chunks() for c in table.columns)
+        each = np.arange(len(table))
+        whole = np.stack([column.to_numpy() for column in amounts], axis=1)
+        return cls(each, each, fold.to_numpy(), whole, value, domain)
+
+    def table(self) -> pa.Table:
+        """The strings themselves, folds and amounts."""
+        value, domain = self.values.take(self.value), self.domains.take(self.domain)
+        columns = {"value": value, "domain": domain.cast(pa.large_string())}
+        columns["fold"] = pa.array(self.fold, pa.int64())
+        for m, amounts in enumerate(self.amounts.T):
+            columns[f"amount_{m}"] = pa.array(amounts)
+        return pa.table(columns)
+
 
 class LabelSums:
     """Adds up labels by value, domain and fold; missing values do not count.
+
+    What memory should not hold is spilled to disk, if there is a place for it.
 
     Attributes:
         squares: The exact sums of weight * label^2 of numbers (T,), in 2^-32.
@@ -196,13 +134,16 @@ class LabelSums:
         folds: How many folds all rows are in, with those of missing values.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, spill: Spill | None = None) -> None:
         self.folds = 1
         self.columns: tuple[str, ...] = ()
         self.squares: np.ndarray = np.zeros(1, object)
         self.labels: np.ndarray = np.zeros(1, int)
+        self._spill = spill
+        self._runs: list[pathlib.Path] = []  # what has been spilled
         self._parts: list[_Part] = []
-        self._rows, self._limit = 0, MOST_ROWS
+        # Adding up takes a few times as much as what waits.
+        self._bytes, self._limit = 0, spill.piece if spill else MOST_BYTES
 
     def add(
         self,
@@ -233,46 +174,74 @@ class LabelSums:
 
     def merge(self, other: "LabelSums") -> "LabelSums":
         """Adds up the sums of both."""
-        both = LabelSums()
+        both = LabelSums(self._spill or other._spill)
         both._limit = max(self._limit, other._limit)
         both.columns = self.columns or other.columns
         both.folds = max(self.folds, other.folds)
         both.squares = self.squares + other.squares
         both.labels = self.labels + other.labels
+        both._runs = self._runs + other._runs
         both._append([*self._parts, *other._parts])
         return both
 
     def _append(self, parts: list[_Part]) -> None:
         self._parts += parts
-        self._rows += sum(len(part.value) for part in parts)
-        if self._rows > self._limit:
+        self._bytes += sum(part.nbytes for part in parts)
+        if self._bytes > self._limit:
             self.settle()
-            self._limit = max(self._limit, 2 * self._rows)
+            self._limit = max(self._limit, 2 * self._bytes)
 
     def settle(self) -> None:
-        """Adds up what waits, before it is sent or kept."""
+        """Adds up what waits, before it is sent or kept; much of it goes to disk."""
         if not self._parts:
             return
         of = lambda name: pa.chunked_array([getattr(p, name) for p in self._parts])
         names = of("values").unique(), of("domains").unique()
-        cells = self.cells(*names)
-        rows = cells.value, cells.domain, cells.fold, cells.amounts
-        self._parts, self._rows = [_Part(*rows, *names)], len(cells.value)
+        value, domain, fold, amounts = _cells(
+            self._parts, TextIndex(names[0]), TextIndex(names[1])
+        ).columns
+        self._parts = [_Part(value, domain, fold, amounts, *names)]
+        self._bytes = self._parts[0].nbytes
+        if self._spill and self._bytes > self._spill.piece // 2:
+            self._write(self._spill)
 
-    def cells(self, values: pa.Array, domains: pa.Array) -> Cells:
-        """The cells, whose values and domains are numbered as in these strings."""
-        known, known_domains = TextIndex(values), TextIndex(domains)
-        columns = [
-            (
-                known.find(part.values)[part.value],
-                # A missing one is an error, as soon as rows are encoded.
-                np.maximum(known_domains.find(part.domains), 0)[part.domain],
-                part.fold,
-                part.amounts,
-            )
-            for part in self._parts
+    def _write(self, spill: Spill) -> None:
+        tables = [part.table() for part in self._parts]
+        if tables:
+            whole = pa.concat_tables(tables)
+            self._runs.append(spill.write(by_hash(whole), whole.schema))
+        self._parts, self._bytes = [], 0
+
+    def cells(self, values: pa.Array, domains: pa.Array) -> list[Cells]:
+        """The cells, whose values and domains are numbered as in these strings.
+
+        They are in the order of values, and no value is in two of the list. Of sums
+        that were spilled, they are on disk too.
+        """
+        known, known_domains = TextIndex(values, self._spill), TextIndex(domains)
+        if not self._runs or not self._spill:
+            return [_cells(self._parts, known, known_domains)]
+        self._write(self._spill)
+        parts = [
+            _cells([_Part.of(table)], known, known_domains).kept(self._spill)
+            for table in in_parts(self._runs, self._spill.piece)
         ]
-        return Cells.of(*(np.concatenate(each) for each in zip(*columns, strict=True)))
+        ranges = in_ranges(parts, self._spill.piece)
+        return [some.kept(self._spill) for some in ranges]
+
+
+def _cells(parts: list[_Part], values: TextIndex, domains: TextIndex) -> Cells:
+    columns = [
+        (
+            values.find(part.values)[part.value],
+            # A missing one is an error, as soon as rows are encoded.
+            np.maximum(domains.find(part.domains), 0)[part.domain],
+            part.fold,
+            part.amounts,
+        )
+        for part in parts
+    ]
+    return Cells.of(*(np.concatenate(each) for each in zip(*columns, strict=True)))
 
 
 def read_amounts(

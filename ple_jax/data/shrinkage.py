@@ -25,35 +25,84 @@ Differs from the references: labels have weights; a label of weight w has the va
 sigma^2 / w, so that p_g does not depend on the unit of weights.
 """
 
+from typing import NamedTuple
+
 import numpy as np
 
 
-def fit_strength(
-    n: np.ndarray, sums: np.ndarray, parent: np.ndarray, squares: float, labels: int
-) -> float:
+class Variation(NamedTuple):
+    """What a prior strength is fitted to. That of several parts of all parents adds up.
+
+    Attributes:
+        groups: How many have a weight.
+        n: Sum of all weights, N.
+        explained: sum_g s_g^2 / n_g.
+        parents: How many things the groups are shrunk to.
+        between: sum of S^2 / N over the parents.
+        size: sum of sum_g n_g^2 / N over the parents.
+    """
+
+    groups: int = 0
+    n: float = 0.0
+    explained: float = 0.0
+    parents: int = 0
+    between: float = 0.0
+    size: float = 0.0
+
+    @classmethod
+    def of(cls, n: np.ndarray, sums: np.ndarray, parent: np.ndarray) -> "Variation":
+        """That of groups.
+
+        Args:
+            n: Sum of the weights of each group (C,).
+            sums: Sum of weight * label of each group (C,).
+            parent: The number of what each group is shrunk to (C,).
+        """
+        some = n > 0
+        n, sums = n[some], sums[some]
+        parents, parent = np.unique(parent[some], return_inverse=True)
+        of_parent = lambda x: np.bincount(parent, weights=x)
+        total = of_parent(n)
+        return cls(
+            len(n),
+            n.sum(),
+            (sums**2 / n).sum(),
+            len(parents),
+            (of_parent(sums) ** 2 / total).sum(),
+            (of_parent(n**2) / total).sum(),
+        )
+
+    def plus(self, other: "Variation") -> "Variation":
+        """That of both, which have no parent in common."""
+        groups = self.groups + other.groups
+        n, explained = self.n + other.n, self.explained + other.explained
+        parents = self.parents + other.parents
+        between, size = self.between + other.between, self.size + other.size
+        return Variation(groups, n, explained, parents, between, size)
+
+    def under_one(self, totals: np.ndarray) -> "Variation":
+        """The same with one parent for all, from its N, S and sum_g n_g^2."""
+        n, s, squares = totals
+        return self._replace(parents=1, between=s**2 / n, size=squares / n)
+
+
+def fit_strength(found: Variation, squares: float, labels: int) -> float:
     """The prior strength a = sigma^2 / tau^2; inf where groups do not differ.
 
     Args:
-        n: Sum of the weights of each group (C,).
-        sums: Sum of weight * label of each group (C,).
-        parent: The number of what each group is shrunk to (C,).
+        found: The groups.
         squares: The sum of weight * label^2 over all groups.
         labels: How many labels have a weight above 0.
     """
-    some = n > 0
-    n, sums = n[some], sums[some]
-    parents, parent = np.unique(parent[some], return_inverse=True)
-    within, between = labels - len(n), len(n) - len(parents)
+    within, between = labels - found.groups, found.groups - found.parents
     if within < 1 or between < 1:
         return np.inf
-    of_parent = lambda x: np.bincount(parent, weights=x)
-    explained = (sums**2 / n).sum()
-    msw = (squares - explained) / within
-    msb = (explained - (of_parent(sums) ** 2 / of_parent(n)).sum()) / between
-    n_0 = (n.sum() - (of_parent(n**2) / of_parent(n)).sum()) / between
+    msw = (squares - found.explained) / within
+    msb = (found.explained - found.between) / between
+    n_0 = (found.n - found.size) / between
     if msb <= msw:
         return np.inf
-    return float(max(n_0 * msw / (msb - msw), n.sum() / labels))
+    return float(max(n_0 * msw / (msb - msw), found.n / labels))
 
 
 def shrink(

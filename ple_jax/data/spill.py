@@ -5,12 +5,13 @@ batch for each value of the first bits of the values' hashes. So equal values li
 same part of every run, and the runs of all processes add up part by part.
 """
 
+import dataclasses
 import os
 import pathlib
 import secrets
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import IO, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -49,12 +50,14 @@ class Spill(NamedTuple):
         """That of one of several fields."""
         return self._replace(most=self.most // max(fields, 1))
 
-    def write(self, parts: Sequence[pa.Table]) -> pathlib.Path:
+    def write(
+        self, parts: Sequence[pa.Table], schema: pa.Schema = COLUMNS
+    ) -> pathlib.Path:
         """Writes a run, of the parts that `by_hash` makes."""
-        with naming(path := self._new_path()), ipc.new_file(str(path), COLUMNS) as file:
+        with naming(path := self._new_path()), ipc.new_file(str(path), schema) as file:
             for part in parts:
                 columns = [column.combine_chunks() for column in part.columns]
-                file.write_batch(pa.RecordBatch.from_arrays(columns, schema=COLUMNS))
+                file.write_batch(pa.RecordBatch.from_arrays(columns, schema=schema))
         return path
 
     def keep(self, tables: Iterable[pa.Table], schema: pa.Schema) -> pa.Table:
@@ -102,13 +105,80 @@ class Spill(NamedTuple):
         return self.folder / f"{secrets.token_hex(8)}.arrow"
 
 
-def added_up(runs: Sequence[pathlib.Path], most: int) -> Iterator[pa.Table]:
-    """value, count: each value of these runs once, in tables of about so many bytes."""
+def stack(
+    rows: Iterable[Sequence[np.ndarray]], spill: Spill | None = None
+) -> list[np.ndarray]:
+    """Each column of these rows of arrays as one array, by their first axis.
+
+    What memory should not hold is mapped from files that end with this process.
+    """
+    held: list[Sequence[np.ndarray]] = []
+    size, columns = 0, list[_Column]()
+    for row in rows:
+        held.append(row)
+        size += sum(array.nbytes for array in row)
+        if spill and (columns or size > spill.piece):
+            columns = columns or [_Column.of(spill.folder) for _ in row]
+            _write_all(columns, held)
+            held = []
+    if columns:
+        return [column.mapped() for column in columns]
+    return [np.concatenate(arrays) for arrays in zip(*held, strict=True)]
+
+
+@dataclasses.dataclass
+class _Column:
+    """An array on disk, which grows."""
+
+    file: IO[bytes]
+    rows: int = 0
+    last: np.ndarray | None = None
+
+    @classmethod
+    def of(cls, folder: pathlib.Path) -> "_Column":
+        """None of it, in a file without a name."""
+        with naming(folder):
+            return cls(tempfile.TemporaryFile(dir=folder))
+
+    def append(self, array: np.ndarray) -> None:
+        """Adds rows, all of one type and shape."""
+        self.file.write(np.ascontiguousarray(array).data)
+        self.rows, self.last = self.rows + len(array), array[:0]
+
+    def mapped(self) -> np.ndarray:
+        """The whole."""
+        with self.file:
+            self.file.flush()
+            last = np.empty(0) if self.last is None else self.last
+            shape = self.rows, *last.shape[1:]
+            return np.asarray(np.memmap(self.file, last.dtype, "r", shape=shape))
+
+
+def _write_all(
+    columns: Sequence[_Column], rows: Iterable[Sequence[np.ndarray]]
+) -> None:
+    for row in rows:
+        for column, array in zip(columns, row, strict=True):
+            column.append(array)
+
+
+def in_parts(
+    runs: Sequence[pathlib.Path],
+    most: int,
+    add_up: Callable[[pa.Table], pa.Table] = lambda table: table,
+) -> Iterator[pa.Table]:
+    """The rows of these runs by parts of values, in tables of about so many bytes.
+
+    Args:
+        runs: Files that `Spill.write` wrote, of one schema.
+        most: The bytes.
+        add_up: Called with each part, before parts are joined to tables.
+    """
     files = [ipc.open_file(pa.memory_map(str(run))) for run in runs]
     waiting: list[pa.Table] = []
     for part in range(PARTS):
         batches = [file.get_batch(part) for file in files]
-        waiting.append(distinct(pa.Table.from_batches(batches)))
+        waiting.append(add_up(pa.Table.from_batches(batches)))
         if sum(table.nbytes for table in waiting) > most:
             yield pa.concat_tables(waiting)
             waiting = []

@@ -9,6 +9,8 @@ from collections.abc import Callable
 from functools import partial
 from typing import TypeVar
 
+import pyarrow as pa
+
 from ple_jax import engines
 from ple_jax.data.encode import Encoder
 from ple_jax.data.mapped import Mapped
@@ -105,6 +107,7 @@ def _rows_of(reader: Reader) -> int:
 def _counted(schema: Schema, assign: Assign, spill: Spill, shard: Shard) -> Tally:
     tally = count(shard, schema, assign, spill=spill)
     tally.counts.settle()
+    pa.default_memory_pool().release_unused()  # others need it, while this one waits
     return tally
 
 

@@ -24,7 +24,12 @@ class Counts:
     def __init__(self, schema: Schema, scales: bool = True, spill: Spill | None = None):
         self.schema, self.spill = schema, spill
         tables = dict.fromkeys(f.table or f.name for f in table_fields(schema))
-        share = spill.share(len(tables)) if spill else None
+        summed = [
+            f.name
+            for f in table_fields(schema)
+            if "target_mean" in f.encodings or is_open(f)
+        ]
+        share = spill.share(len(tables) + len(summed)) if spill else None
         self.values = {table: ValueCounts(share) for table in tables}
         numeric = [f.name for f in schema.fields if f.kind == "numeric"]
         self.numbers = dict.fromkeys(numeric, NumberCounts.none())
@@ -33,11 +38,7 @@ class Counts:
         self.labels = {task: ValueCounts() for task in lists}
         numbers = [t.name for t in schema.tasks if scales and not t.is_binary]
         self.targets = dict.fromkeys(numbers, NumberCounts.none())
-        self.sums = {
-            f.name: LabelSums()
-            for f in table_fields(schema)
-            if "target_mean" in f.encodings or is_open(f)
-        }
+        self.sums = {name: LabelSums(share) for name in summed}
 
     def add(self, rows: Rows, folds: np.ndarray | None = None) -> None:
         """Counts more rows of the train split.

@@ -100,7 +100,7 @@ def test_rare_values_have_one_count_and_one_mean(tmp_path):
 
 def test_pooled_values_do_not_see_their_fold(tmp_path, monkeypatch):
     """What all rare values of a fold had is left out, not only the value's own."""
-    monkeypatch.setattr("ple_jax.data.target_mean.fit_strength", lambda *a: 1.0)
+    monkeypatch.setattr("ple_jax.data.target_fit.fit_strength", lambda *a: 1.0)
     train = [f"v{k}" for k in range(200)]
     options = {"encodings": ("rare", "target_mean"), "min_count": 2}
     table, schema = log_of(train, NEW, **options)

@@ -9,7 +9,7 @@ import pytest
 from lib.means import BY_TIME, MEANS, log
 from lib.tables import SCHEMA, rows_of, source
 
-from ple_jax.data.label_sums import sums_of_others
+from ple_jax.data.cells import sums_of_others
 from ple_jax.data.prepare import prepare
 from ple_jax.data.split import assigner
 from ple_jax.metrics.curves import auc_roc
@@ -32,9 +32,9 @@ def own_label_flipped(schema, tmp_path, row):
 def test_a_row_never_sees_its_own_label(tmp_path, monkeypatch, schema):
     """With priors held fast, a flipped label changes no column of its own row."""
     schema = dataclasses.replace(schema, tasks=SCHEMA.tasks[:1], weight=None)
-    monkeypatch.setattr("ple_jax.data.target_mean.fit_strength", lambda *a: 2.0)
-    monkeypatch.setattr("ple_jax.data.target_mean._mean_label", lambda *a: 0.4)
-    monkeypatch.setattr("ple_jax.data.target_mean._scaled", lambda m: m.priors)
+    monkeypatch.setattr("ple_jax.data.target_fit.fit_strength", lambda *a: 2.0)
+    monkeypatch.setattr("ple_jax.data.target_fit._mean_label", lambda *a: 0.4)
+    monkeypatch.setattr("ple_jax.data.target_fit._scaled", lambda m: m.priors)
     table = log().append_column("time", [np.arange(397)])
     split, fold = assigner(source(table, schema))(rows_of(table, schema), 0)
     train = np.flatnonzero(split == 0)
@@ -93,7 +93,7 @@ def leak(tmp_path, ids=100_000):
     )
 
 
-STRENGTH = "ple_jax.data.target_mean.fit_strength"
+STRENGTH = "ple_jax.data.target_fit.fit_strength"
 
 
 @pytest.mark.parametrize("strength", [1.0, 20.0])
@@ -110,7 +110,7 @@ def test_random_labels_could_be_learned_in_fold_control(tmp_path, monkeypatch):
     """If a row saw its own label, the same measures would tell."""
     monkeypatch.setattr(STRENGTH, lambda *a: 1.0)
     seen = lambda *a: sums_of_others(*a) + a[1]
-    monkeypatch.setattr("ple_jax.data.target_mean.sums_of_others", seen)
+    monkeypatch.setattr("ple_jax.data.target_fit.sums_of_others", seen)
     in_train, _, loss = leak(tmp_path)
     assert in_train > 0.8
     assert loss > math.log(2) + 0.1

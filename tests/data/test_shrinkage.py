@@ -6,7 +6,12 @@ import numpy as np
 import pytest
 from lib.means import strength_by_hand
 
-from ple_jax.data.shrinkage import fit_strength, shrink
+from ple_jax.data import shrinkage
+from ple_jax.data.shrinkage import Variation, shrink
+
+
+def fit_strength(n, sums, parent, squares, labels):
+    return shrinkage.fit_strength(Variation.of(n, sums, parent), squares, labels)
 
 
 def fitted(labels, weights=None):

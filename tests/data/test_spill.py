@@ -10,9 +10,19 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from lib.engines import Pickles
+from lib.means import MEANS, log
 from lib.tables import SCHEMA, raw
 
-from ple_jax.data import counts, external_sort, file_ranges, spill, text_index
+from ple_jax.data import (
+    cells,
+    counts,
+    external_sort,
+    file_ranges,
+    label_sums,
+    spill,
+    target_mean,
+    text_index,
+)
 from ple_jax.data.counts import ValueCounts
 from ple_jax.data.prepare import merge_shards, prepare, prepare_shard
 from ple_jax.data.spill import Spill
@@ -103,6 +113,34 @@ def test_data_sets_are_the_same_bytes_whatever_memory_holds(
     some = slice(0, 50)
     for name, array in spilled.split("test").arrays().items():
         assert array[some].tolist() == usual.split("test").arrays()[name][some].tolist()
+
+
+@pytest.mark.parametrize("workers", [0, 3])
+def test_target_means_are_the_same_bytes_whatever_memory_holds(
+    workers, tmp_path, monkeypatch
+):
+    """Of frequent values and of the rest together, by domain and fold."""
+    monkeypatch.setattr(file_ranges, "GRAIN", 100)
+    for module in (cells, target_mean):
+        monkeypatch.setattr(module, "PIECE", 17)
+    pq.write_table(log(), tmp_path / "0.parquet", row_group_size=37)
+    item = Field("item", encodings=("target_mean", "rare"), min_count=26)
+    fields = (item, *MEANS.fields[1:])
+    schema = dataclasses.replace(MEANS, fields=fields, ignored=("*",))
+    made = source_of([tmp_path / "0.parquet"], schema)
+    usual = prepare(made, tmp_path / "usual")
+    ranges, cut = [], cells.in_ranges
+
+    def counted(*arguments):
+        ranges.append([*cut(*arguments)])
+        return ranges[-1]
+
+    monkeypatch.setattr(label_sums, "in_ranges", counted)
+    engine = Pickles(workers) if workers else None
+    spilled = prepare(made, tmp_path / "spilled", engine=engine, memory=1000)
+    assert len(ranges) == 2
+    assert min(map(len, ranges)) > 1
+    assert spilled.facts == usual.facts
 
 
 def test_a_shard_that_dies_while_it_spills_is_run_again(made, tmp_path, monkeypatch):
