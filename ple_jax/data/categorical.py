@@ -20,8 +20,7 @@ import pyarrow.parquet as pq
 from ple_jax.data.label_sums import LabelSums
 from ple_jax.data.spill import PIECE, Spill
 from ple_jax.data.target_fit import Groups, fit_target_means
-from ple_jax.data.target_mean import FoldMeans, TargetMeans
-from ple_jax.data.vocabulary import read_parquet
+from ple_jax.data.target_mean import FoldMeans, SavedPairs, TargetMeans
 from ple_jax.layout import NumberColumn
 from ple_jax.schema import Field, Schema
 
@@ -162,12 +161,8 @@ class CategoricalFit:
             counts = CountFit(n, facts["count"]["total"], (log, share))
         if "target_mean" in facts:
             plain = facts["target_mean"]
-            table = read_parquet(path)
-            of = lambda name: table[name].to_numpy()
-            stack = lambda x: np.stack([of(f"{x}_{t.name}") for t in schema.tasks], 1)
-            keys = of("row").astype(np.int64) * plain["domains"] + of("domain")
-            arrays = keys, stack("n"), stack("sum")
-            means = TargetMeans.of(schema.tasks, plain, arrays)
+            pairs = SavedPairs(path, schema.tasks, plain["domains"])
+            means = TargetMeans.of(schema.tasks, plain, pairs)
         return cls(facts["name"], counts, means)
 
 
@@ -175,8 +170,8 @@ def _table_of(means: TargetMeans, cells: slice) -> pa.Table:
     row, domain = np.divmod(means.keys[cells], means.domains)
     columns = {"row": row.astype(np.int32), "domain": domain.astype(np.int32)}
     for t, task in enumerate(means.tasks):
-        columns[f"n_{task.name}"] = means.n[cells, t]
-        columns[f"sum_{task.name}"] = means.sums[cells, t]
+        columns[f"n_{task.name}"] = means.pairs.n[cells, t]
+        columns[f"sum_{task.name}"] = means.pairs.sums[cells, t]
     return pa.table(columns)
 
 

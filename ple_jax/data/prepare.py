@@ -82,9 +82,8 @@ def prepare(
 ) -> Prepared:
     """Writes a new prepared data set. An interrupted call leaves nothing behind.
 
-    Memory holds one chunk of rows at a time, the counts of train as far as `memory`
-    allows, its sums of labels for target means and, for a split by time, one number per
-    row.
+    Memory holds one chunk of rows at a time, the counts of train and its sums of labels
+    as far as `memory` allows and, for a split by time, one number per row.
 
     Args:
         source: The rows, and what they mean.

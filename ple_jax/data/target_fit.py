@@ -20,6 +20,7 @@ from ple_jax.data.shrinkage import Variation, fit_strength
 from ple_jax.data.spill import Spill, stack
 from ple_jax.data.target_mean import (
     FoldMeans,
+    Pairs,
     Prior,
     TargetMeans,
     by_value,
@@ -69,18 +70,17 @@ def fit_target_means(
     priors = _fit_priors(by_values(cells), found, tasks, domains)
     known = lambda: by_values(pooled(cells, groups.kept, groups.size))
     keys, n, sums = stack(_pairs(known(), found, domains), spill)
-    means = TargetMeans(tasks, priors, groups.size, domains, keys, n, sums, spill)
+    pairs = Pairs(keys, n, sums)
+    means = TargetMeans(tasks, priors, groups.size, domains, pairs, spill)
     means = dataclasses.replace(means, priors=_scaled(means))
     return means, _fold_means(known(), found, means, ordered)
 
 
-def _pairs(
-    pieces: Iterable[Cells], found: LabelSums, domains: int
-) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-    """Keys (C,), n and sums (C, T) of the pairs of a value and a domain."""
+def _pairs(pieces: Iterable[Cells], found: LabelSums, domains: int) -> Iterator[Pairs]:
+    """Those of each piece."""
     for piece in pieces:
         pair, amounts = add_up(piece.value * domains + piece.domain, piece.amounts)
-        yield pair, *read_amounts(found.columns, amounts)
+        yield Pairs(pair, *read_amounts(found.columns, amounts))
 
 
 class Evidence(NamedTuple):
@@ -173,7 +173,7 @@ def _scaled(means: TargetMeans) -> tuple[Prior, ...]:
     """The priors, with the root mean square over the labels of train as scale."""
     of_pair, sums = means.tables[1], np.zeros((2, len(means.tasks)))
     for cells, _ in means.pieces():
-        n, squares = means.n[cells], of_pair[cells].astype(np.float64) ** 2
+        n, squares = means.pairs.n[cells], of_pair[cells].astype(np.float64) ** 2
         sums += (n * squares).sum(axis=0), n.sum(axis=0)
     scales = np.sqrt(sums[0] / np.maximum(sums[1], np.finfo(float).tiny))
     pairs = zip(means.priors, scales, strict=True)

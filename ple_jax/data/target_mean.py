@@ -17,9 +17,10 @@ Differs from the paper: strengths are fitted to each task; means are out of fold
 """
 
 import dataclasses
+import pathlib
 from collections.abc import Iterator, Sequence
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -27,6 +28,7 @@ from ple_jax.config.values import dataclass_from
 from ple_jax.data.cells import PIECE, Index, end_of_piece
 from ple_jax.data.shrinkage import logit, shrink
 from ple_jax.data.spill import Spill
+from ple_jax.data.vocabulary import READ_AT_ONCE, read_parquet, rows_of
 from ple_jax.schema import Task
 
 
@@ -49,6 +51,45 @@ class Prior:
     scale: float = 1.0
 
 
+class Pairs(NamedTuple):
+    """The sums of each value in each domain.
+
+    Attributes:
+        keys: value * domains + domain of each pair that occurs (C,), ascending.
+        n: Sums of weights (C, T).
+        sums: Sums of weight * label (C, T).
+    """
+
+    keys: np.ndarray
+    n: np.ndarray
+    sums: np.ndarray
+
+
+class SavedPairs:
+    """Those in a file; many are read when they are first used.
+
+    Raises:
+        ValueError: The file is damaged; names it.
+    """
+
+    def __init__(self, path: pathlib.Path, tasks: Sequence[Task], domains: int):
+        self.path, self.tasks, self.domains = path, tasks, domains
+        if rows_of(path) <= READ_AT_ONCE:
+            _ = self._whole
+
+    keys = property(lambda self: self._whole.keys)
+    n = property(lambda self: self._whole.n)
+    sums = property(lambda self: self._whole.sums)
+
+    @cached_property
+    def _whole(self) -> Pairs:
+        table = read_parquet(self.path)
+        of = lambda name: table[name].to_numpy()
+        stack = lambda x: np.stack([of(f"{x}_{t.name}") for t in self.tasks], 1)
+        keys = of("row").astype(np.int64) * self.domains + of("domain")
+        return Pairs(keys, stack("n"), stack("sum"))
+
+
 @dataclasses.dataclass(frozen=True)
 class TargetMeans:
     """The label means of one field by value and domain, fitted on train.
@@ -58,9 +99,7 @@ class TargetMeans:
         priors: The prior of each task.
         values: How many values the field has.
         domains: How many domains there are.
-        keys: value * domains + domain of each pair that occurs (C,), ascending.
-        n: Sums of weights (C, T).
-        sums: Sums of weight * label (C, T).
+        pairs: The sums of each pair that occurs.
         spill: Where that of tables goes which memory should not hold.
     """
 
@@ -68,10 +107,13 @@ class TargetMeans:
     priors: tuple[Prior, ...]
     values: int
     domains: int
-    keys: np.ndarray
-    n: np.ndarray
-    sums: np.ndarray
+    pairs: "Pairs | SavedPairs"
     spill: Spill | None = None
+
+    @property
+    def keys(self) -> np.ndarray:  # (C,)
+        """Those of the pairs."""
+        return self.pairs.keys
 
     def encode(self, value: np.ndarray, domain: np.ndarray) -> np.ndarray:
         """Encodes values (B,) in domains (B,) as (B, T) float32.
@@ -105,7 +147,7 @@ class TargetMeans:
         )
         for cells, values in self.pieces():
             value = self.keys[cells] // self.domains - values.start
-            n, sums = self.n[cells], self.sums[cells]
+            n, sums = self.pairs.n[cells], self.pairs.sums[cells]
             size = values.stop - values.start
             means = value_means(*by_value(value, n, sums, size), priors)
             of_value[values] = encoded(means, priors, tasks)
@@ -126,7 +168,7 @@ class TargetMeans:
         yield slice(start, len(self.keys)), slice(first, self.values)
 
     def facts(self) -> dict[str, Any]:
-        """Plain values, ready for JSON; all but keys, n and sums."""
+        """Plain values, ready for JSON; all but the pairs."""
         priors = [dataclasses.asdict(prior) for prior in self.priors]
         finite = lambda v: None if v == np.inf else v
         return {
@@ -140,13 +182,13 @@ class TargetMeans:
         cls,
         tasks: tuple[Task, ...],
         facts: dict[str, Any],
-        arrays: tuple[np.ndarray, np.ndarray, np.ndarray],
+        pairs: "Pairs | SavedPairs",
     ) -> "TargetMeans":
-        """From what `facts` gave, and keys, n and sums."""
+        """From what `facts` gave, and the pairs."""
         infinite = lambda v: np.inf if v is None else v
         priors = [{k: infinite(v) for k, v in p.items()} for p in facts["priors"]]
         fitted = tuple(dataclass_from(Prior, prior, "prior") for prior in priors)
-        return cls(tasks, fitted, facts["values"], facts["domains"], *arrays)
+        return cls(tasks, fitted, facts["values"], facts["domains"], pairs)
 
 
 @dataclasses.dataclass(frozen=True)

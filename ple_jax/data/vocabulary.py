@@ -137,6 +137,12 @@ def size_of(vocabularies: Mapping[str, pa.Table], table: str) -> int:
     return len(vocabularies[table])
 
 
+def rows_of(path: pathlib.Path) -> int:
+    """How many rows a Parquet file of ours has."""
+    with _damage(path):
+        return pq.read_metadata(path).num_rows
+
+
 def _size_of(path: pathlib.Path) -> int:
     with _damage(path):
         facts = pq.read_metadata(path)

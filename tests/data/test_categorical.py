@@ -95,7 +95,23 @@ def test_rare_values_have_one_count_and_one_mean(tmp_path):
     assert vocabulary["value"] == ["a", "b", None]
     assert vocabulary["count"] == [8, 8, 12]
     means = data.encoder.categoricals["item"].means
-    assert means.n[:, 0].tolist() == [8, 8, 12]
+    assert means.pairs.n[:, 0].tolist() == [8, 8, 12]
+
+
+def test_sums_of_many_values_are_read_when_they_are_first_used(tmp_path, monkeypatch):
+    table, schema = log_of([*"aabbcd"] * 2, NEW, encodings=("target_mean",))
+    data = prepare(source(table, schema), tmp_path / "prepared")
+    path = data.directory / "target_means" / "0.parquet"
+    content = bytearray(path.read_bytes())
+    content[len(content) // 4] ^= 255
+    path.unlink()
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=f"{path} is damaged"):
+        Encoder.load(data.directory)
+    monkeypatch.setattr("ple_jax.data.target_mean.READ_AT_ONCE", 3)
+    later = Encoder.load(data.directory)
+    with pytest.raises(ValueError, match=f"{path} is damaged"):
+        later.encode(rows_of(table, schema))
 
 
 def test_pooled_values_do_not_see_their_fold(tmp_path, monkeypatch):
