@@ -1,33 +1,20 @@
 """Each engine that is installed: the same results, and the same data set."""
 
-import importlib.util
 import operator
 import os
-import shutil
 import signal
 import subprocess
 import sys
 
 import pyarrow.parquet as pq
 import pytest
+from lib.engines import NEEDS, installed
 from lib.tables import SCHEMA, raw, write_csv
 
 from ple_jax import engines
 from ple_jax.data import file_ranges
 from ple_jax.data.prepare import prepare
 from ple_jax.datasets.table import source_of
-
-NEEDS = {"spark": "pyspark", "ray": "ray", "dask": "distributed"}
-
-
-def installed(kind):
-    """Skips the test, with the reason, where the engine cannot run."""
-    library = NEEDS.get(kind)
-    if library and not importlib.util.find_spec(library):
-        pytest.skip(f"{library} is not installed")
-    if kind == "spark" and not shutil.which("java"):
-        pytest.skip("Spark needs a Java runtime, and there is no `java`")
-    return kind
 
 
 @pytest.fixture(scope="module", params=engines.available())

@@ -1,9 +1,30 @@
-"""An engine of this process, which sends all by pickle as the others do."""
+"""Which engines are installed; and one of this process, which sends all by pickle."""
 
 import functools
+import importlib.util
+import os
 import pickle
 import random
+import shutil
 from typing import NamedTuple
+
+import pytest
+
+NEEDS = {"spark": "pyspark", "ray": "ray", "dask": "distributed"}
+
+
+def has_java():
+    return bool(os.environ.get("JAVA_HOME") or shutil.which("java"))
+
+
+def installed(kind):
+    """Skips the test, with the reason, where the engine cannot run."""
+    library = NEEDS.get(kind)
+    if library and not importlib.util.find_spec(library):
+        pytest.skip(f"{library} is not installed")
+    if kind == "spark" and not has_java():
+        pytest.skip("Spark needs a Java runtime, and there is no `java`")
+    return kind
 
 
 class Pickles(NamedTuple):
