@@ -7,7 +7,7 @@ from jax.sharding import PartitionSpec as P
 from jax.typing import ArrayLike
 
 from ple_jax.embeddings.spread import spread
-from ple_jax.parallel.mesh import DATA
+from ple_jax.parallel.mesh import DATA, mapped
 
 BLOCK = 2**18  # rows drawn at a time
 
@@ -51,10 +51,7 @@ def draw_split(
             own = scale * _rows_of_blocks(key, first, share, rows, width)
         return jnp.where((place < rows)[:, None], own, 0)
 
-    drawn = jax.shard_map(
-        draw, mesh=mesh, in_specs=P(), out_specs=P(DATA), check_vma=False
-    )
-    return drawn(key)
+    return mapped(mesh, draw, P(), P(DATA))(key)
 
 
 def draw_spread(
@@ -92,10 +89,7 @@ def draw_spread(
     if devices == 1:
         return draw(key)
     assert mesh is not None
-    drawn = jax.shard_map(
-        draw, mesh=mesh, in_specs=P(), out_specs=P(DATA), check_vma=False
-    )
-    return drawn(key)
+    return mapped(mesh, draw, P(), P(DATA))(key)
 
 
 def _rows_of_blocks(key, first, share, rows, width):  # -> (share, width)

@@ -25,7 +25,7 @@ from jax.typing import ArrayLike
 from ple_jax.embeddings import touched_rows
 from ple_jax.embeddings.gather import read_fields
 from ple_jax.optim.rows import RowUpdate
-from ple_jax.parallel.mesh import DATA
+from ple_jax.parallel.mesh import DATA, mapped
 from ple_jax.types import Array, PyTree, Touched
 
 OVER_MEAN, OVER_BUSIEST = 1.25, 1.05  # room, by what the first batches ask for
@@ -76,9 +76,7 @@ class Exchange:
         return min(1.0, float(room) / rows.shape[-1])
 
     def _mapped(self, local: Callable, places: Any, out: Any) -> Callable:
-        return jax.shard_map(
-            local, mesh=self.mesh, in_specs=places, out_specs=out, check_vma=False
-        )
+        return mapped(self.mesh, local, places, out)
 
     def find(self, rows: Array) -> Touched:  # (B, S)
         """Finds the distinct rows of each slice, on its device: `Touched` of (D, U)."""

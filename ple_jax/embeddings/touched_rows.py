@@ -9,7 +9,7 @@ from jax.sharding import Mesh
 from jax.sharding import PartitionSpec as P
 
 from ple_jax.embeddings.gather import scatter_fields
-from ple_jax.parallel.mesh import DATA
+from ple_jax.parallel.mesh import DATA, mapped
 from ple_jax.types import Array, Touched
 
 
@@ -83,14 +83,8 @@ def _backward(lengths, mesh, kept, grads):
     of = lambda grads, slots: scatter_fields(grads, slots, lengths, rows)
     if mesh is None:
         return None, of(grads, slots), None
-    of_slice = jax.shard_map(
-        lambda grads, slots: of(grads, slots)[None],
-        mesh=mesh,
-        in_specs=P(DATA),
-        out_specs=P(DATA),
-        check_vma=False,
-    )
-    return None, of_slice(grads, slots), None
+    local = lambda grads, slots: of(grads, slots)[None]
+    return None, mapped(mesh, local, P(DATA), P(DATA))(grads, slots), None
 
 
 with_delta.defvjp(_forward, _backward)

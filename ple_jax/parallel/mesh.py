@@ -1,7 +1,7 @@
 """Where arrays live: batches, table rows and experts are split, the rest copied."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -75,6 +75,18 @@ def _of_processes(count: int) -> list[jax.Device]:
             f"they have {there}."
         )
     return chosen
+
+
+def mapped(mesh: Mesh, local: Callable, places: Any, out: Any) -> Callable:
+    """`jax.shard_map` of what each device does with its parts.
+
+    It does not check which values may differ between devices (`check_vma`): loops begin
+    with zeros, alike on all, and end with each one's own. To be checked they would need
+    a cast at their start, also where the same code runs on one device.
+    """
+    return jax.shard_map(
+        local, mesh=mesh, in_specs=places, out_specs=out, check_vma=False
+    )
 
 
 def put(tree: PyTree, places: PyTree) -> PyTree:

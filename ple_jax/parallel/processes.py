@@ -8,6 +8,7 @@ collective it can be waited for as long as the first prepares data.
 
 import itertools
 import json
+import math
 import os
 import sys
 import threading
@@ -20,15 +21,16 @@ from typing import Any, NoReturn
 import jax
 from jax.experimental import multihost_utils
 
-from ple_jax.parallel import told
+from ple_jax.parallel import bounds, told
 from ple_jax.show import console
 from ple_jax.show.errors import sentence
 from ple_jax.show.escape import printable
 
 AUTO = "auto"  # the address that JAX finds by itself
-# Seconds. One that stands still is lost after a heartbeat; with what the launcher then
-# waits for the others, within 15.
+# Seconds. One that stands still is lost after a heartbeat (the environment may state
+# another); with what the launcher then waits for the others, within 15.
 INITIALIZATION, HEARTBEAT, SHUTDOWN = 60, 10, 10
+SECONDS = "PLE_JAX_HEARTBEAT_SECONDS"
 WAIT = 24 * 3600 * 1000  # milliseconds: the first may prepare data, or measure
 # Exit statuses. LOST is another's fault; a run whose steps end no more is STUCK.
 FAILED, MISTAKE, STUCK, LOST, STOPPED = 1, 2, 75, 76, 130
@@ -94,8 +96,10 @@ def join(address: str) -> None:
     """Joins the other processes; from then on only the first speaks.
 
     Raises:
-        ValueError: No cluster is found, or not all processes come within a minute.
+        ValueError: No cluster is found, or not all processes come within a minute, or
+            the environment states no heartbeat.
     """
+    lost_after = heartbeat()
     # Signals are agreed by `train.stopping`: this would swallow them.
     jax.config.update("jax_enable_preemption_service", False)
     if told.is_launched():
@@ -104,7 +108,7 @@ def join(address: str) -> None:
         jax.distributed.initialize(
             **place_of(address),
             initialization_timeout=INITIALIZATION,
-            heartbeat_timeout_seconds=HEARTBEAT,
+            heartbeat_timeout_seconds=lost_after,
             shutdown_timeout_seconds=SHUTDOWN,
         )
         with silent():
@@ -121,6 +125,16 @@ def join(address: str) -> None:
     if not is_first():
         console.stderr.quiet = True
         sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
+
+
+def heartbeat() -> int:
+    """Whole seconds after which a process that is not heard of is lost.
+
+    Raises:
+        ValueError: The environment states something else.
+    """
+    what = "seconds after which a process that is not heard of is lost, 1 or more"
+    return math.ceil(bounds.seconds(SECONDS, HEARTBEAT, 1, what))
 
 
 @contextmanager

@@ -98,14 +98,13 @@ def between_devices(program: Program, trips: Callable[[int], int]) -> float:
         all-reduce 2 s (n - 1) / n      all-gather, all-to-all s (n - 1) / n
         reduce-scatter s (n - 1)        collective-permute s
 
-    for a result of s bytes in a group of n devices, as rings send them. Where branches
-    differ the cheaper counts.
+    for a result of s bytes in a group of n devices, as rings send them.
     """
 
     def cost(line: Instruction, lines: Lines) -> float:
         return SENT[line.kind](line.size, group(line)) if line.kind in SENT else 0
 
-    return program.total(cost, trips, branch=min)
+    return program.total(cost, trips)
 
 
 def group(line: Instruction) -> int:

@@ -87,16 +87,16 @@ class Program:
         cost: Callable[[Instruction, Lines], float],
         trips: Callable[[int], int] = lambda depth: 1,
         fused: bool = False,
-        branch: Callable[..., float] = max,
     ) -> float:
         """Sums a cost over all lines, each as often as it runs.
+
+        Of branches the dearest counts.
 
         Args:
             cost: Of a line that calls nothing, given the lines beside it.
             trips: How often a loop runs whose count the program computes itself, by
                 the number of loops around it.
             fused: Whether `cost` is asked of a fusion whole, or of the lines in it.
-            branch: Which of a conditional's branches counts: `max` or `min`.
         """
 
         @cache
@@ -114,7 +114,7 @@ class Program:
                 return of_computation(line.called("to_apply"), depth)
             if line.kind == "conditional":
                 names = re.findall(r"%([\w.-]+)", line.rest.partition("metadata")[0])
-                return branch(of_computation(name, depth) for name in names)
+                return max(of_computation(name, depth) for name in names)
             return cost(line, lines)
 
         return of_computation(self.entry, 0)

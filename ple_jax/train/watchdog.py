@@ -11,9 +11,9 @@ import threading
 from collections.abc import Iterable, Iterator
 from typing import TypeVar
 
-from ple_jax.parallel import processes, told
+from ple_jax.parallel import bounds, processes, told
 
-SECONDS = "PLE_JAX_STEP_SECONDS"  # of the environment: it is no part of a run
+SECONDS = "PLE_JAX_STEP_SECONDS"
 SEVERAL = 900.0  # by default, with several processes; alone a process is not watched
 LATER = 10.0  # seconds until C ends a process that runs no Python any more
 STDERR = 2  # whatever Python's is by now
@@ -26,19 +26,9 @@ def bound() -> float:
     Raises:
         ValueError: The environment says something else.
     """
-    text = os.environ.get(SECONDS, "")
-    if not text:
-        return SEVERAL if processes.several() else 0.0
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = -1.0
-    if not 0 <= seconds < threading.TIMEOUT_MAX:
-        raise ValueError(
-            f"{SECONDS} must be seconds that a dispatch of steps may take, such as "
-            f"300, or 0 for any time, got {text!r}."
-        )
-    return seconds
+    default = SEVERAL if processes.several() else 0.0
+    what = "seconds that a dispatch of steps may take, such as 300, or 0 for any time"
+    return bounds.seconds(SECONDS, default, 0, what)
 
 
 def watched(items: Iterable[T]) -> Iterator[T]:

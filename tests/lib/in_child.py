@@ -91,7 +91,7 @@ def at_step(nth: int, act: str, later: float = 0.0) -> None:
 
 def be_patient() -> None:
     """Takes no process for lost because the machine let it stand still for a while."""
-    together.HEARTBEAT = 100
+    os.environ[together.SECONDS] = "100"
 
 
 def note_changes(below: str, log: str) -> None:

@@ -6,6 +6,7 @@ from functools import partial
 import pytest
 from lib import in_child, processes
 
+from ple_jax.parallel import processes as together
 from ple_jax.parallel.processes import STUCK
 from ple_jax.train import watchdog
 
@@ -52,6 +53,16 @@ def test_a_bound_that_is_none_is_refused(text, monkeypatch):
     monkeypatch.setenv(watchdog.SECONDS, text)
     with pytest.raises(ValueError, match="PLE_JAX_STEP_SECONDS must be seconds"):
         watchdog.bound()
+
+
+def test_the_environment_may_state_a_heartbeat(monkeypatch):
+    monkeypatch.delenv(together.SECONDS, raising=False)
+    assert together.heartbeat() == 10
+    monkeypatch.setenv(together.SECONDS, "60.5")
+    assert together.heartbeat() == 61
+    monkeypatch.setenv(together.SECONDS, "0")
+    with pytest.raises(ValueError, match="PLE_JAX_HEARTBEAT_SECONDS must be seconds"):
+        together.heartbeat()
 
 
 @pytest.mark.slow
