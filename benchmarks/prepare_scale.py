@@ -1,10 +1,11 @@
 """How does preparing grow with ids, and how much do workers and memory take?
 
     python benchmarks/prepare_scale.py [--part ids|rows] [--scale F] [--workers N]
-                                       [--memory SIZE]
+                                       [--memory SIZE] [--ids N ...]
 
 ids: a Parquet column of ids that all differ, 1, 4 and 16 million of them, prepared by
-one process: CPU seconds for a million ids.
+one process: CPU seconds for a million ids. `--ids` has other numbers of them, by N
+workers.
 rows: 50 million rows of 10 columns in 8 Parquet files, one of them with 20 million ids,
 embedded alone (`encodings = ["id"]`), prepared by N workers (default 2).
 `--scale F` makes both F times as large; `--memory` is that of `ple-jax prepare`.
@@ -54,24 +55,26 @@ def main() -> None:
     parser.add_argument("--scale", type=float, default=1.0)
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--memory", default="512MB")
+    parser.add_argument("--ids", type=int, nargs="+")
     asked = parser.parse_args()
     scale = 0.0005 if asked.quick else asked.scale
-    sizes = IDS[: 1 if asked.quick else len(IDS)]
+    sizes = asked.ids or IDS[: 1 if asked.quick else len(IDS)]
+    workers = asked.workers if asked.ids else 1
     results = []
     if asked.part != "rows":
-        results += [growing(round(ids * scale), asked.memory) for ids in sizes]
+        results += [growing(round(n * scale), workers, asked.memory) for n in sizes]
     if asked.part != "ids":
         results.append(large(scale, asked.workers, asked.memory))
     report.show("prepare", results, as_json=asked.json)
 
 
-def growing(ids: int, memory: str) -> report.Record:
+def growing(ids: int, workers: int, memory: str) -> report.Record:
     """A column of ids that all differ."""
     with tempfile.TemporaryDirectory() as name:
         folder = pathlib.Path(name)
         write(folder / "0.parquet", range(ids), ids, few={}, numbers=0)
         describe(folder, few={}, numbers=0)
-        record = measured(folder, 1, memory)
+        record = measured(folder, workers, memory)
         per_million = record["CPU seconds"] / ids * 1e6
         return {"part": "ids", "rows": ids, **record, "CPU s/million": per_million}
 

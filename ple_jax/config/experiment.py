@@ -158,6 +158,7 @@ class Train:
             memory does not hold is read a window at a time. `auto` is `full`, or
             `blocks` where the split takes more than half of the memory. `blocks` needs
             `natural` sampling; batches then depend on the number of processes too.
+            Shuffle files that are sorted by label or by time before they are prepared.
         window: Blocks of at most 2 MB that are mixed under `order = "blocks"`; memory
             holds two windows.
         data_on: Where the train split lies: on the device, which picks batches from it,

@@ -8,12 +8,12 @@ does not hold is read from any block on, and never whole; what is read is checke
 """
 
 import dataclasses
-import io
 import pathlib
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import cached_property
+from contextlib import contextmanager
+from functools import cached_property, partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -22,10 +22,12 @@ from ple_jax.data.arrays import check_header
 from ple_jax.data.examples import Examples
 from ple_jax.data.places import array_files
 from ple_jax.data.ranges import Expected, row_bytes
-from ple_jax.data.remote import RemoteFile
+from ple_jax.data.remote import RemoteFile, again
 
 BYTES = 1 << 21  # that the rows of a block take at most, unless one row takes more
 DIGITS = 8  # of a CRC-32 in hex
+
+Read = Callable[[int, int], bytes]  # of so many bytes from a place on
 
 
 class Piece(NamedTuple):
@@ -122,7 +124,13 @@ class Blocks:
             with path.open("rb") as file:
                 return check_header(file, path, self.expected[name], self.rows)
 
-        return {name: start(name) for name in self.files}
+        def tried(name: str) -> int:
+            path = self.files[name]
+            if not isinstance(path, RemoteFile):
+                return start(name)
+            return again(partial(start, name), f"{path}: its header")
+
+        return {name: tried(name) for name in self.files}
 
     def read(self, pieces: Sequence[Piece]) -> Examples:
         """Reads the rows of some pieces, one after another, each from a whole block.
@@ -139,29 +147,54 @@ class Blocks:
         expected, place = self.expected[name], 0
         shape = (sum(piece.rows for piece in pieces), *expected.shape)
         array: np.ndarray = np.empty(shape, expected.dtype)
-        with self.files[name].open("rb") as file:
+        with _reading(self.files[name]) as read:
             for piece in pieces:
-                block = self._block(file, name, piece.block)
+                block = self._block(read, name, piece.block)
                 end = place + piece.rows
                 array[place:end] = block[piece.first : piece.first + piece.rows]
                 place = end
         return array
 
-    def _block(self, file: io.BufferedReader, name: str, number: int) -> np.ndarray:
+    def _block(self, read: Read, name: str, number: int) -> np.ndarray:
+        place, once = self.files[name], partial(self._read_block, read, name, number)
+        if not isinstance(place, RemoteFile):
+            return once()
+        return again(once, f"{place}: its block {number + 1:,} of {len(self):,}")
+
+    def _read_block(self, read: Read, name: str, number: int) -> np.ndarray:
         expected, first = self.expected[name], number * self.of_block
         end = min(first + self.of_block, self.rows)
-        block: np.ndarray = np.empty((end - first, *expected.shape), expected.dtype)
-        file.seek(self._starts[name] + first * expected.row_bytes)
-        size = file.readinto(block.data) if block.size else 0
-        crc = f"{zlib.crc32(block.data if block.size else b''):0{DIGITS}x}"
+        shape, wanted_size = (
+            (end - first, *expected.shape),
+            (end - first) * expected.row_bytes,
+        )
+        start = self._starts[name] + first * expected.row_bytes
+        data = read(start, wanted_size) if wanted_size else b""
+        size, crc = len(data), f"{zlib.crc32(data):0{DIGITS}x}"
         wanted = self.checksums[name][DIGITS * number : DIGITS * (number + 1)]
-        if size != block.nbytes or crc != wanted:
-            cut = f"ends after {size:,} of its {block.nbytes:,} bytes"
-            why = cut if size != block.nbytes else f"has CRC-32 {crc}, not {wanted}"
+        if size != wanted_size or crc != wanted:
+            cut = f"ends after {size:,} of its {wanted_size:,} bytes"
+            why = cut if size != wanted_size else f"has CRC-32 {crc}, not {wanted}"
             raise ValueError(
                 f"{self.files[name]} is not as it was written: its block "
                 f"{number + 1:,} of {len(self):,} (rows {first + 1:,} to {end:,}) "
                 f"{why}. Put back the file as it was, or prepare the data set again."
             )
+        block: np.ndarray = np.frombuffer(data, expected.dtype).reshape(shape)
         expected.check(block, first, self.files[name])
         return block
+
+
+@contextmanager
+def _reading(file: pathlib.Path | RemoteFile) -> Iterator[Read]:
+    """Reads of a file, which is open meanwhile if it is on disk."""
+    if isinstance(file, RemoteFile):
+        yield file.read
+        return
+    with file.open("rb") as opened:
+
+        def read(start: int, size: int) -> bytes:
+            opened.seek(start)
+            return opened.read(size)
+
+        yield read

@@ -29,15 +29,15 @@ def compute_checksums(
     return {"fingerprint": digest.hexdigest(), "checksums": checksums}
 
 
-def check_bytes(path: pathlib.Path, wanted: str) -> None:
-    """Raises a ValueError unless a file has this CRC-32."""
+def check_bytes(path: pathlib.Path, wanted: str, named: object = None) -> None:
+    """Raises a ValueError unless a file, whose bytes are `named`, has this CRC-32."""
     crc = 0
     for block in _blocks(path):
         crc = zlib.crc32(block, crc)
-    check_crc(path, crc, wanted)
+    check_crc(named or path, crc, wanted)
 
 
-def check_crc(path: pathlib.Path, crc: int, wanted: str) -> None:
+def check_crc(path: object, crc: int, wanted: str) -> None:
     """Raises a ValueError unless the CRC-32 of a file is the one wanted, in hex."""
     if (found := f"{crc:08x}") != wanted:
         raise ValueError(

@@ -1,7 +1,14 @@
 """Files in an object store, by fsspec: it is not needed otherwise."""
 
 import importlib
-from typing import Any, NamedTuple
+import time
+from collections.abc import Callable
+from typing import Any, NamedTuple, TypeVar
+
+A = TypeVar("A")
+
+TRIES = 4  # of a read that fails
+WAIT = 0.5  # seconds before the second one; twice as long before each next
 
 
 def is_url(place: str) -> bool:
@@ -24,6 +31,33 @@ def system_of(url: str) -> tuple[Any, str]:
         ) from error
 
 
+def again(read: Callable[[], A], what: str) -> A:
+    """What a read from a store gives: tried `TRIES` times, ever longer apart.
+
+    Args:
+        read: Is called.
+        what: Names what it reads.
+
+    Raises:
+        ValueError: It failed each time; or what it read is not as it should be.
+        FileNotFoundError: There is no such file, which is not tried again.
+        PermissionError: Nor is what is forbidden.
+    """
+    for number in range(TRIES):
+        if number:
+            time.sleep(WAIT * 2 ** (number - 1))
+        try:
+            return read()
+        except (FileNotFoundError, PermissionError):
+            raise
+        except Exception as error:  # drivers have errors of their own
+            last = error
+    if isinstance(last, ValueError):
+        raise last
+    said = " ".join(str(last).split()).rstrip(".") or type(last).__name__
+    raise ValueError(f"{what} cannot be read, tried {TRIES} times: {said}.") from last
+
+
 class RemoteFile(NamedTuple):
     """A file in an object store, which is opened like a path."""
 
@@ -33,6 +67,11 @@ class RemoteFile(NamedTuple):
         """Opens it; each read asks for its own range of bytes."""
         system, path = system_of(self.url)
         return system.open(path, mode, cache_type="none")
+
+    def read(self, start: int, size: int) -> bytes:
+        """Some bytes; fewer at its end."""
+        system, path = system_of(self.url)
+        return system.cat_file(path, start, start + size)
 
     def __str__(self) -> str:
         return self.url

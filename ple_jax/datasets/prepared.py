@@ -3,11 +3,13 @@
 import hashlib
 import json
 import pathlib
+from functools import partial
 from typing import Any
 
+from ple_jax.data.checksums import check_bytes
 from ple_jax.data.facts import FACTS, read_facts
 from ple_jax.data.places import checked_name
-from ple_jax.data.remote import is_url, system_of
+from ple_jax.data.remote import again, is_url, system_of
 from ple_jax.data.store import ELSEWHERE, Prepared
 from ple_jax.disk import cache_dir, new_directory
 
@@ -36,7 +38,7 @@ def describe() -> dict[str, Any]:
 def _open_url(url: str) -> Prepared:
     system, folder = system_of(url)
     try:
-        facts = system.cat_file(f"{folder}/{FACTS}")
+        facts = again(lambda: system.cat_file(f"{folder}/{FACTS}"), f"{url}/{FACTS}")
     except FileNotFoundError as error:
         raise ValueError(
             f"{url} is not a prepared data set: it has no {FACTS}."
@@ -52,14 +54,20 @@ def _open_url(url: str) -> Prepared:
 
 
 def _copy_all_but_train(system: Any, folder: str, directory: pathlib.Path) -> None:
-    for file in read_facts(directory).get("checksums", {}):
+    for file, wanted in read_facts(directory).get("checksums", {}).items():
         if file.startswith("train/"):
             continue
         target = directory / checked_name(file)
         target.parent.mkdir(parents=True, exist_ok=True)
+        copy = partial(_copy, system, f"{folder}/{file}", target, wanted)
         try:
-            system.get_file(f"{folder}/{file}", str(target))
+            again(copy, f"{folder}/{file}")
         except FileNotFoundError as error:
             raise ValueError(
                 f"The data set is damaged: {folder}/{file} is missing."
             ) from error
+
+
+def _copy(system: Any, file: str, target: pathlib.Path, checksum: str) -> None:
+    system.get_file(file, str(target))
+    check_bytes(target, checksum, file)

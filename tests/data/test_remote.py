@@ -8,8 +8,10 @@ import fsspec
 import numpy as np
 import pytest
 from lib.blocks import in_blocks
+from lib.store import served
 from lib.tables import raw, source
 
+from ple_jax.data import remote
 from ple_jax.data.blocks import Piece
 from ple_jax.data.facts import FACTS, write_facts
 from ple_jax.data.store import ELSEWHERE, Prepared, damaged_files
@@ -19,6 +21,11 @@ from ple_jax.datasets import prepared
 @pytest.fixture(scope="module")
 def here(tmp_path_factory):
     return in_blocks(source(raw(251)), tmp_path_factory.mktemp("remote") / "prepared")
+
+
+@pytest.fixture(autouse=True)
+def at_once(monkeypatch):
+    monkeypatch.setattr(remote, "WAIT", 0)
 
 
 @pytest.fixture
@@ -135,3 +142,52 @@ def test_no_name_leads_out_of_the_cache(file, there, tmp_path):
     store.pipe_file(f"/bucket/shop/{FACTS}", (tmp_path / FACTS).read_bytes())
     with pytest.raises(ValueError, match="A prepared data set has no file"):
         prepared.build(there)
+
+
+@pytest.fixture
+def store(here, monkeypatch, tmp_path):
+    """The same behind a network."""
+    pytest.importorskip("aiohttp")
+    monkeypatch.setenv("PLE_JAX_CACHE", str(tmp_path / "cache"))
+    with served(here.directory.parent) as store:
+        yield store
+
+
+FAULTS = ["503", "cut", "short", "flipped"]
+
+
+def test_what_fails_on_the_way_is_read_again(store, here):
+    """Headers, blocks and the files that are copied; each fault once, in turn."""
+    store.of, store.faults = "/prepared", [*FAULTS[:3], None, "flipped"]
+    blocks = prepared.build(f"{store.url}/prepared").blocks("train")
+    assert not store.faults
+    store.of, store.faults = "/train/", FAULTS[1:]
+    found, wanted = (read_all(data).arrays() for data in (blocks, here.blocks("train")))
+    assert not store.faults
+    for name in wanted:
+        np.testing.assert_array_equal(found[name], wanted[name])
+
+
+def test_what_fails_again_and_again_is_one_sentence(store):
+    blocks = prepared.build(f"{store.url}/prepared").blocks("train")
+    store.of, where = "train/labels.npy", rf"^{store.url}/prepared/train/labels.npy"
+    for fault in FAULTS:
+        store.faults, store.asked = [fault] * 99, 0
+        with pytest.raises(ValueError, match=rf"{where}.* its block 3 of ") as caught:
+            blocks.read([Piece(2, 0, 1)])
+        assert "\n" not in str(caught.value)
+        assert store.asked == remote.TRIES
+    store.faults = []
+    blocks.read([Piece(2, 0, 1)])
+
+
+def test_what_cannot_be_copied_leaves_nothing_in_the_cache(store, tmp_path):
+    store.of, store.faults = "test/ids.npy", ["cut"] * 99
+    with pytest.raises(ValueError, match=r"test/ids.npy cannot be read, tried 4 times"):
+        prepared.build(f"{store.url}/prepared")
+    assert not [*(tmp_path / "cache" / "remote").iterdir()]
+    store.of, store.faults = "test/ids.npy", ["flipped"] * 99
+    with pytest.raises(ValueError, match=r"test/ids.npy is not as it was written"):
+        prepared.build(f"{store.url}/prepared")
+    store.faults = []
+    prepared.build(f"{store.url}/prepared").verify()
