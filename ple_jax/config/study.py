@@ -38,6 +38,8 @@ class Asked:
         reference: The choice that the others are compared with; by default the first.
         search: How many trials each cell's knobs are searched with, on validation,
             before its seeds are trained; 0 takes the knobs as they are.
+        headlines_only: Whether results hold headlines over all domains alone, where
+            many cells, seeds and domains would make a long file.
         without: Choices, `AXIS.CHOICE` each, that do not go together: cells that have
             all choices of one of these lists are left out.
     """
@@ -46,6 +48,7 @@ class Asked:
     compare: str = ""
     reference: str = ""
     search: int = 0
+    headlines_only: bool = False
     without: tuple[tuple[str, ...], ...] = ()
 
     def __post_init__(self):

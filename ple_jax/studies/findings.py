@@ -39,12 +39,15 @@ def rows(plan: Plan, results: Results) -> list[Row]:
 
     A single domain has its headlines only: a data set may have hundreds of domains.
     """
-    return [
+    found = [
         row
         for cell in plan.cells
         if cell.name in results
         for row in _of_cell(cell, results[cell.name])
     ]
+    if not plan.asked.headlines_only:
+        return found
+    return [r for r in found if not r.domain and r.metric in HEADLINES.values()]
 
 
 def _of_cell(cell: Cell, result: Mapping[str, Any]) -> Iterator[Row]:

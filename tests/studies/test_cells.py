@@ -1,6 +1,7 @@
 """Studies of several cells: trained, gone on with, written, and rechecked."""
 
 import os
+import dataclasses
 import subprocess
 import sys
 import time
@@ -73,6 +74,9 @@ def test_single_domains_have_headlines_only(finished):
     found = findings.rows(plan, {plan.cells[0].name: result})
     wanted = ["auc_roc", "cross_entropy", "home auc_roc", "away auc_roc"]
     assert [f"{row.domain} {row.metric}".strip() for row in found] == wanted
+    asked = dataclasses.replace(plan.asked, headlines_only=True)
+    (row,) = findings.rows(plan._replace(asked=asked), {plan.cells[0].name: result})
+    assert (row.domain, row.metric) == ("", "auc_roc")
 
 
 def test_differences_are_those_of_the_paired_trials(finished):
