@@ -1,7 +1,7 @@
 """Studies of several cells: trained, gone on with, written, and rechecked."""
 
-import os
 import dataclasses
+import os
 import subprocess
 import sys
 import time
