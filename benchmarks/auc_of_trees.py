@@ -5,8 +5,9 @@
 
 Trees are scikit-learn's (extra "dev"), one model a binary task. Settings are drawn at
 random, but for the first, its defaults; all stop early by validation, whose AUC then
-chooses. The chosen ones grow from several seeds, and only these read test. `--scores`
-keeps what they score there, for `beside_trees.py`. Seconds are of the processor.
+chooses. The chosen ones grow from several seeds, and only these read test; without
+`max_features` nothing is drawn, so that one seed is all. `--scores` keeps what they
+score there, for `beside_trees.py`. Seconds are of the processor.
 """
 
 import pathlib
@@ -37,7 +38,7 @@ def main() -> None:
     trials, seeds = (2, 2) if asked.quick else (asked.trials, asked.seeds)
     with tempfile.TemporaryDirectory() as scratch:
         inputs = inputs_of(name, pathlib.Path(scratch))
-        data = inputs["order"].data
+        data = inputs[trees.ALPHABET].data
         tasks = [task.name for task in sets.binary(data)]
         numbers = {t.name: i for i, t in enumerate(data.layout.tasks)}
         found = {
@@ -59,7 +60,8 @@ def inputs_of(name: str, scratch: pathlib.Path) -> dict[str, trees.Inputs]:
         )
         for of in set(encodings.values())
     }
-    return {encoding: each[of] for encoding, of in encodings.items()}
+    found = {encoding: each[of] for encoding, of in encodings.items()}
+    return {**found, trees.ALPHABET: found[trees.ALPHABET].by_value()}
 
 
 def search(
@@ -71,8 +73,8 @@ def search(
     reached = [validation(inputs, task, settings) for settings in tried]
     best, searched = int(np.argmax(reached)), time.process_time()
     settings = tried[best]
-    own = inputs[settings["encoding"]]
-    grown = [trees.fit(inputs, task, settings, seed) for seed in range(seeds)]
+    own, count = inputs[settings["encoding"]], seeds if trees.is_drawn(settings) else 1
+    grown = [trees.fit(inputs, task, settings, seed) for seed in range(count)]
     scores = np.stack([one.decision_function(own.x["test"]) for one in grown])
     test = own.data.split("test")
     seen = test.observed[:, task]

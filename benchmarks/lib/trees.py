@@ -11,7 +11,8 @@ from ple_jax.data.store import Prepared
 SPLITS = ("train", "validation", "test")
 NUMBERS = ("id", "count", "target_mean")
 CATEGORIES = "categories"
-ENCODINGS = {"order": ("id",), CATEGORIES: ("id",), "means": NUMBERS}
+ALPHABET = "alphabet"
+ENCODINGS = {ALPHABET: ("id",), CATEGORIES: ("id",), "means": NUMBERS}
 STOPS = {"early_stopping": True, "max_iter": 1000, "n_iter_no_change": 20}
 MOST_BINS = 255
 Settings = Mapping[str, Any]
@@ -32,6 +33,20 @@ class Inputs(NamedTuple):
         rows[: len(data.layout.ids)] = [column.rows for column in data.layout.ids]
         return cls(data, x, rows)
 
+    def by_value(self) -> "Inputs":
+        """The same, with ids in the order of their values as text; 0 stays 0."""
+        x = {split: matrix.copy() for split, matrix in self.x.items()}
+        for i, column in enumerate(self.data.layout.ids):
+            table = self.data.encoder.vocabularies[column.table]
+            rank = np.zeros(column.rows, np.float32)
+            ids = np.asarray(table["id"])
+            rank[ids[np.argsort(np.asarray(table["value"]).astype(str))]] = range(
+                1, len(ids) + 1
+            )
+            for matrix in x.values():
+                matrix[:, i] = rank[matrix[:, i].astype(int)]
+        return self._replace(x=x)
+
     def seen(self, split: str, task: int) -> tuple[np.ndarray, np.ndarray]:
         """The examples that have a task's label: (n, columns) and labels (n,)."""
         examples = self.data.split(split)
@@ -51,12 +66,12 @@ def columns(data: Prepared, split: str) -> np.ndarray:  # (B, columns) float32
 def draw(number: int) -> dict[str, Any]:
     """The settings of a trial of a random search; those of trial 0 are the defaults.
 
-    `encoding` says how trees read ids: as numbers in `order` of frequency, as
-    `categories` where a column has no more values than bins, or by order with counts
-    and target `means` beside it.
+    `encoding` says how trees read ids: as numbers in the order of the `alphabet`, as
+    `categories` where a column has no more values than bins, or in order of frequency
+    with counts and target `means` beside them.
     """
     if number == 0:
-        return {"encoding": "order"}
+        return {"encoding": ALPHABET}
     rng = np.random.default_rng(number)
     log = lambda low, high: float(f"{np.exp(rng.uniform(*np.log((low, high)))):.2g}")
     return {
@@ -68,6 +83,11 @@ def draw(number: int) -> dict[str, Any]:
         "max_features": round(rng.uniform(0.2, 1), 2),
         "encoding": str(rng.choice([*ENCODINGS])),
     }
+
+
+def is_drawn(settings: Settings) -> bool:
+    """Whether another seed grows other trees."""
+    return settings.get("max_features", 1) < 1
 
 
 def fit(

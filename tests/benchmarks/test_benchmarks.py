@@ -260,6 +260,11 @@ def test_trees_read_derived_columns(derived, lib):
     assert len(np.unique(x[:, 0])) == 3  # buckets
     assert (own.rows > 0).sum() == 1
     assert x.shape[1] == len(own.rows) > 2  # a count and a mean beside the id
+    values = own.data.encoder.vocabularies["tens"].to_pydict()
+    named = dict(zip(values["id"], values["value"], strict=True))
+    before, after = (one.x["train"][:, 0] for one in (own, own.by_value()))
+    ranked = dict(zip(after.tolist(), before.tolist(), strict=True))
+    assert [named[ranked[rank]] for rank in sorted(ranked)] == sorted(named.values())
 
 
 def test_trees_are_searched_and_their_scores_kept(tmp_path):
@@ -270,7 +275,8 @@ def test_trees_are_searched_and_their_scores_kept(tmp_path):
     assert all(r["first, validation"] <= r["validation"] <= 1 for r in records)
     with np.load(kept) as scores:
         assert {r["task"] for r in records} == scores.keys()
-        assert all(len(scores[r["task"]]) == len(r["each"]) == 2 for r in records)
+        assert all(len(scores[r["task"]]) == len(r["each"]) for r in records)
+    assert all(len(r["each"]) == (1 if r["trial"] == 0 else 2) for r in records)
 
 
 def test_a_run_is_above_trees_by_its_own_area(lib):
