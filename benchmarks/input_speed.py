@@ -16,6 +16,7 @@ All files are written to the temporary directory (TMPDIR).
 """
 
 import concurrent.futures
+import functools
 import multiprocessing
 import os
 import pathlib
@@ -37,6 +38,7 @@ from ple_jax.datasets import table
 
 PARTS = ("loader", "prepare", "feed")
 IDS, NUMBERS, TASKS, LOADED, FED = 40, 8, 2, 2_000_000, 400_000
+QUICK = {"loader": 20_000, "prepare": 20_000, "feed": 2000}
 STEPS, PATIENCE = 32, 20  # a chunk; seconds that one pass may take
 STRINGS = {f"text_{values}": values for values in (10, 100, 1000, 10_000, 100_000)}
 CHUNK = 2**20  # rows drawn at a time
@@ -57,11 +59,12 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=10_000_000, help="to prepare")
     asked = parser.parse_args()
     rows = {"loader": LOADED, "prepare": asked.rows, "feed": FED}
-    parts = {"loader": load, "prepare": preparing, "feed": feeding}
+    feed = functools.partial(feeding, batch=256, rounds=1) if asked.quick else feeding
+    parts = {"loader": load, "prepare": preparing, "feed": feed}
     results = []
     for part in [asked.part] if asked.part else PARTS:
         with tempfile.TemporaryDirectory() as name:
-            count = 20_000 if asked.quick else rows[part]
+            count = QUICK[part] if asked.quick else rows[part]
             results.append({"part": part} | parts[part](pathlib.Path(name), count))
     if asked.json:
         report.show("", results, as_json=True)

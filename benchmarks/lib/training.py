@@ -19,7 +19,7 @@ from ple_jax.train.state import variables_of
 from .measure import in_turn, medians
 from .report import Record
 
-BATCH = 4096  # of `feeding`
+BATCH = 4096  # of `feeding`, unless told otherwise
 
 
 class Training:
@@ -46,10 +46,12 @@ class Training:
         return variables_of(self.state)
 
 
-def feeding(folder: pathlib.Path, rows: int, rounds: int = 3) -> Record:
+def feeding(
+    folder: pathlib.Path, rows: int, batch: int = BATCH, rounds: int = 3
+) -> Record:
     """Rows a second of an epoch, by where its rows lie, and of scoring."""
     data = prepare(synthetic.build(examples=rows), folder / "prepared")
-    train = {"batch_size": BATCH, "eval_batch_size": BATCH, "devices": 1}
+    train = {"batch_size": batch, "eval_batch_size": batch, "devices": 1}
 
     def training(where: str, **more: Any) -> Training:
         tree = {"model": {"kind": "ple"}, "train": train | {"data_on": where} | more}
