@@ -2,14 +2,16 @@
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.sharding import Mesh
 from jax.sharding import PartitionSpec as P
 from jax.typing import ArrayLike
 
-from ple_jax.embeddings.spread import spread
+from ple_jax.embeddings.spread import spread, spread_length, unspread
 from ple_jax.parallel.mesh import DATA, mapped
 
 BLOCK = 2**18  # rows drawn at a time
+PLACES = 2**16  # of spread rows
 
 
 def draw_normal(key: jax.Array, rows: int, width: int) -> jax.Array:  # (rows, width)
@@ -64,32 +66,67 @@ def draw_spread(
 ) -> jax.Array:  # (end, width)
     """`scale` times the same rows, each at its place of `spread`; zeros elsewhere.
 
-    Each of several devices draws all blocks, one at a time, and keeps its own rows.
+    Each of several devices draws its own rows alone.
     """
     devices = 1 if mesh is None else mesh.shape[DATA]
     share, size = end // devices, min(rows, BLOCK)
 
+    def put(start, block, own, first=0):
+        at = spread(start + jnp.arange(size, dtype=jnp.int32), rows) - first
+        at = jnp.where(at < 0, share, at)
+        return own.at[at].set(block, mode="drop", unique_indices=True)
+
+    def put_block(i, own):  # the last one moves back
+        start = jnp.minimum(i * BLOCK, rows - BLOCK)
+        return put(start, _block(key, i, width), own)
+
     def draw(key):
-        first = jax.lax.axis_index(DATA) * share if devices > 1 else 0
-
-        def put(start, block, own):
-            at = spread(start + jnp.arange(size, dtype=jnp.int32), rows) - first
-            at = jnp.where(at < 0, share, at)
-            return own.at[at].set(block, mode="drop", unique_indices=True)
-
-        def put_block(i, own):  # the last one moves back
-            start = jnp.minimum(i * BLOCK, rows - BLOCK)
-            return put(start, _block(key, i, width), own)
-
-        empty = jnp.zeros((share, width))
+        first, empty = jax.lax.axis_index(DATA) * share, jnp.zeros((share, width))
         if rows <= BLOCK:
-            return put(0, scale * jax.random.normal(key, (rows, width)), empty)
-        return scale * jax.lax.fori_loop(0, -(-rows // BLOCK), put_block, empty)
+            return put(0, scale * jax.random.normal(key, (rows, width)), empty, first)
+        return scale * _rows_at(key, first, share, rows, width)
 
-    if devices == 1:
-        return draw(key)
-    assert mesh is not None
-    return mapped(mesh, draw, P(), P(DATA))(key)
+    if devices > 1:
+        assert mesh is not None
+        return mapped(mesh, draw, P(), P(DATA))(key)
+    empty = jnp.zeros((share, width))
+    if rows <= BLOCK:
+        return put(0, scale * jax.random.normal(key, (rows, width)), empty)
+    return scale * jax.lax.fori_loop(0, -(-rows // BLOCK), put_block, empty)
+
+
+def _rows_at(key, first, share, rows, width):  # -> (share, width)
+    """The rows at places `first` to `first + share` of what is drawn in blocks."""
+    size, last = min(share, PLACES), -(-rows // BLOCK) - 1
+
+    def draw(i, own):
+        start = jnp.minimum(i * size, share - size)  # the last one moves back
+        place = first + start + jnp.arange(size, dtype=jnp.int32)
+        row = unspread(place, rows)
+        there = (place >= 0) & (place < spread_length(rows)) & (row < rows)
+        block = jnp.where(row < rows - BLOCK, row // BLOCK, last)
+        of_block = row - jnp.minimum(block * BLOCK, rows - BLOCK)
+        keys = jax.vmap(jax.random.fold_in, (None, 0))(key, block)
+        values = _normal_at(keys, of_block[:, None] * width + jnp.arange(width)[None])
+        values = jnp.where(there[:, None], values, 0)
+        return jax.lax.dynamic_update_slice_in_dim(own, values, start, 0)
+
+    return jax.lax.fori_loop(0, -(-share // size), draw, jnp.zeros((share, width)))
+
+
+def _normal_at(keys, at):  # (n,), (n, W) -> (n, W)
+    """The numbers `at` these places of what `jax.random.normal` draws by each key.
+
+    Of JAX's own generator (Threefry), the bits of one number are those of a key that is
+    folded with its place, so that none of the others need be drawn.
+    """
+    fold = jax.vmap(jax.vmap(jax.random.fold_in, (None, 0)))
+    words = jax.random.key_data(fold(keys, at))
+    bits = (words[..., 0] ^ words[..., 1]) >> 9 | np.uint32(0x3F800000)
+    low = np.nextafter(np.float32(-1), np.float32(0))
+    unit = jax.lax.bitcast_convert_type(bits, jnp.float32) - np.float32(1)
+    uniform = jnp.maximum(low, unit * (np.float32(1) - low) + low)
+    return np.float32(np.sqrt(2)) * jax.lax.erf_inv(uniform)
 
 
 def _rows_of_blocks(key, first, share, rows, width):  # -> (share, width)

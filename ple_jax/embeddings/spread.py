@@ -43,3 +43,11 @@ def spread(row: Array, rows: int) -> Array:
     step, bits = int(GOLDEN * lanes) | 1, lanes.bit_length() - 1
     lane = (row & (lanes - 1)) * step & (lanes - 1)
     return lane * (-(-rows // lanes)) + (row >> bits)
+
+
+def unspread(place: Array, rows: int) -> Array:
+    """The row at a place below `spread_length`; `rows` or more where none is."""
+    lanes = lanes_of(rows)
+    length, step = -(-rows // lanes), int(GOLDEN * lanes) | 1
+    first = (place // length) * pow(step, -1, lanes) & (lanes - 1)
+    return place % length * lanes + first

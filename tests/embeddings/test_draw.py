@@ -61,7 +61,7 @@ columns = (IdColumn("user", "user", rows, 16),)
 layout = Layout(columns, (), (), (Task("click"),), ("all",))
 experiment = config.from_dict({
     "model": {"kind": "shared_bottom"},
-    "inputs": {"update": sys.argv[2]},
+    "inputs": {"update": sys.argv[2], "row_order": sys.argv[3]},
     "train": {"optimizer": "adagrad", "average_decay": 0.0, "members": 1},
 })
 step = step_of(experiment, layout, 7, mesh)
@@ -81,10 +81,12 @@ for program in (
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("update", ["dense", "rows"])
-def test_no_device_of_eight_ever_holds_a_table(update):
+@pytest.mark.parametrize(
+    ("update", "order"), [("dense", "frequency"), ("rows", "spread")]
+)
+def test_no_device_of_eight_ever_holds_a_table(update, order):
     rows = 2**24 + 13
-    command = [sys.executable, "-c", MEMORY, str(rows), update]
+    command = [sys.executable, "-c", MEMORY, str(rows), update, order]
     path = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     ran = subprocess.run(command, capture_output=True, text=True, env=path)
     assert ran.returncode == 0, ran.stderr

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from ple_jax.embeddings import draw
-from ple_jax.embeddings.spread import lanes_of, spread, spread_length
+from ple_jax.embeddings.spread import lanes_of, spread, spread_length, unspread
 from ple_jax.parallel.mesh import make_mesh
 
 
@@ -16,6 +16,9 @@ def test_each_row_has_a_place(rows):
     assert len(set(places)) == rows
     assert places.min() == 0
     assert places.max() < spread_length(rows) < 17 / 16 * rows + 1
+    assert np.array_equal(unspread(places, rows), np.arange(rows))
+    empty = np.setdiff1d(np.arange(spread_length(rows)), places)
+    assert (unspread(empty, rows) >= rows).all()
 
 
 def test_the_largest_tables_keep_int32():
@@ -23,6 +26,13 @@ def test_the_largest_tables_keep_int32():
         assert spread_length(rows) <= 2**31 - 1
         assert 0 <= spread(np.int32(rows - 1), rows) < spread_length(rows)
     assert lanes_of(2**31 - 5000) > 1
+
+
+def test_devices_draw_the_largest_table():
+    mesh, rows = make_mesh(4), 2**31 - 1
+    drawn = jax.jit(lambda key: draw.draw_spread(mesh, key, rows, 2**31, 5, 0.3))
+    (found,) = jax.tree.leaves(drawn.lower(jax.random.key(5)).out_info)
+    assert found.shape == (2**31, 5)
 
 
 def test_owners_have_as_much_to_do():
@@ -43,6 +53,7 @@ def test_owners_have_as_much_to_do():
 @pytest.mark.parametrize("block", [7, 100])
 def test_spread_rows_are_drawn_as_ever(monkeypatch, block, devices):
     monkeypatch.setattr(draw, "BLOCK", block)
+    monkeypatch.setattr(draw, "PLACES", 16)
     mesh, key, rows = make_mesh(devices), jax.random.key(5), 100
     end = -(-spread_length(rows) // devices) * devices
     drawn = jax.jit(lambda key: draw.draw_spread(mesh, key, rows, end, 5, 0.3))
