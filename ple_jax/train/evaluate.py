@@ -2,8 +2,9 @@
 
 import dataclasses
 import math
-from collections.abc import Callable, Iterable
-from typing import Any, NamedTuple
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, NamedTuple, TypeVar
 
 import jax
 import numpy as np
@@ -24,6 +25,8 @@ from ple_jax.train.recalibrate import Recalibration
 from ple_jax.types import Batch, PyTree
 
 Batches = Iterable[tuple[Batch, int]]  # padded batches, and their real rows
+R = TypeVar("R")
+AHEAD = 8  # batches; each holds its inputs on the device until it is scored
 Score = Callable[[PyTree, Batch], jax.Array]  # (variables, batch) -> logits (B, T)
 
 
@@ -58,11 +61,11 @@ class Scorer:
 
     def plain_logits(self, variables: PyTree, batches: Batches) -> np.ndarray:
         """The same as the model has them: (rows, T), or (rows, R, T) of R trials."""
-        scored = [
+        scored = (
             (self.score(variables, self._placed(batch)), rows)
             for batch, rows in batches
-        ]
-        return np.concatenate([fetched(logits)[:rows] for logits, rows in scored])
+        )
+        return np.concatenate([fetched(one)[:rows] for one, rows in behind(scored)])
 
     def watched(
         self, variables: PyTree, name: str
@@ -72,15 +75,16 @@ class Scorer:
         These are (G, E) by path of the level; (R, G, E) of R trials.
         """
         assert self.watch is not None
-        logits, means = [], []
         split, part = self.data.split(name), processes.part()
-        for batch, rows in batches_in_order(split, self.batch_size, part):
-            of_batch, of_gates = self.watch(variables, self._placed(batch))
-            logits.append((of_batch, rows))
-            means.append((of_gates, rows))
-        whole = np.concatenate([fetched(one)[:rows] for one, rows in logits])
-        there = [({p: fetched(m) for p, m in of.items()}, rows) for of, rows in means]
-        return whole, gates.average(there)
+        watched = (
+            (*self.watch(variables, self._placed(batch)), rows)
+            for batch, rows in batches_in_order(split, self.batch_size, part)
+        )
+        logits, means = [], []
+        for of_batch, of_gates, rows in behind(watched):
+            logits.append(fetched(of_batch)[:rows])
+            means.append(({p: fetched(m) for p, m in of_gates.items()}, rows))
+        return np.concatenate(logits), gates.average(means)
 
     def _placed(self, batch: Batch) -> Batch:
         return put_parts(batch, batch_shardings(self.mesh, batch, steps=0))
@@ -124,6 +128,16 @@ class Scorer:
         corrected = self.recalibration(logits, np.asarray(rows.domain))
         found = self._of_rows(whole.report, corrected, rows)
         return {**found, "before": finite(self.recalibration.before(logits, rows))}
+
+
+def behind(results: Iterable[R]) -> Iterator[R]:
+    """The results in order, each once `AHEAD` more are on their way to the device."""
+    waiting = deque[R]()
+    for result in results:
+        waiting.append(result)
+        if len(waiting) > AHEAD:
+            yield waiting.popleft()
+    yield from waiting
 
 
 def finite(tree: Any) -> Any:

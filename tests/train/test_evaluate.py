@@ -11,8 +11,8 @@ from lib.training import new_run
 from ple_jax.data.prepare import prepare
 from ple_jax.layout import Layout
 from ple_jax.schema import Field, Schema, Split, Task
-from ple_jax.train import loop
-from ple_jax.train.evaluate import chosen_metric, resolve_metric, score_of
+from ple_jax.train import evaluate, loop
+from ple_jax.train.evaluate import Scorer, chosen_metric, resolve_metric, score_of
 
 CLICK, TIME, SHARE = (
     Task("click"),
@@ -132,6 +132,25 @@ def test_an_undefined_metric_names_the_tasks(metric, message):
         ValueError, match=rf"undefined on validation {message}, and finite numbers\.$"
     ):
         chosen_metric({"tasks": tasks | {"time": {"rmse": None}}}, metric)
+
+
+def test_few_batches_are_on_the_device_at_once(monkeypatch):
+    sent, fetched = [], []
+
+    def score(_, batch):
+        sent.append(batch)
+        assert len(sent) - len(fetched) <= evaluate.AHEAD + 1
+        return batch
+
+    def fetch(logits):
+        fetched.append(logits)
+        return logits
+
+    monkeypatch.setattr(evaluate, "fetched", fetch)
+    monkeypatch.setattr(Scorer, "_placed", lambda _, batch: batch)
+    batches = ((np.full((3, 1), i), 3 if i < 22 else 2) for i in range(23))
+    logits = Scorer(score, mesh=None, data=None, batch_size=3).plain_logits({}, batches)
+    np.testing.assert_array_equal(logits[:, 0], np.repeat(np.arange(23), 3)[:-1])
 
 
 def test_a_schema_of_numbers_alone_trains_by_default(tmp_path):
