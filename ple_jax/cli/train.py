@@ -4,6 +4,8 @@ The run directory is DIR, or else the first of runs/EXPERIMENT, runs/EXPERIMENT-
 that is free. With --resume, the run in DIR continues where it stopped, and the
 experiment need not be named. If its newest checkpoint is damaged, an older one is
 taken, and the status at the end is 3; --strict refuses instead, and changes nothing.
+--mirror URL copies the run to an object store every minute and at the end, for
+`ple-jax restore`.
 
 Every knob of the experiment can be changed: --train.learning-rate 3e-3,
 --model.expert-dims 64 32, --model.kind mmoe.
@@ -39,6 +41,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--run-dir", type=path, metavar="DIR", help="where the run is, or will be")
     add("--resume", action="store_true", help="continue the run in --run-dir")
     add("--strict", action="store_true", help="resume from the newest checkpoint only")
+    about = "an address that gets a copy of the run as it trains, such as s3://bucket/x"
+    add("--mirror", default="", metavar="URL", help=about)
     add("--data-dir", metavar="DIR", help="where raw files lie; sets data.data_dir")
 
 
@@ -73,9 +77,10 @@ def again(asked: argparse.Namespace) -> str:
     """The command that continues a run."""
     from ple_jax.parallel import launch, told
 
-    plugins = [part for name in asked.plugin or () for part in ("--plugin", name)]
+    more = [part for name in asked.plugin or () for part in ("--plugin", name)]
+    more += ["--mirror", asked.mirror] if asked.mirror else []
     count = told.launched_count()
-    return launch.resume_line(str(asked.run_dir), count, plugins)
+    return launch.resume_line(str(asked.run_dir), count, more)
 
 
 def check(asked: argparse.Namespace) -> None:
@@ -134,6 +139,7 @@ def names_data(paths: Iterable[str]) -> bool:
 def train_one(asked: argparse.Namespace, experiment) -> int:
     """Trains one run, and prints its tables."""
     from ple_jax.parallel import processes, runtime, told
+    from ple_jax.runs.mirror import mirrored
     from ple_jax.show import console
     from ple_jax.train import loop
 
@@ -144,7 +150,9 @@ def train_one(asked: argparse.Namespace, experiment) -> int:
         told.tell_again(again(asked))
         console.say(f"run directory: {chosen.directory}")
         before = fallbacks_of([chosen])
-        result = loop.fit(chosen, asked.resume, asked.strict)
+        address = asked.mirror if processes.is_first() else ""
+        with mirrored(chosen.directory, address):
+            result = loop.fit(chosen, asked.resume, asked.strict)
         if not processes.is_first():
             return 0
         show_result(result)
@@ -154,6 +162,7 @@ def train_one(asked: argparse.Namespace, experiment) -> int:
 def train_sweep(asked: argparse.Namespace, wanted=None) -> int:
     """Trains a sweep, by default the recorded one, and prints its tables."""
     from ple_jax.parallel import runtime, told
+    from ple_jax.runs import mirror
     from ple_jax.runs.directory import prepare_data
     from ple_jax.show import console
     from ple_jax.studies import sweeps
@@ -170,14 +179,17 @@ def train_sweep(asked: argparse.Namespace, wanted=None) -> int:
         chosen = sweeps.open_sweep(
             asked.run_dir, wanted or sweeps.recorded(asked.run_dir)
         )
+        mirror.check(asked.mirror, chosen.directory)
     else:
+        mirror.check(asked.mirror, None)
         directory = new_directory(asked)
         chosen = sweeps.create(directory, wanted, prepare_data(wanted.base.data))
     asked.run_dir = chosen.directory
     told.tell_again(again(asked))
     console.say(f"run directory: {chosen.directory}, {len(chosen.runs)} trials")
     before = fallbacks_of(chosen.runs)
-    result = sweeps.fit(chosen, asked.resume, asked.strict)
+    with mirror.mirrored(chosen.directory, asked.mirror):
+        result = sweeps.fit(chosen, asked.resume, asked.strict)
     show_result(result)
     return status(chosen.runs, before)
 
@@ -234,11 +246,15 @@ def versions() -> str:
 
 def open_or_create(asked: argparse.Namespace, experiment):
     """The run to train: a new one, or the recorded one if it is the same."""
+    from ple_jax.runs import mirror
     from ple_jax.runs.directory import create_run, open_run, prepare_data, same_run
     from ple_jax.train import loop
 
     if asked.resume:
-        return same_run(open_run(asked.run_dir), experiment)
+        chosen = same_run(open_run(asked.run_dir), experiment)
+        mirror.check(asked.mirror, chosen.directory)
+        return chosen
+    mirror.check(asked.mirror, None)
     directory, data = new_directory(asked), prepare_data(experiment.data)
     loop.check(experiment, data)
     return create_run(directory, experiment, data)

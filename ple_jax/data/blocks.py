@@ -164,11 +164,8 @@ class Blocks:
     def _read_block(self, read: Read, name: str, number: int) -> np.ndarray:
         expected, first = self.expected[name], number * self.of_block
         end = min(first + self.of_block, self.rows)
-        shape, wanted_size = (
-            (end - first, *expected.shape),
-            (end - first) * expected.row_bytes,
-        )
         start = self._starts[name] + first * expected.row_bytes
+        wanted_size = (end - first) * expected.row_bytes
         data = read(start, wanted_size) if wanted_size else b""
         size, crc = len(data), f"{zlib.crc32(data):0{DIGITS}x}"
         wanted = self.checksums[name][DIGITS * number : DIGITS * (number + 1)]
@@ -180,6 +177,7 @@ class Blocks:
                 f"{number + 1:,} of {len(self):,} (rows {first + 1:,} to {end:,}) "
                 f"{why}. Put back the file as it was, or prepare the data set again."
             )
+        shape = end - first, *expected.shape
         block: np.ndarray = np.frombuffer(data, expected.dtype).reshape(shape)
         expected.check(block, first, self.files[name])
         return block

@@ -31,12 +31,13 @@ def system_of(url: str) -> tuple[Any, str]:
         ) from error
 
 
-def again(read: Callable[[], A], what: str) -> A:
+def again(read: Callable[[], A], what: str, done: str = "read") -> A:
     """What a read from a store gives: tried `TRIES` times, ever longer apart.
 
     Args:
-        read: Is called.
+        read: Is called; it may write as well.
         what: Names what it reads.
+        done: What it does to that.
 
     Raises:
         ValueError: It failed each time; or what it read is not as it should be.
@@ -55,7 +56,7 @@ def again(read: Callable[[], A], what: str) -> A:
     if isinstance(last, ValueError):
         raise last
     said = " ".join(str(last).split()).rstrip(".") or type(last).__name__
-    raise ValueError(f"{what} cannot be read, tried {TRIES} times: {said}.") from last
+    raise ValueError(f"{what} cannot be {done}, tried {TRIES} times: {said}.") from last
 
 
 class RemoteFile(NamedTuple):
