@@ -35,7 +35,7 @@ from lib.protocol import Child
 from lib.report import Record
 from lib.sections import Section, answer
 from lib.sizes import MODELS, QUICK, SIZES, Size
-from lib.training import feeding
+from lib.training import BATCH, feeding
 
 from ple_jax.show import console
 
@@ -66,7 +66,7 @@ class Scale:
         batches: Batch sizes, for tables and domains.
         domains: Numbers of domains.
         trials: Numbers of trials.
-        fed: Rows of the input.
+        fed: Rows of the input, and of its batches.
     """
 
     side: int
@@ -79,7 +79,7 @@ class Scale:
     batches: tuple[int, ...]
     domains: tuple[int, ...]
     trials: tuple[int, ...]
-    fed: int
+    fed: tuple[int, int]
 
     def steps(self, batch: int) -> int:
         """Steps in a dispatch."""
@@ -98,14 +98,16 @@ def sizes_of(batches: dict[str, tuple[int, ...]]) -> dict[str, Size]:
 def scale_of(quick: bool) -> Scale:
     """As large as the device deserves."""
     if quick:
-        return Scale(256, 2**20, 1, 128, 1, QUICK, (100,), (64,), (3,), (2,), 9000)
+        return Scale(
+            256, 2**20, 1, 128, 1, QUICK, (100,), (64,), (3,), (2,), (2000, 256)
+        )
     if jax.default_backend() == "cpu":
         sizes = sizes_of({"common-10k": (512,), "mtreclib": (64,)})
-        some = ROWS[:3], (512,), (1, 4, 16), (1, 8), 50_000
+        some = ROWS[:3], (512,), (1, 4, 16), (1, 8), (50_000, BATCH)
         return Scale(1024, 2**24, 1, 256, 3, sizes, *some)
     each = {"common-100k": (4096, 65_536), "mtreclib": (2048, 65_536)}
     each |= {"common-1m": (4096, 65_536), "common-10k": (4096,)}
-    all_of = ROWS, (4096, 65_536), (1, 4, 16, 64), (1, 8), 400_000
+    all_of = ROWS, (4096, 65_536), (1, 4, 16, 64), (1, 8), (400_000, BATCH)
     return Scale(8192, 2**28, 20, 2**18, 5, sizes_of(each), *all_of)
 
 
@@ -197,7 +199,7 @@ def sections_of(
             {"small PLE": lambda: trials.beside_lone(scale.trials, *lone)},
         ),
         "input": Section(
-            "rows a second", {"feed": lambda: fed(scale.fed, scale.rounds)}
+            "rows a second", {"feed": lambda: fed(*scale.fed, scale.rounds)}
         ),
         "torch": Section(
             "a step beside PyTorch, compiled, ms", beside, lambda records: without
@@ -243,10 +245,10 @@ def domain_cases(scale: Scale) -> dict[str, Callable]:
     }
 
 
-def fed(rows: int, rounds: int) -> list[Record]:
+def fed(rows: int, batch: int, rounds: int) -> list[Record]:
     """Epochs and scoring of so many rows."""
     with tempfile.TemporaryDirectory() as folder:
-        return [feeding(pathlib.Path(folder), rows, rounds)]
+        return [feeding(pathlib.Path(folder), rows, batch=batch, rounds=rounds)]
 
 
 def torch_cases(

@@ -47,7 +47,7 @@ class Training:
 
 
 def feeding(
-    folder: pathlib.Path, rows: int, batch: int = BATCH, rounds: int = 3
+    folder: pathlib.Path, rows: int, *, batch: int = BATCH, rounds: int = 3
 ) -> Record:
     """Rows a second of an epoch, by where its rows lie, and of scoring."""
     data = prepare(synthetic.build(examples=rows), folder / "prepared")
