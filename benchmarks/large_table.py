@@ -11,12 +11,10 @@ before.
 """
 
 import argparse
-import pathlib
-import re
 
 import jax
 import numpy as np
-from lib import report
+from lib import machine, report
 
 from ple_jax import config
 from ple_jax.layout import IdColumn, Layout
@@ -25,16 +23,6 @@ from ple_jax.plans.program import memory
 from ple_jax.schema import Task
 from ple_jax.train.trainer import jitted, step_of
 from ple_jax.types import Batch, PyTree
-
-STATUS = pathlib.Path("/proc/self/status")
-
-
-def resident(peak: bool = False) -> int:
-    """Bytes of this process in memory, now or at most so far."""
-    found = re.search(
-        r"VmHWM:\s*(\d+)" if peak else r"VmRSS:\s*(\d+)", STATUS.read_text()
-    )
-    return int(found[1]) * 1024 if found else 0
 
 
 def experiment(asked: argparse.Namespace) -> config.Experiment:
@@ -89,7 +77,7 @@ def measured(asked: argparse.Namespace) -> report.Record:
     batches = jax.device_put(batches, batch_shardings(mesh, batches))
     init = jax.jit(step.init, out_shardings=places).lower().compile()
     train = jitted(step).steps.lower(placed, batches, asked.steps).compile()
-    before = resident()
+    before = machine.resident_memory()
     state, _ = train(init(), batches, asked.steps)
     jax.block_until_ready(state)
     table = bytes_of(shapes.trained["tables"])
@@ -98,7 +86,7 @@ def measured(asked: argparse.Namespace) -> report.Record:
         "its optimizer's state": bytes_of(shapes.row_state),
         "planned to draw": planned(init, count),
         "planned to train": planned(train, count),
-        "held": resident(peak=True) - before,
+        "held": machine.peak_memory() - before,
     }
     in_gb = {f"{name}, GB": size / 1e9 for name, size in found.items()}
     times = {f"{name} / table": size / table for name, size in found.items()}
