@@ -25,7 +25,11 @@ WARM_UP = 3  # unmeasured steps after building
 PATIENCE = 30  # seconds that a child has to end by itself
 ROOT = pathlib.Path(__file__).parents[1]  # where `lib` and `peers` are found
 # What `ple-jax` asks of glibc (ple_jax/parallel/runtime.py), for every contender.
-KEEP_MEMORY = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(2**31 - 1)}
+KEEP_MEMORY = {
+    "MALLOC_MMAP_MAX_": "0",
+    "MALLOC_TRIM_THRESHOLD_": str(2**31 - 1),
+    "MALLOC_ARENA_MAX": "1",
+}
 
 
 class Case(NamedTuple):

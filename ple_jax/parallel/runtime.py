@@ -8,7 +8,7 @@ import jax
 from ple_jax.disk import cache_dir
 
 # Parameters of mallopt, from glibc's malloc.h; of madvise, from Linux's mman.h.
-M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4
+M_TRIM_THRESHOLD, M_MMAP_MAX, M_ARENA_MAX = -1, -4, -8
 MADV_COLLAPSE = 25  # since Linux 6.1
 HUGE_PAGE = 2**21  # bytes, on x86-64 and most of ARM
 
@@ -32,14 +32,16 @@ def keep_memory() -> bool:
 
     On CPU, XLA allocates a step's working memory at each call. glibc mmaps such large
     allocations and unmaps them on free, so the next call pays a page fault for every
-    4 KB: a fifth of a step's time, as measured.
+    4 KB: a fifth of a step's time, as measured. Threads share the one heap that grows:
+    one of their own holds 64 MB at most, and what is larger would be mmapped again.
     """
     if sys.platform != "linux":
         return False
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # musl has none
     if mallopt is None:
         return False
-    return bool(mallopt(M_MMAP_MAX, 0)) and bool(mallopt(M_TRIM_THRESHOLD, 2**31 - 1))
+    wanted = {M_MMAP_MAX: 0, M_TRIM_THRESHOLD: 2**31 - 1, M_ARENA_MAX: 1}
+    return all([mallopt(name, value) for name, value in wanted.items()])
 
 
 def use_huge_pages(address: int, size: int) -> bool:

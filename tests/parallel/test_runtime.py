@@ -9,6 +9,7 @@ from ple_jax.parallel import runtime
 
 ALLOCATE = """
 import resource
+import threading
 import numpy as np
 from ple_jax.parallel import runtime
 
@@ -17,20 +18,25 @@ def faults():
 
 def allocate():
     for _ in range(11):
-        np.ones(2**23)  # 64 MB
+        np.ones({numbers})
+
+def in_a_thread():
+    thread = threading.Thread(target=allocate)
+    thread.start()
+    thread.join()
 
 assert {keep}
-allocate()
+{where}()
 before = faults()
-allocate()
+{where}()
 print(faults() - before)
 """
 
 
-def faults(keep: str) -> int:
+def faults(keep: str, **setting) -> int:
     """Page faults of the second round of allocations, after `assert keep`."""
     done = subprocess.run(
-        [sys.executable, "-c", ALLOCATE.format(keep=keep)],
+        [sys.executable, "-c", ALLOCATE.format(keep=keep, **setting)],
         capture_output=True,
         text=True,
         check=True,
@@ -39,10 +45,13 @@ def faults(keep: str) -> int:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="glibc's malloc only")
-def test_memory_that_is_freed_is_kept():
+@pytest.mark.parametrize("where", ["allocate", "in_a_thread"])
+@pytest.mark.parametrize("numbers", [2**22, 2**24], ids=["32 MB", "128 MB"])
+def test_memory_that_is_freed_is_kept(where, numbers):
     if not runtime.keep_memory():
         pytest.skip("this C library keeps memory in its own way")
-    assert faults("runtime.keep_memory()") < faults("True") / 20
+    setting = {"where": where, "numbers": numbers}
+    assert faults("runtime.keep_memory()", **setting) < faults("True", **setting) / 20
 
 
 def test_other_systems_are_left_alone(monkeypatch):
