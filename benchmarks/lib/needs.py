@@ -73,18 +73,17 @@ def shared_bottom(size: Size, options: Options, x: Input) -> Need:
 def ml_mmoe(size: Size, options: Options, x: Input) -> Need:
     """Experts that gates mix; below the last level, a gate for each expert above."""
     within, _, domains = groups(size, options)
-    dims, experts = options["expert_dims"], options["num_experts"]
-    levels = options.get("num_levels", 1)
+    experts, levels = options["num_experts"], level_dims(options)
     need, read = Need(), x
-    for level in range(levels):
-        last = level == levels - 1
+    for level, dims in enumerate(levels):
+        last = level == len(levels) - 1
         count, own = (within, domains) if last else (experts, 1)
         need += eq.mlps(size.batch, read, dims, experts)
         need += gates_and_mixtures(
             size, options, x, count, count * experts, dims[-1], own
         )
         read = activations(dims[-1])
-    return need + own_towers(size, options, dims[-1])
+    return need + own_towers(size, options, read.width)
 
 
 def gates_and_mixtures(
@@ -144,6 +143,27 @@ def ple(size: Size, options: Options, x: Input) -> Need:
     pairs = owned + within * shared
     need += gates_and_mixtures(size, options, read, within, pairs, last[-1], domains)
     return need + own_towers(size, options, last[-1])
+
+
+def adatt(size: Size, options: Options, x: Input) -> Need:
+    """Units that fuse all experts of their domain, and add their own once more."""
+    within, _, domains = groups(size, options)
+    own, shared = options["experts_per_task"], options["shared_experts"]
+    owned = own * within if isinstance(own, int) else sum(own)
+    need, read, dims = Need(), x, level_dims(options)
+    for j, widths in enumerate(dims):
+        shared_unit = shared > 0 and j < len(dims) - 1
+        units, natives = within + shared_unit, owned + shared * shared_unit
+        need += eq.mlps(size.batch, read, widths, owned, domains)
+        need += eq.mlps(size.batch, read, widths, shared)
+        pairs = units * (owned + shared)
+        need += gates_and_mixtures(
+            size, options, read, units, pairs, widths[-1], domains
+        )
+        learned = domains * natives * (owned + shared > within + (shared > 0))
+        need += Need(2 * size.batch * natives, parameters=learned)
+        read = activations(widths[-1])
+    return need + own_towers(size, options, read.width)
 
 
 def level_dims(options: Options) -> list[tuple[int, ...]]:
@@ -295,6 +315,7 @@ def mulann(size: Size, options: Options, x: Input) -> Need:
 
 
 MODELS: dict[str, Callable[[Size, Options, Input], Need]] = {
+    "adatt": adatt,
     "asymmetric": asymmetric,
     "cgc": ple,
     "cross_stitch": cross_stitch,

@@ -49,8 +49,8 @@ def colour(group: int, groups: int) -> str:
 def of_levels(levels: Sequence[Routing], drawn: Drawn) -> str:
     """Levels from the input below to the logits above.
 
-    An expert has the colour of the group that alone sees it, or grey where several do;
-    a line from an expert to a gate is a True of `Routing.mask`.
+    An expert has the colour of the group that alone sees it, or adds it as its own, and
+    grey where several do; a line from an expert to a gate is a True of `Routing.mask`.
     """
     groups = len(drawn.groups)
     rows = 2 * len(levels) + 1 + 2 * drawn.towers
@@ -74,8 +74,9 @@ def _level(routing, below, rows, drawn, lines, nodes) -> list[svg.Point]:
     mask = routing.mask
     places = svg.spread(mask.shape[1], WIDTH, 72)
     gates = svg.spread(len(mask), WIDTH, 150)
+    sees = routing.residual or routing.visible
     for e, x in enumerate(places):
-        seen = [g for g in range(min(groups, len(mask))) if mask[g, e]]
+        seen = [g for g in range(min(groups, len(mask))) if e in sees[g]]
         own = seen[0] if len(seen) == 1 and len(mask) > 1 else groups
         owner = routing.owner[e] if e < len(routing.owner) else None
         if owner is not None:
@@ -242,7 +243,7 @@ def write(name: str, picture: str) -> pathlib.Path:
 
 def concepts() -> None:
     """The pictures of the pages on concepts."""
-    for kind in ("ple", "mmoe", "cgc", "shared_bottom", "star"):
+    for kind in ("adatt", "ple", "mmoe", "cgc", "shared_bottom", "star"):
         write(kind, of_model(kind))
     for groups in ("tasks", "domains", "tasks_domains"):
         write(f"groups_{groups}", of_groups(groups))

@@ -11,7 +11,7 @@ from ple_jax.data.examples import Examples
 from ple_jax.data.loader import batches_in_order
 from ple_jax.runs.directory import Run
 from ple_jax.serve.files import load_scorer
-from ple_jax.train.gates import hardly_used, mixtures, names, of_one_member
+from ple_jax.train.gates import hardly_used, mixtures, names, of_one_member, units_of
 from ple_jax.train.setup import Setup
 from ple_jax.train.step import Step
 from ple_jax.types import Batch, PyTree
@@ -47,16 +47,24 @@ def gate_use(
     """
     layout = run.data.layout
     tasks = [task.name for task in layout.tasks]
-    return summed(_weights(run, split, rows), tasks, layout.domains)
+    setup = Setup([run.experiment], run.data)
+    weights = _weights(run, setup, split, rows)
+    return summed(weights, tasks, layout.domains, units_of(setup.step.model))
 
 
 Batches = Iterable[tuple[np.ndarray, Mapping[str, np.ndarray]]]
 
 
 def summed(
-    batches: Batches, tasks: Sequence[str], domains: Sequence[str]
+    batches: Batches,
+    tasks: Sequence[str],
+    domains: Sequence[str],
+    units: Sequence[int] = (),
 ) -> list[dict[str, Any]]:
-    """`gate_use` of batches: domains (B,), and weights (B, G, E) by path."""
+    """`gate_use` of batches: domains (B,), and weights (B, G, E) by path.
+
+    `units` is how many experts each unit of a model has, where its gates do not tell.
+    """
     sums: dict[str, list[np.ndarray]] = {}
     for domain, weights in batches:
         for path, of in weights.items():
@@ -65,13 +73,12 @@ def summed(
             zeros = [np.zeros((len(domains), *part.shape[1:])) for part in parts]
             for total, part in zip(sums.setdefault(path, zeros), parts, strict=True):
                 np.add.at(total, domain, part)
-    found = [_level(path, of, list(tasks)) for path, of in sums.items()]
+    found = [_level(path, of, list(tasks), units) for path, of in sums.items()]
     return [{**one, "domains": list(domains)} for one in found]
 
 
-def _weights(run: Run, split: str, rows: int):
+def _weights(run: Run, setup: Setup, split: str, rows: int):
     """Domains (B,) and weights (B, G, E) by path, of each batch."""
-    setup = Setup([run.experiment], run.data)
     step = setup.step
     _, variables = load_scorer(run)
     of = jax.jit(partial(intermediates, step))
@@ -93,7 +100,9 @@ def intermediates(step: Step, variables: PyTree, batch: Batch) -> PyTree:
     return of_one_member(sown.get("intermediates", {}), step.train.members)
 
 
-def _level(path: str, sums: list[np.ndarray], tasks: list[str]) -> dict[str, Any]:
+def _level(
+    path: str, sums: list[np.ndarray], tasks: list[str], units: Sequence[int]
+) -> dict[str, Any]:
     count, total, squares, entropy = sums
     seen = np.any(total > 0, axis=0)
     with np.errstate(invalid="ignore", divide="ignore"):
@@ -101,7 +110,7 @@ def _level(path: str, sums: list[np.ndarray], tasks: list[str]) -> dict[str, Any
         variance = squares / count[:, None, None] - mean**2
         most = np.log(seen.sum(axis=1))  # (G,)
         share = entropy / count[:, None] / np.where(most > 0, most, 1)
-    gates, experts = names(seen, tasks, path.startswith("shared"))
+    gates, experts = names(seen, tasks, path.startswith("shared"), units)
     return {
         "level": path.removesuffix("/mixture"),
         "gates": gates,

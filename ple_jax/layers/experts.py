@@ -12,7 +12,7 @@ import numpy as np
 
 from ple_jax.layers.batch_last import BATCH_FIRST, Axis, Dense
 from ple_jax.layers.dropout import Dropout
-from ple_jax.layers.gates import Gates
+from ple_jax.layers.gates import Gates, Residual
 from ple_jax.layers.mixture import dense, mixture
 from ple_jax.layers.norms import batch_normalise
 from ple_jax.layers.patterns import Pattern, patterns_of
@@ -29,11 +29,16 @@ class Routing:
         visible: For each gate, the experts that it mixes; G tuples of expert numbers.
         given: Number of further experts, whose outputs come from outside; they come
             last.
+        residual: For each gate, the experts whose outputs it adds to its mixture once
+            more; none by default.
+        unit_residual: Whether it adds them as they are, not by learned weights.
     """
 
     owner: tuple[int, ...]
     visible: tuple[tuple[int, ...], ...]
     given: int = 0
+    residual: tuple[tuple[int, ...], ...] = ()
+    unit_residual: bool = False
 
     @property
     def experts(self) -> int:
@@ -94,6 +99,34 @@ def own_and_shared(
     if shared_gate:
         seen.append(tuple(range(len(owner))))
     return Routing(owner, tuple(seen))
+
+
+def units_see_all(
+    own: Sequence[int], shared: int, shared_gate: bool = False
+) -> Routing:
+    """Each group's gate sees the experts of all groups, and adds its own once more.
+
+    Groups are those of `own_and_shared`; the shared one is there if it has experts.
+    Own experts are added as they are if each group owns one.
+
+    Example:
+        >>> routing = units_see_all([2, 1], shared=1)
+        >>> routing.visible
+        ((0, 1, 2, 3), (0, 1, 2, 3))
+        >>> routing.residual
+        ((0, 1), (2,))
+    """
+    routing = own_and_shared(own, shared, shared_gate and shared > 0)
+    gates = range(len(routing.visible))
+    return dataclasses.replace(
+        routing,
+        visible=(tuple(range(routing.experts)),) * len(gates),
+        residual=tuple(
+            tuple(e for e, owner in enumerate(routing.owner) if owner == g)
+            for g in gates
+        ),
+        unit_residual={*own, shared or 1} == {1},
+    )
 
 
 class HiddenLayers(nn.Module, kw_only=True):
@@ -179,12 +212,15 @@ class Level(HiddenLayers):
 
         y_g = sum_e w_ge f_e(x_owner(e)),   w_g = softmax over what g sees (W_g s_g)
 
+    With a residual, gate g adds v_ge f_e(x_owner(e)) of the experts that it names.
+
     Attributes:
         routing: Which input each expert reads, and which experts each gate mixes.
         dims: Widths of each expert's layers.
         gate_use_bias: Whether gates have a bias.
 
-    Reference: Tang et al., RecSys 2020, equations 2-4 and 6.
+    Reference: Tang et al., RecSys 2020, equations 2-4 and 6; Li et al., KDD 2023,
+        equation 11.
     """
 
     routing: Routing
@@ -210,7 +246,19 @@ class Level(HiddenLayers):
         if self.is_mutable_collection("intermediates"):
             everyone = dense(self.routing.patterns, weights, self.routing.experts, axis)
             self.sow("intermediates", "mixture", axis.leave(everyone))
+        if self.routing.residual:
+            weights = self._make_residual()(weights)
         return axis.leave(mixture(self.routing.patterns, weights, f, axis))
+
+    def _make_residual(self) -> Residual:
+        routing = self.routing
+        return Residual(
+            routing.patterns,
+            routing.residual,
+            routing.unit_residual,
+            self.axis,
+            name="residual",
+        )
 
     def _run_experts(self, x: jax.Array, train: bool) -> jax.Array:
         """(B, D) or (B, groups, D) -> (B, E, H); with the batch last, if it is."""

@@ -7,12 +7,12 @@ import jax
 
 from ple_jax import checks
 from ple_jax.layers.experts import everyone_sees_all
-from ple_jax.models.common import WithGates
+from ple_jax.models.levels import WithLevels
 from ple_jax.space import OneOf
 from ple_jax.types import Array
 
 
-class MLMMoE(WithGates):
+class MLMMoE(WithLevels):
     """MMoE on top of levels whose gates feed one expert of the next level each.
 
         h_e = f_e^1(x)
@@ -35,16 +35,16 @@ class MLMMoE(WithGates):
     num_levels: Annotated[int, OneOf(2, 3)] = 2
 
     def __post_init__(self):
-        checks.at_least(1, num_experts=self.num_experts, num_levels=self.num_levels)
+        checks.at_least(1, num_experts=self.num_experts)
         super().__post_init__()
 
     @nn.compact
     def __call__(self, x: Array, domain: Array, train: bool = False) -> jax.Array:
         """One logit per task."""
-        selector, dims, last = x, self.expert_dims, self.num_levels - 1
-        for j in range(last):
+        selector, (*lower, dims) = x, self.level_dims
+        for j, widths in enumerate(lower):
             routing = everyone_sees_all(self.num_experts, self.num_experts, owned=j > 0)
-            level = self.make_level(routing, dims, name=f"level_{j}")
+            level = self.make_level(routing, widths, name=f"level_{j}")
             x = self.run_level(level, x, selector, train)
         gates = self.grouping.in_domain
         return self.apply_last_level(
@@ -52,9 +52,9 @@ class MLMMoE(WithGates):
             selector,
             domain,
             train,
-            routing=everyone_sees_all(gates, self.num_experts, owned=last > 0),
+            routing=everyone_sees_all(gates, self.num_experts, owned=len(lower) > 0),
             dims=dims,
-            level=f"level_{last}",
+            level=f"level_{len(lower)}",
             shared=self.num_experts,
             shared_name="experts",
         )

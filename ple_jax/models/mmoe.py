@@ -24,4 +24,4 @@ class MMoE(MLMMoE):
     num_experts: Annotated[int, OneOf(2, 4, 8, 16)] = 8
 
 
-build = partial(MMoE, num_levels=1)
+build = partial(MMoE, num_levels=1, level_widths=())

@@ -6,18 +6,18 @@ import flax.linen as nn
 import jax
 
 from ple_jax import checks
-from ple_jax.layers.experts import own_and_shared
+from ple_jax.layers.experts import Routing, own_and_shared
 from ple_jax.layers.groups import OwnLevel
 from ple_jax.layers.meeting import Meeting
 from ple_jax.layers.per_domain import PerDomain
-from ple_jax.models.common import WithGates
+from ple_jax.models.levels import WithLevels
 from ple_jax.space import OneOf
 from ple_jax.types import Array
 
 SharedSees = Literal["all", "own_domain"]
 
 
-class PLE(WithGates):
+class PLE(WithLevels):
     """Levels of shared and task experts, extracted progressively.
 
         g^{k,0} = x
@@ -34,9 +34,6 @@ class PLE(WithGates):
             one each (the same in each domain). With groups = "domains", those that a
             domain owns.
         shared_experts: Experts that all tasks see, at each level.
-        expert_dims: Widths of the layers of each expert, at every level.
-        level_widths: Widths of single-layer experts, one for each level, instead of
-            expert_dims; the paper narrows from level to level.
         shared_sees: What the shared gate mixes below the last level, beside the shared
             experts, if groups are by domain: `all` domains' experts, or those of the
             example's `own_domain`, by weights that each domain has for itself.
@@ -52,23 +49,15 @@ class PLE(WithGates):
     num_levels: Annotated[int, OneOf(1, 2, 3)] = 2
     experts_per_task: Annotated[int | tuple[int, ...], OneOf(1, 2, 4)] = 2
     shared_experts: Annotated[int, OneOf(1, 2, 4)] = 2
-    level_widths: tuple[int, ...] = ()
     shared_sees: SharedSees = "all"
 
     def __post_init__(self):
-        checks.at_least(1, num_levels=self.num_levels)
         checks.at_least(0, shared_experts=self.shared_experts)
-        checks.dims(level_widths=self.level_widths)
         checks.choice(SharedSees, shared_sees=self.shared_sees)
         if self.shared_sees != "all" and not self.grouping.by_domain:
             raise ValueError(
                 f"shared_sees = {self.shared_sees!r} needs groups = 'domains' or "
                 f"'tasks_domains', got {self.groups!r}."
-            )
-        if self.level_widths and len(self.level_widths) != self.num_levels:
-            raise ValueError(
-                f"level_widths needs one width for each of the {self.num_levels} "
-                f"levels, got {list(self.level_widths)}."
             )
         own, shared = self.own_experts, self.shared_experts
         if len(own) != self.grouping.in_domain:
@@ -90,11 +79,13 @@ class PLE(WithGates):
         return [own] * self.grouping.in_domain if isinstance(own, int) else list(own)
 
     @property
-    def level_dims(self) -> list[tuple[int, ...]]:
-        """The widths of each level's experts."""
-        if not self.level_widths:
-            return [self.expert_dims] * self.num_levels
-        return [(width,) for width in self.level_widths]
+    def has_private_levels(self) -> bool:
+        """Whether a domain has all of a level but the shared experts for itself."""
+        return self.shared_sees == "own_domain"
+
+    def make_routing(self, own: list[int], shared_gate: bool = False) -> Routing:
+        """Who reads what at a level of groups that own so many experts each."""
+        return own_and_shared(own, self.shared_experts, shared_gate)
 
     @nn.compact
     def __call__(self, x: Array, domain: Array, train: bool = False) -> jax.Array:
@@ -104,13 +95,13 @@ class PLE(WithGates):
             x = self._apply_lower_level(x, domain, train, dims, j)
         common, mine = x, x
         if self.grouping.by_domain and lower:
-            common, mine = x[:, -1], x[:, :-1]
+            common, mine = x[:, -1], x[:, : self.grouping.in_domain]
         return self.apply_last_level(
             common,
             mine,
             domain,
             train,
-            routing=own_and_shared(self.own_experts, self.shared_experts),
+            routing=self.make_routing(self.own_experts),
             dims=last,
             level=f"level_{len(lower)}",
             shared=self.shared_experts,
@@ -121,14 +112,14 @@ class PLE(WithGates):
     ) -> jax.Array:
         """Level j: mixtures of all groups, or of the example's, and the shared one."""
         grouping, own, shared = self.grouping, self.own_experts, self.shared_experts
-        if self.shared_sees == "own_domain":
+        if self.has_private_levels:
             return self._apply_own_level(x, domain, train, dims, j)
         everyone = own * (grouping.total // grouping.in_domain)
-        routing = own_and_shared(everyone, shared, shared_gate=True)
+        routing = self.make_routing(everyone, shared_gate=True)
         level = self.make_level(routing, dims, name=f"level_{j}")
         # Below this one, experts of all domains read what their own gates mix.
         if grouping.by_domain and j == self.num_levels - 2:
-            within = own_and_shared(own, shared)
+            within = self.make_routing(own)
             meeting = Meeting(level, grouping, within, shared, self.remat)
             return meeting(x, domain, train)
         return self.run_level(level, x, x, train)
@@ -140,7 +131,7 @@ class PLE(WithGates):
         own, shared = self.own_experts, self.shared_experts
         common = x if x.ndim == 2 else x[:, -1]
         given = self.apply_shared(common, shared, dims, train, name=f"shared_{j}")
-        routing = own_and_shared(own, shared, shared_gate=True).with_given(shared)
+        routing = self.make_routing(own, shared_gate=True).with_given(shared)
         level = OwnLevel(self.make_level(routing, dims, parent=None), parent=None)
         each = PerDomain(level, self.num_domains, self.remat, name=f"level_{j}")
         return each(domain, x, given, train=train)

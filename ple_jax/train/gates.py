@@ -50,13 +50,28 @@ def average(each: Sequence[tuple[Means, int]]) -> dict[str, np.ndarray]:
     return {path: of(path) for path in each[0][0]} if each else {}
 
 
+def units_of(model: Any) -> tuple[int, ...]:
+    """How many experts each unit has, the shared one's last; () where gates tell."""
+    while hasattr(model, "model"):  # around it: members, parts of a batch
+        model = model.model
+    return getattr(model, "unit_experts", ())
+
+
 def names(
-    seen: np.ndarray, tasks: list[str], shared: bool = False
+    seen: np.ndarray,
+    tasks: list[str],
+    shared: bool = False,
+    units: Sequence[int] = (),
 ) -> tuple[list[str], list[str]]:
-    """The names of gates and experts, by who sees whom (G, E).
+    """The names of gates and experts, by who sees whom (G, E), or by a model's units.
 
     An expert belongs to the task whose gate alone sees it, that of all tasks aside.
     """
+    if units:
+        owners = [*(tasks if len(units) == len(tasks) + 1 else ["all"]), "shared"]
+        counts = zip(owners, units, strict=True)
+        named = [f"{owner} {i}" for owner, count in counts for i in range(count)]
+        return owners[: len(seen)], named
     own = seen[: len(tasks)]
     owned = len(own) == len(tasks) > 1 and bool((own.sum(axis=0) == 1).any())
     if len(seen) == len(tasks) or (owned and len(seen) == len(tasks) + 1):
@@ -81,7 +96,9 @@ def hardly_used(mean: np.ndarray) -> np.ndarray:  # (G, E) -> (E,) bool
     return np.all(mean < least, axis=0) & np.any(mean > 0, axis=0)
 
 
-def collapse(means: Means, tasks: Sequence[str]) -> dict[str, list[str]]:
+def collapse(
+    means: Means, tasks: Sequence[str], units: Sequence[int] = ()
+) -> dict[str, list[str]]:
     """What is wrong with gates, by their mean weights on validation.
 
     "alone" names gates that take more than 95 % of one of their experts, "unused"
@@ -90,7 +107,7 @@ def collapse(means: Means, tasks: Sequence[str]) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {"alone": [], "unused": []}
     for path, mean in means.items():
         level, seen = path.removesuffix("/mixture"), mean > 0
-        gates, experts = names(seen, list(tasks))
+        gates, experts = names(seen, list(tasks), units=units)
         choice = seen.sum(axis=1) > 1
         for g in np.flatnonzero(choice & (mean.max(axis=1) > ALONE)):
             taken = experts[int(mean[g].argmax())]

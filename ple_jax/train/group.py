@@ -180,10 +180,12 @@ class Group:
         """Logits of validation (rows, R, T), and what is wrong with each's gates."""
         logits, means = self.setup.scorer.watched(variables, "validation")
         tasks = [task.name for task in self.setup.data.layout.tasks]
+        units = gates.units_of(self.setup.step.model)
+        wrong = lambda means: gates.collapse(means, tasks, units)
         if not self.setup.vmapped:
-            return logits[:, None], [gates.collapse(means, tasks)]
+            return logits[:, None], [wrong(means)]
         of = lambda i: {path: mean[i] for path, mean in means.items()}
-        return logits, [gates.collapse(of(i), tasks) for i in range(len(self.runs))]
+        return logits, [wrong(of(i)) for i in range(len(self.runs))]
 
     def logits(self, variables: PyTree, split: str) -> np.ndarray:  # (rows, R, T)
         """Logits of a whole split for each trial."""

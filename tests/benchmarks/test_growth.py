@@ -101,6 +101,8 @@ def test_a_model_says_whether_its_cost_grows_with_domains(kind):
 DOMAINS = {"domains": 4, "groups": "tasks_domains"}
 MANY = DOMAINS | {"domains": 32}
 POINTS = [
+    pytest.param("adatt", {"tasks": 2}, id="adatt"),
+    pytest.param("adatt", {"tasks": 8}, id="adatt, 8 tasks"),
     pytest.param("ple", {"tasks": 2}, id="ple"),
     pytest.param("ple", {"tasks": 16}, id="ple, 16 tasks"),
     pytest.param("mmoe", {"tasks": 8}, id="mmoe, 8 tasks"),

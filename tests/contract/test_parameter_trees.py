@@ -15,6 +15,24 @@ OPTIONS = {
 }
 
 SHAPES = {
+    "adatt": {
+        "level_0/experts/Dense_0/bias": (6, 13),
+        "level_0/experts/Dense_0/kernel": (6, 7, 13),
+        "level_0/experts/Dense_1/bias": (6, 5),
+        "level_0/experts/Dense_1/kernel": (6, 13, 5),
+        "level_0/gates/kernel": (7, 18),
+        "level_0/residual/weights": (6,),
+        "level_1/experts/Dense_0/bias": (6, 13),
+        "level_1/experts/Dense_0/kernel": (6, 5, 13),
+        "level_1/experts/Dense_1/bias": (6, 5),
+        "level_1/experts/Dense_1/kernel": (6, 13, 5),
+        "level_1/gates/kernel": (5, 12),
+        "level_1/residual/weights": (4,),
+        "towers/heads/bias": (2, 1),
+        "towers/heads/kernel": (2, 11, 1),
+        "towers/mlp/Dense_0/bias": (2, 11),
+        "towers/mlp/Dense_0/kernel": (2, 5, 11),
+    },
     "asymmetric": {
         "bottoms/Dense_0/bias": (2, 13),
         "bottoms/Dense_0/kernel": (2, 7, 13),

@@ -19,18 +19,20 @@ B, T, N, D, H, TOWER = 11, 3, 3, 7, 5, 13
 DOMAIN = np.array([2, 0, 2, 1, 1, 2, 0, 2, 2, 0, 2], np.int32)
 OWN = {"domains": (2,), "tasks_domains": (2, 3, 1)}  # experts of a domain's groups
 SMALL = {"expert_dims": (13, H), "tower_dims": (TOWER,)}
-EXPERTS, LEVELS = 5, 3  # of mmoe and its kin; of ml_mmoe and ple
+EXPERTS, LEVELS = 5, 3  # of mmoe and its kin; of those that have levels
+OWNERS = ("cgc", "ple", "adatt")  # whose groups own experts
+LEVELLED = ("ml_mmoe", "ple", "adatt")
 every_groups = pytest.mark.parametrize("groups", OWN)
 both_ways = pytest.mark.parametrize("on_accelerator", [False, True])
 
 
 def options_of(kind, groups):
-    if kind in ("cgc", "ple"):
+    if kind in OWNERS:
         own = OWN[groups][0] if groups == "domains" else OWN["tasks_domains"]
         options = {"experts_per_task": own, "shared_experts": 2}
     else:
         options = {"num_experts": EXPERTS} if "moe" in kind else {}
-    return options | ({"num_levels": LEVELS} if kind in ("ml_mmoe", "ple") else {})
+    return options | ({"num_levels": LEVELS} if kind in LEVELLED else {})
 
 
 @functools.cache
@@ -131,7 +133,31 @@ def ple(params, x, n, counts, levels=LEVELS, shared=2):
     return head(private, counts, mine, common)
 
 
+def adatt(params, x, n, counts, shared=2):
+    """Units of one domain and the shared one, whose gate each domain has for itself."""
+    inputs = [x] * (len(counts) + 1)
+    for j in range(LEVELS):
+        last = j == LEVELS - 1
+        of_all = params["shared" if last else f"shared_{j}"]
+        private = of_domain(params["domains" if last else f"level_{j}"]["private"], n)
+        level = private["level"]
+        *own, common = [
+            *experts_of(level["experts"], counts, inputs[:-1]),
+            [expert(of_all, e, inputs[-1]) for e in range(shared)],
+        ]
+        units = own if last else [*own, common]
+        everything = [output for outputs in [*own, common] for output in outputs]
+        fused = mixtures(
+            level["gates"], inputs[: len(units)], [everything] * len(units)
+        )
+        v = iter(level["residual"]["weights"])
+        pairs = zip(fused, units, strict=True)
+        inputs = [h + sum(next(v) * o for o in unit) for h, unit in pairs]
+    return towers(private["towers"], inputs)
+
+
 ORACLES = {
+    "adatt": adatt,
     "single_task": single_task,
     "shared_bottom": shared_bottom,
     "omoe": omoe,
@@ -206,6 +232,17 @@ def test_only_its_own_examples_move_what_a_domain_has(kind, groups, on_accelerat
                 np.testing.assert_array_equal(moved, np.arange(N) == domain, name)
 
 
+def split(level):
+    """What a domain has of a level for itself, and the shared experts."""
+    own = sum(OWN["tasks_domains"])
+    experts = level["experts"]
+    mine, shared = (
+        jax.tree.map(lambda leaf, part=part: leaf[part], experts)
+        for part in (slice(own), slice(own, None))
+    )
+    return level | {"experts": mine}, shared
+
+
 def as_one_domain(kind, params):
     """The parameters of groups "tasks" as those of "tasks_domains" with one domain."""
     params = dict(params)
@@ -216,13 +253,13 @@ def as_one_domain(kind, params):
     if kind == "single_task":
         return {"domains": private({"level": params["bottom"], "towers": towers})}
     last = params.pop(max(params))
-    level, experts = {"gates": last["gates"]}, last["experts"]
-    if kind in ("cgc", "ple"):
-        own = sum(OWN["tasks_domains"])
-        level["experts"] = jax.tree.map(lambda leaf: leaf[:own], experts)
-        params["shared"] = jax.tree.map(lambda leaf: leaf[own:], experts)
+    for name in [*params] if kind == "adatt" else []:  # domains own its lower levels
+        level, params[f"shared_{name[-1]}"] = split(params[name])
+        params[name] = private({"level": level})
+    if kind in OWNERS:
+        level, params["shared"] = split(last)
     else:
-        params["experts"] = experts
+        level, params["experts"] = {"gates": last["gates"]}, last["experts"]
     return params | {"domains": private({"level": level, "towers": towers})}
 
 

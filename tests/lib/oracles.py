@@ -4,47 +4,9 @@ An oracle maps parameters, an example (D,) and its domain to T logits. A model's
 statistics stand beside its parameters as `batch_stats`.
 """
 
-import jax
 import numpy as np
+from lib.networks import at, dense, expert, gate, mlp, softmax, tower, towers_of
 from lib.small_models import T
-
-
-def softmax(values):
-    odds = np.exp(np.array(values) - np.max(values))
-    return odds / odds.sum()
-
-
-def dense(params, x):
-    return x @ params["kernel"] + params["bias"]
-
-
-def mlp(params, x):
-    for layer in sorted(params):
-        x = np.maximum(dense(params[layer], x), 0)
-    return x
-
-
-def at(params, i):
-    return jax.tree.map(lambda leaf: leaf[i], params)
-
-
-def expert(params, e, x):
-    return mlp(at(params, e), x)
-
-
-def towers_of(towers, t, h):
-    if "mlp" in towers:
-        h = expert(towers["mlp"], t, h)
-    return dense(at(towers["heads"], t), h)
-
-
-def tower(params, t, h):
-    return towers_of(params["towers"], t, h)[0]
-
-
-def gate(kernel, selector):
-    return softmax(selector @ kernel)
-
 
 # Mixtures of experts; `own` experts per task come first.
 
@@ -109,6 +71,34 @@ def ple(p, x, _, own=(2, 3, 1), shared=2, levels=2):
             weights = gate(kernel, inputs[group])
             mixed.append(sum(w * o for w, o in zip(weights, seen, strict=True)))
         inputs = mixed
+    return [tower(p, t, inputs[t]) for t in range(T)]
+
+
+def adatt(p, x, _, own=(2, 3, 1), shared=2, levels=2, bias=False):
+    """Li et al., equations 4 to 10: the sum of all experts, and that of own ones."""
+    units = [*range(T), T] if shared else range(T)
+    counts, inputs = (*own, shared), [x] * (T + 1)
+    for j in range(levels):
+        level, outputs, number = p[f"level_{j}"], {}, 0
+        for u in units:
+            numbers = range(number, number + counts[u])
+            of_unit = [expert(level["experts"], e, inputs[u]) for e in numbers]
+            outputs[u], number = of_unit, number + counts[u]
+        everything, fused, first = [o for u in units for o in outputs[u]], [], 0
+        for u in units if j < levels - 1 else range(T):
+            columns = slice(u * number, (u + 1) * number)
+            logits = inputs[u] @ level["gates"]["kernel"][:, columns]
+            logits += level["gates"]["bias"][columns] if bias else 0
+            native = [1.0] * counts[u]
+            if any(count > 1 for count in counts):
+                native = level["residual"]["weights"][first : first + counts[u]]
+            first += counts[u]
+            of_all = sum(
+                g * e for g, e in zip(softmax(logits), everything, strict=True)
+            )
+            of_own = sum(v * e for v, e in zip(native, outputs[u], strict=True))
+            fused.append(of_all + of_own)
+        inputs = fused
     return [tower(p, t, inputs[t]) for t in range(T)]
 
 
@@ -295,6 +285,7 @@ UNEQUAL = {"experts_per_task": (2, 3, 1), "shared_experts": 2}
 READS = ((0,), (0, 1, 2), (2, 1))
 NO_HEAD_START = {"auxiliary_dims": (), "partitioned_norm": False}
 BESIDE_STAR = {"auxiliary_dims": (2,), "partitioned_norm": True}
+SINGLE = {"experts_per_task": 1, "shared_experts": 1}
 # A model's name, and what is special: the oracle and the model's options.
 ORACLES = {
     "single_task": (single_task, {}),
@@ -302,8 +293,18 @@ ORACLES = {
     "omoe": (omoe, {}),
     "mmoe": (mmoe, {}),
     "ml_mmoe": (ml_mmoe, {}),
+    "ml_mmoe that narrows": (ml_mmoe, {"level_widths": (13, 5)}),
     "ple": (ple, UNEQUAL),
     "cgc": (bound(ple, levels=1), UNEQUAL),
+    "adatt": (bound(adatt, bias=True), UNEQUAL | {"gate_use_bias": True}),
+    "adatt of single experts": (
+        bound(adatt, own=(1, 1, 1), shared=1, levels=3),
+        SINGLE | {"num_levels": 3, "level_widths": (17, 13, 5)},
+    ),
+    "adatt without a shared unit": (
+        bound(adatt, shared=0),
+        UNEQUAL | {"shared_experts": 0},
+    ),
     "asymmetric": (bound(asymmetric, reads=READS, fusion="concat"), {"reads": READS}),
     "asymmetric default": (
         bound(asymmetric, reads=((0,), (0, 1), (0, 2)), fusion="concat"),

@@ -6,7 +6,7 @@ import jax
 import numpy as np
 import pytest
 from lib.arrays import assert_close
-from lib.small_models import SMALL, B, T, logits, mixed, start
+from lib.small_models import SMALL, B, D, H, T, logits, mixed, start
 
 from ple_jax import models
 from ple_jax.layers.stitch import near_identity
@@ -28,6 +28,68 @@ def test_cgc_without_task_experts_is_mmoe():
     cgc, _, _ = start("cgc", experts_per_task=0, shared_experts=5)
     same = {"level_0": params["level_0"], "towers": params["towers"]}
     assert_same_logits(logits(cgc, same, x), logits(mmoe, params, x))
+
+
+# Units of AdaTT without the residual, and with it.
+UNITS = {"shared_experts": 0, "experts_per_task": 2}
+
+
+def without_residual(params):
+    """All v at 0."""
+    zeros = lambda level: {"weights": 0 * level["residual"]["weights"]}
+    return {
+        name: tree | {"residual": zeros(tree)} if "residual" in tree else tree
+        for name, tree in params.items()
+    }
+
+
+def fusing(params, *names):
+    """Experts and gates of a level, under other names."""
+    return {name: params[name] for name in names}
+
+
+def test_adatt_of_one_level_without_residual_is_mmoe():
+    adatt, params, x = start("adatt", num_levels=1, **UNITS)
+    mmoe, _, _ = start("mmoe", num_experts=2 * T)
+    level = fusing(params["level_0"], "experts", "gates")
+    same = {"level_0": level, "towers": params["towers"]}
+    got = logits(adatt, without_residual(params), x)
+    assert_same_logits(got, logits(mmoe, same, x))
+    assert not np.allclose(logits(adatt, params, x), got)
+
+
+def test_adatt_without_residual_is_ml_mmoe_where_units_share_a_gate():
+    """ML-MMoE selects by x at every level, so that the last gates weigh all alike."""
+    adatt, params, x = start("adatt", **UNITS)
+    ml_mmoe, _, _ = start("ml_mmoe", num_experts=2 * T)
+    first, last = params["level_0"], params["level_1"]
+    even = lambda kernel, rows: {"kernel": np.zeros((rows, kernel.shape[1]))}
+    params["level_1"] = last | {"gates": even(last["gates"]["kernel"], H)}
+    tied = np.repeat(first["gates"]["kernel"].reshape(D, T, 2 * T), 2, axis=1)
+    same = {
+        "level_0": {
+            "experts": first["experts"],
+            "gates": {"kernel": tied.reshape(D, -1)},
+        },
+        "level_1": {
+            "experts": last["experts"],
+            "gates": even(last["gates"]["kernel"], D),
+        },
+        "towers": params["towers"],
+    }
+    got = logits(adatt, without_residual(params), x)
+    assert_same_logits(got, logits(ml_mmoe, same, x))
+
+
+def test_adatt_of_one_expert_in_all_takes_it_twice():
+    options = {"num_levels": 1, "experts_per_task": 1, "shared_experts": 0}
+    adatt, params, x = start("adatt", tasks=1, **options)
+    single, _, _ = start("single_task", tasks=1)
+    towers = params["towers"]
+    first = towers["mlp"]["Dense_0"]
+    twice = {"mlp": {"Dense_0": first | {"kernel": 2 * first["kernel"]}}}
+    same = {"bottom": params["level_0"], "towers": towers | twice}
+    assert_same_logits(logits(adatt, params, x), logits(single, same, x))
 
 
 def test_mmoe_with_tied_gates_is_omoe():
@@ -176,13 +238,24 @@ def one_domain(kind, params, n):
     if "domains" not in params:
         return params | {"towers": within(params["towers"], n)}
     head = within(params["domains"], n)
-    level = head.get("level", {})
-    own = [level["experts"]] if "experts" in level else []
     given = [params[name] for name in ("experts", "shared") if name in params]
-    joined = jax.tree.map(lambda *leaves: np.concatenate(leaves), *own, *given)
-    lower = {name: leaf for name, leaf in params.items() if name.startswith("level_")}
+    level = joined(head.get("level", {}), given)
+    lower = {
+        name: joined(within(tree, n)["level"], [params[f"shared_{name[-1]}"]])
+        if "private" in tree
+        else tree
+        for name, tree in params.items()
+        if name.startswith("level_")
+    }
     last = "bottom" if kind == "single_task" else f"level_{len(lower)}"
-    return lower | {last: level | {"experts": joined}, "towers": head["towers"]}
+    return lower | {last: level, "towers": head["towers"]}
+
+
+def joined(level, given):
+    """A level whose last experts are given from outside, as one."""
+    own = [level["experts"]] if "experts" in level else []
+    one = jax.tree.map(lambda *leaves: np.concatenate(leaves), *own, *given)
+    return level | {"experts": one}
 
 
 @pytest.mark.parametrize("kind", grouped)
@@ -219,6 +292,20 @@ def test_a_score_does_not_depend_on_whose_domain_the_others_are(kind):
 
 
 # Mixing weights at the start.
+
+
+def test_the_residual_of_adatt_starts_within_its_bounds():
+    own = (1, 4, 4)
+    params = fresh("adatt", experts_per_task=own, shared_experts=2)
+    counts = np.array([*own, 2])
+    for level, units in (("level_0", T + 1), ("level_1", T)):
+        weights = np.asarray(params[level]["residual"]["weights"])
+        most = np.repeat(1 / np.sqrt(counts[:units]), counts[:units])
+        assert (np.abs(weights) <= most).all()
+        assert min(weights) < 0 < max(weights)
+        assert np.abs(weights / most).max() > 0.5
+    single = fresh("adatt", experts_per_task=1, shared_experts=1)
+    assert not any("residual" in tree for tree in single.values())
 
 
 @pytest.mark.parametrize("size", [1, 2, 5])

@@ -234,8 +234,9 @@ def test_mmoe_has_the_parameters_that_its_paper_counts():
     assert kernels(params["level_0"]["gates"]) == 100 * 8 * 2
 
 
-def test_gate_weights_can_be_watched():
-    model, params, x = start("ple")
+@pytest.mark.parametrize("kind", ["ple", "adatt"])
+def test_gate_weights_can_be_watched(kind):
+    model, params, x = start(kind)
     seen = intermediates(model, params, x)
     for level, gates in (("level_0", T + 1), ("level_1", T)):
         weights = seen[level]["mixture"][0]
@@ -270,6 +271,8 @@ def test_a_model_compiles_once(kind):
         ("ple", {"num_levels": 0}, "num_levels must be at least 1, got 0"),
         ("ple", {"experts_per_task": (1, 2)}, "one number for each of the 3 tasks"),
         ("ple", {"experts_per_task": 0, "shared_experts": 0}, "must see an expert"),
+        ("adatt", {"experts_per_task": (1, 0, 2)}, r"must own an expert.* \[1, 0, 2\]"),
+        ("adatt", {"shared_sees": "all"}, "'shared_sees' is not a known option"),
         ("ple", {"level_widths": (5,)}, "one width for each of the 2 levels"),
         ("mmoe", {"num_experts": 0}, "num_experts must be at least 1"),
         ("cgc", {"dropout_rate": 1.0}, r"dropout_rate must be in \[0, 1\)"),

@@ -19,6 +19,7 @@ SMALL = {"expert_dims": (5,), "tower_dims": (3,)}
 CASES = [
     ("ple", {"batch_norm": True, "dropout_rate": 0.3}),
     ("ml_mmoe", {}),
+    ("adatt", {}),
     ("ple", {"groups": "tasks_domains", "dropout_rate": 0.3}),
     ("omoe", {}),
 ]

@@ -29,8 +29,10 @@ def trained(setup):
     return setup.trainer.steps(state, batches, 20)[0]
 
 
-def test_experts_are_split_and_train_as_on_one_device(data):
-    found = trained(setup_of(data, {"data": 2, "model": 2}))
+@pytest.mark.parametrize("kind", ["ple", "adatt"])
+def test_experts_are_split_and_train_as_on_one_device(kind, data):
+    model = EXPERTS | {"kind": kind}
+    found = trained(setup_of(data, {"data": 2, "model": 2}, model))
     split = {"experts"}
     for path, leaf in jax.tree.leaves_with_path(found):
         of_experts = split & {getattr(p, "key", "") for p in path}
@@ -38,7 +40,7 @@ def test_experts_are_split_and_train_as_on_one_device(data):
     kernel = found.trained["model"]["level_0"]["experts"]["Dense_0"]["kernel"]
     assert kernel.sharding.spec == P(MODEL)
     assert kernel.addressable_shards[0].data.shape[0] == kernel.shape[0] / 2
-    wanted = trained(setup_of(data, {"data": 1}))
+    wanted = trained(setup_of(data, {"data": 1}, model))
     for a, b in zip(
         jax.tree.leaves(found.trained), jax.tree.leaves(wanted.trained), strict=True
     ):

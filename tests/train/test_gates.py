@@ -27,6 +27,30 @@ def test_a_gate_of_one_expert_and_experts_of_none_are_named():
     assert not gates.collapse({"mixture": alone}, ["click", "buy"])["alone"]
 
 
+def test_gates_that_see_all_are_named_by_the_units_of_their_model():
+    units, tasks = (2, 1, 1), ["click", "buy"]
+    names = lambda count, units: gates.names(np.ones((count, 4)), tasks, units=units)
+    experts = ["click 0", "click 1", "buy 0", "shared 0"]
+    assert names(3, units) == (["click", "buy", "shared"], experts)
+    assert names(2, units) == (["click", "buy"], experts)
+    of_domains = names(2, (2, 1))
+    assert of_domains == (["all", "shared"], ["all 0", "all 1", "shared 0"])
+    alone = np.array([[0.97, 0.01, 0.01, 0.01], [0.25, 0.25, 0.25, 0.25]])
+    found = gates.collapse({"level_1/mixture": alone}, tasks, units)
+    assert found["alone"] == ["level_1, click: click 0"]
+
+
+def test_a_run_knows_its_units(data, tmp_path):
+    model = {"kind": "adatt", "experts_per_task": 1, "shared_experts": 0}
+    train = {"epochs": 1, "members": 2}
+    run = new_run(data, tmp_path / "run", model=model, train=train)
+    loop.fit(run)
+    for level in gate_use(run):
+        tasks = [task.name for task in data.layout.tasks]
+        assert level["gates"] == tasks
+        assert level["experts"] == [f"{task} 0" for task in tasks]
+
+
 def test_means_of_batches_count_by_their_rows():
     each = [({"mixture": np.array([[0.25, 0.75]])}, 3), ({"mixture": np.eye(2)[:1]}, 1)]
     np.testing.assert_allclose(gates.average(each)["mixture"], [[0.4375, 0.5625]])
