@@ -6,14 +6,20 @@ from functools import partial
 
 import jax
 import jax.numpy as jnp
+from jax.sharding import Mesh
+from jax.sharding import PartitionSpec as P
 
+from ple_jax.parallel.mesh import DATA, mapped
 from ple_jax.types import Array
 
 
-@partial(jax.custom_vjp, nondiff_argnums=(2,))
+@partial(jax.custom_vjp, nondiff_argnums=(2, 3))
 def read_fields(
-    table: jax.Array, rows: Array, lengths: tuple[int, ...] = ()
-) -> jax.Array:  # (V, W), (B, S) -> (B, fields, W)
+    table: jax.Array,  # (V, W)
+    rows: Array,  # (B, S)
+    lengths: tuple[int, ...] = (),
+    mesh: Mesh | None = None,
+) -> jax.Array:  # (B, fields, W)
     """The row of each one-valued field, then the mean row of each bag.
 
     An empty bag gives zero. No bag is written down whole: a history of 200 items needs
@@ -25,6 +31,8 @@ def read_fields(
             of each bag, padded with V.
         lengths: The padded length of each bag. Neighbours of one length are read
             together.
+        mesh: Devices that each have a copy of the table, and a slice of the batch: each
+            sums the gradient of its slice, and these are summed once.
     """
     fields, bags = _apart(rows, lengths)
     parts = [_gather(table, fields), *(_mean(table, bag) for bag in bags)]
@@ -49,13 +57,17 @@ def scatter_fields(
     return total
 
 
-def _forward(table, rows, lengths):
+def _forward(table, rows, lengths, mesh):
     return read_fields(table, rows, lengths), (table, rows)
 
 
-def _backward(lengths, kept, grads):
+def _backward(lengths, mesh, kept, grads):
     table, rows = kept
-    return scatter_fields(grads, rows, lengths, len(table)), None
+    of = lambda grads, rows: scatter_fields(grads, rows, lengths, len(table))
+    if mesh is None:
+        return of(grads, rows), None
+    local = lambda grads, rows: jax.lax.psum(of(grads, rows), DATA)
+    return mapped(mesh, local, P(DATA), P())(grads, rows), None
 
 
 read_fields.defvjp(_forward, _backward)

@@ -40,8 +40,9 @@ class Tables:
     With `inputs.per_task` a row holds the embeddings of all tasks, one after another,
     so that a step still gathers and updates each row once; x is then (B, T, D).
 
-    On a `mesh` of several devices a fused table is split by rows, and ends with rows of
-    zeros that make it divide evenly and that nothing reads: V counts them.
+    On a `mesh` of several devices a fused table ends with rows of zeros that make it
+    divide evenly and that nothing reads: V counts them. It is split by rows, or where
+    that sends less copied to every device (`choose.replicated`).
 
     Attributes:
         layout: What a batch holds.
@@ -49,12 +50,14 @@ class Tables:
         mesh: The devices that share the tables; None for one.
         exchanged: Fused table that devices exchange rows of -> the room for them
             (`Exchange.share`). Rows of others move as XLA decides.
+        replicated: Fused tables that every device has a copy of.
     """
 
     layout: Layout
     inputs: Inputs
     mesh: Mesh | None = None
     exchanged: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    replicated: frozenset[str] = frozenset()
 
     def __post_init__(self):
         known = {c.table for c in self._columns}
@@ -235,7 +238,8 @@ class Tables:
         """
         touched, lengths = batch.touched.get(name), self.lengths(name)
         if touched is None or name not in self.exchanged:
-            return read_fields(table, self.rows_or_end(batch, name), lengths)
+            mesh = self.mesh if name in self.replicated else None
+            return read_fields(table, self.rows_or_end(batch, name), lengths, mesh)
         slots = self._slots(name, batch)
         return self.exchange(name).read(table, touched, slots, lengths)
 

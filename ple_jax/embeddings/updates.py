@@ -153,7 +153,7 @@ def row_updates(
 ) -> RowUpdates:
     """Chooses which tables are updated by rows, and with which optimizer.
 
-    A frozen table always is: its optimizer leaves it as it is, at no cost.
+    The optimizer of a frozen table leaves it as it is.
 
     Raises:
         ValueError: `inputs.update` is `rows`, and a moving average is on too.
@@ -168,7 +168,7 @@ def row_updates(
     rule = RULES[train.optimizer if same else inputs.row_optimizer].rows
     optimizers = {}
     for name, (_, is_frozen) in tables.fused.items():
-        if is_frozen or is_updated_by_rows(tables, name, train):
+        if is_updated_by_rows(tables, name, train):
             rests = is_frozen or not is_moved(("tables", name), train.only)
             optimizers[name] = frozen() if rests else rule(train.weight_decay)
     return RowUpdates(tables, optimizers, learning_rate)

@@ -1,7 +1,7 @@
 """Where arrays live: batches, table rows and experts are split, the rest copied."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
 from typing import Any
 
 import jax
@@ -143,13 +143,18 @@ def batch_shardings(mesh: Mesh, batches: PyTree, steps: int = 1) -> PyTree:
     return jax.tree_util.tree_map_with_path(place, batches)
 
 
-def state_shardings(mesh: Mesh, state: PyTree, vmapped: bool = False) -> PyTree:
+def state_shardings(
+    mesh: Mesh,
+    state: PyTree,
+    vmapped: bool = False,
+    replicated: Set[str] = frozenset(),
+) -> PyTree:
     """Each array's place, by its path.
 
-    Tables and what optimizers keep of them are split by rows; experts, on a mesh that
-    splits them, by experts; all else lies on every device. The leading axis of
-    `vmapped` trials is not split. On one device every place is P(): steps return that,
-    and would compile anew for another.
+    Tables and what optimizers keep of them are split by rows, but `replicated` ones;
+    experts, on a mesh that splits them, by experts; all else lies on every device. The
+    leading axis of `vmapped` trials is not split. On one device every place is P():
+    steps return that, and would compile anew for another.
     """
     before, parts = int(vmapped), mesh.shape[DATA]
 
@@ -161,16 +166,20 @@ def state_shardings(mesh: Mesh, state: PyTree, vmapped: bool = False) -> PyTree:
         of_table = {"tables", "row_state"} & set(names)
         rows = leaf.shape[before] if leaf.ndim > before else math.inf
         split = of_table and parts > 1 and rows % parts == 0
+        split = split and replicated.isdisjoint(names)
         return NamedSharding(mesh, P(*[None] * before, DATA) if split else P())
 
     return jax.tree_util.tree_map_with_path(place, state)
 
 
-def in_place(mesh: Mesh | None, state: PyTree) -> PyTree:
-    """Keeps a state where it lies, on a mesh by which XLA would split more of it."""
-    if mesh is None or MODEL not in mesh.shape:
+def in_place(
+    mesh: Mesh | None, state: PyTree, replicated: Set[str] = frozenset()
+) -> PyTree:
+    """Keeps a state where it lies, where XLA might split more of it."""
+    if mesh is None or not (MODEL in mesh.shape or replicated):
         return state
-    return jax.lax.with_sharding_constraint(state, state_shardings(mesh, state))
+    places = state_shardings(mesh, state, replicated=replicated)
+    return jax.lax.with_sharding_constraint(state, places)
 
 
 def experts_axis(names: Sequence[str], leaf: Any) -> int | None:

@@ -12,7 +12,7 @@ from ple_jax.parallel.mesh import state_shardings
 from ple_jax.runs.directory import Run
 from ple_jax.serve.files import Loaded, load_scorer
 from ple_jax.train import recalibrate, vmapped
-from ple_jax.train.evaluate import Score
+from ple_jax.train.trainer import Trainer
 from ple_jax.types import Batch, PyTree
 
 
@@ -35,15 +35,18 @@ def load_ensemble(runs: Sequence[Run]) -> Loaded:
         return load_scorer(runs[0])
     loaded = [load_scorer(run) for run in runs]
     first, parts = loaded[0][0], grouped(runs)
-    programs = [program_of([runs[i] for i in part], first.mesh) for part in parts]
+    trainers = [trainer_of([runs[i] for i in part], first.mesh) for part in parts]
     variables = [stacked([loaded[i][1] for i in part]) for part in parts]
-    places = [state_shardings(first.mesh, v, vmapped=True) for v in variables]
+    places = [
+        state_shardings(first.mesh, own, True, trainer.replicated)
+        for own, trainer in zip(variables, trainers, strict=True)
+    ]
     corrected = recalibrate.of_runs([runs[i] for part in parts for i in part])
 
     @jax.jit
     def score(variables: list[PyTree], batch: Batch) -> jax.Array:  # (B, T)
-        pairs = zip(programs, variables, strict=True)
-        each = [program(own, batch) for program, own in pairs]  # (B, R of it, T)
+        pairs = zip(trainers, variables, strict=True)
+        each = [trainer.score(own, batch) for trainer, own in pairs]  # (B, R of it, T)
         logits = jnp.concatenate(each, axis=1)
         return logits.mean(axis=1) if corrected is None else logits
 
@@ -60,10 +63,10 @@ def grouped(runs: Sequence[Run]) -> list[list[int]]:
     return list(groups.values())
 
 
-def program_of(runs: Sequence[Run], mesh: jax.sharding.Mesh) -> Score:
-    """Scores a batch by all of them: logits (B, R, T)."""
+def trainer_of(runs: Sequence[Run], mesh: jax.sharding.Mesh) -> Trainer:
+    """The functions of all of them, of which `score` gives logits (B, R, T)."""
     experiments = [run.experiment for run in runs]
-    return vmapped.trainer_of(experiments, runs[0].data.layout, mesh=mesh).score
+    return vmapped.trainer_of(experiments, runs[0].data.layout, mesh=mesh)
 
 
 def stacked(trees: Sequence[PyTree]) -> PyTree:

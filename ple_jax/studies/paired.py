@@ -166,6 +166,7 @@ def _of_group(runs: Sequence[Run], split: str) -> np.ndarray:  # (R, rows, T)
     if not several:
         return setup.scorer.of_split(each[0], split)[None]
     stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *each)
-    places = state_shardings(setup.mesh, stacked, vmapped=True)
+    copied = setup.trainer.replicated
+    places = state_shardings(setup.mesh, stacked, True, copied)
     scored = setup.scorer.of_split(jax.device_put(stacked, places), split)
     return np.moveaxis(scored, 1, 0)

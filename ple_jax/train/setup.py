@@ -214,7 +214,7 @@ def placed(
     trainer: Trainer, mesh: jax.sharding.Mesh, vmapped: bool = False
 ) -> TrainState:
     """The initial state, placed on the devices of a mesh."""
-    places = state_shardings(mesh, trainer.shapes(), vmapped)
+    places = state_shardings(mesh, trainer.shapes(), vmapped, trainer.replicated)
     if mesh.size > 1:
         return on_huge_pages(trainer.init_at(places))
     return on_huge_pages(jax.device_put(trainer.init(), places))
@@ -236,5 +236,5 @@ def on_huge_pages(state: TrainState) -> TrainState:
 def shapes(trainer: Trainer, mesh: jax.sharding.Mesh) -> TrainState:
     """The shapes and places of a lone state, without its arrays."""
     abstract = trainer.shapes()
-    places = state_shardings(mesh, abstract)
+    places = state_shardings(mesh, abstract, replicated=trainer.replicated)
     return jax.tree.map(lambda x, place: x.update(sharding=place), abstract, places)

@@ -96,7 +96,7 @@ class Step:
             body = lambda i, state: self.step(state, batches.at(i))
             state = jax.lax.fori_loop(0, count, body, state)
             done = state.step
-        return in_place(self.tables.mesh, state), done
+        return self._in_place(state), done
 
     def _exchanging_steps(self, state, batches, count):
         """`steps`; beside the state, how many exchanges took more than one round."""
@@ -115,7 +115,10 @@ class Step:
         else:
             state, logits = self._update_of_one_domain(state, batch)
         stream = streaming.update(state.stream, logits, batch, self.tasks)
-        return in_place(self.tables.mesh, state.replace(stream=stream))
+        return self._in_place(state.replace(stream=stream))
+
+    def _in_place(self, state):
+        return in_place(self.tables.mesh, state, self.tables.replicated)
 
     def _update_of_one_domain(self, state, batch):
         """Like `update`, on the share of the state that the batch's one domain has.

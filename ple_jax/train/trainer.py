@@ -1,5 +1,6 @@
 """From an experiment to its jitted functions: what joins the parts of a step."""
 
+import dataclasses
 from collections.abc import Callable, Mapping
 from functools import partial
 from types import MappingProxyType
@@ -11,6 +12,7 @@ from jax.sharding import Mesh
 
 from ple_jax import config, models, weightings
 from ple_jax.config.experiment import Experiment, Train
+from ple_jax.embeddings.choose import replicated
 from ple_jax.embeddings.tables import Tables
 from ple_jax.embeddings.updates import row_updates
 from ple_jax.layers.members import Members
@@ -39,6 +41,7 @@ class Trainer(NamedTuple):
     watch: Callable[[PyTree, Batch], tuple[jax.Array, PyTree]]
     prepare: Callable[[Batch], Batch]  # finds a batch's unique table rows on the host
     prepares: bool  # whether it does: only where the host is faster
+    replicated: frozenset[str]  # fused tables that every device has a copy of
 
 
 def trainer_of(
@@ -64,6 +67,7 @@ def jitted(step: Step) -> Trainer:
         watch,
         step.rows.prepare_on_host,
         step.rows.finds_on_host,
+        step.tables.replicated,
     )
 
 
@@ -98,6 +102,7 @@ def step_of(
     )
     train = experiment.train
     tables = Tables(layout, experiment.inputs, mesh, exchanged)
+    tables = dataclasses.replace(tables, replicated=replicated(tables, train))
     alone = model_of(1) if train.sampling.startswith("one_domain") else None
     model = model_of(len(layout.domains))
     if tables.inputs.per_task:

@@ -87,6 +87,7 @@ def trainer_of(
         partial(watch, values),
         rows.prepare_on_host,
         rows.finds_on_host,
+        first.tables.replicated,
     )
 
 

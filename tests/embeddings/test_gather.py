@@ -3,20 +3,25 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import NamedSharding
+from jax.sharding import PartitionSpec as P
 from lib.arrays import random_array
 
 from ple_jax.embeddings.gather import read_fields
+from ple_jax.parallel.mesh import DATA, make_mesh
+from ple_jax.plans.moved import between_devices
+from ple_jax.plans.program import Program
 
 V, W, B, F, LENGTHS = 13, 3, 5, 2, (4, 4, 7)
 
 
-def draw_rows(seed=0):
+def draw_rows(seed=0, size=B):
     """Rows with repeats; bags of any size up to theirs, and one that is empty."""
     rng = np.random.default_rng(seed)
-    parts = [rng.integers(0, V, (B, F))]
+    parts = [rng.integers(0, V, (size, F))]
     for length in LENGTHS:
-        there = np.arange(length) < rng.integers(0, length - 1, (B, 1))
-        parts.append(np.where(there, rng.integers(0, V, (B, length)), V))
+        there = np.arange(length) < rng.integers(0, length - 1, (size, 1))
+        parts.append(np.where(there, rng.integers(0, V, (size, length)), V))
     parts[1][0] = V
     return np.concatenate(parts, axis=1).astype(np.int32)
 
@@ -24,8 +29,8 @@ def draw_rows(seed=0):
 def weights(rows):
     """How much of each table row an output holds: (B, fields, V)."""
     ends = np.cumsum([F, *LENGTHS])
-    whole = np.zeros((B, F + len(LENGTHS), V), np.float32)
-    for b in range(B):
+    whole = np.zeros((len(rows), F + len(LENGTHS), V), np.float32)
+    for b in range(len(rows)):
         for f in range(F):
             whole[b, f, rows[b, f]] = 1
         for i, length in enumerate(LENGTHS):
@@ -53,6 +58,25 @@ def test_trials_with_batches_of_their_own_read_the_same():
     value = jax.jit(jax.vmap(read))(tables, rows)
     for i in range(2):
         np.testing.assert_allclose(value[i], read(tables[i], rows[i]), rtol=1e-6)
+
+
+def test_devices_with_a_copy_each_sum_its_gradient_once():
+    """Also of bags, which on CPU are read by a loop."""
+    mesh, table, rows = make_mesh(4), random_array(V, W), draw_rows(size=4 * B)
+    grads = random_array(len(rows), F + len(LENGTHS), W, seed=1)
+
+    @jax.jit
+    def back(table, rows, grads):
+        read = lambda table: read_fields(table, rows, LENGTHS, mesh)
+        return jax.vjp(read, table)[1](grads)[0]
+
+    split = jax.device_put((rows, grads), NamedSharding(mesh, P(DATA)))
+    copied = jax.device_put(table, NamedSharding(mesh, P()))
+    want = np.einsum("bfv,bfw->vw", weights(rows), grads)
+    np.testing.assert_allclose(back(copied, *split), want, rtol=1e-5, atol=1e-6)
+    program = Program(back.lower(copied, *split).compile().as_text())
+    sent = between_devices(program, lambda depth: 100)
+    assert sent == 2 * table.nbytes * 3 / 4
 
 
 def test_no_bag_is_written_down_whole():

@@ -1,5 +1,7 @@
 """Which tables are updated by rows, and what a step differentiates of them."""
 
+import dataclasses
+
 import jax
 import numpy as np
 import optax
@@ -14,6 +16,7 @@ from ple_jax.embeddings.choose import auto_rows
 from ple_jax.embeddings.tables import Tables
 from ple_jax.embeddings.updates import row_updates
 from ple_jax.layout import Bag, IdColumn, Layout
+from ple_jax.parallel.mesh import make_mesh
 from ple_jax.schema import Task
 
 W, RATE = 3, 0.1
@@ -113,6 +116,26 @@ def test_auto_weighs_rows_against_ids(monkeypatch):
     monkeypatch.undo()
     if jax.default_backend() == "cpu":
         assert auto_rows(700, 8) == 700 * (3 + 5)
+
+
+@pytest.mark.parametrize(("rows", "copied"), [(22, True), (24, True), (25, False)])
+def test_tables_of_as_many_rows_as_ids_are_copied(rows, copied):
+    """Of 24 ids in a batch: rows are padded until three devices can share them."""
+    layout = dataclasses.replace(LAYOUT, ids=(IdColumn("a", "a", rows),), bags=())
+    tables = Tables(layout, Inputs(embedding_dim=W), make_mesh(3))
+    found = choose.replicated(tables, Train(batch_size=24))
+    assert found == ({"dim_3"} if copied else set())
+
+
+def test_only_tables_that_are_updated_whole_are_copied():
+    of = lambda devices=2, size=64, **inputs: choose.replicated(
+        Tables(LAYOUT, Inputs(embedding_dim=W, **inputs), make_mesh(devices)),
+        Train(batch_size=size),
+    )
+    assert of() == {"dim_3"}
+    assert of(update="rows") == of(devices=1) == of(size=63) == frozenset()
+    assert of(frozen=("tags",)) == {"dim_3"}
+    assert of(frozen=("tags", "user", "item")) == frozenset()
 
 
 def test_what_does_not_go_together_is_refused():

@@ -63,6 +63,16 @@ def test_a_dense_step_sends_its_gradients_and_looked_up_rows(emulated, data):
     assert sent == pytest.approx(wanted * (N - 1) / N, rel=0.02)
 
 
+def test_a_small_table_sends_its_gradient(data):
+    """2,260 rows, of which a batch of 256 examples reads 12 each: each has a copy."""
+    emulated = emulate(job_on(data, train={"batch_size": 256}), H100, devices(N))
+    state, sent = emulated.state, plan.costs(emulated)["network"]
+    summed = sum(map(bytes_of, (state.trained["model"], state.trained["tables"])))
+    assert state.trained["tables"]["dim_3"].sharding.is_fully_replicated
+    wanted = 2 * (summed + bytes_of(state.stream))
+    assert sent == pytest.approx(wanted * (N - 1) / N, rel=0.02)
+
+
 def test_an_exchange_sends_the_rows_of_a_slice(data):
     job = job_on(data, inputs={"update": "rows"})
     emulated = emulate(job, H100, devices(N))

@@ -1,4 +1,4 @@
-"""Tables that several devices share: padded, never copied, and moved to others."""
+"""Tables of several devices: split, or copied if small, and moved to other devices."""
 
 import dataclasses
 
@@ -10,15 +10,18 @@ from jax.sharding import PartitionSpec as P
 from lib.training import StopAfter, final_state, new_run, tiny
 
 from ple_jax import config
-from ple_jax.parallel.mesh import DATA
-from ple_jax.train import loop, verify
+from ple_jax.config.experiment import MeshShape
+from ple_jax.parallel.mesh import DATA, batch_shardings
+from ple_jax.train import loop, trainer, verify
 from ple_jax.train.setup import Setup, placed
 from ple_jax.train.state import variables_of
 
 
-def on(run, devices):
-    """The run with another number of devices."""
-    experiment = config.with_values(run.experiment, {"train.devices": devices})
+def on(run, devices, model=1):
+    """The run with another number of devices, of which `model` share experts."""
+    shape = MeshShape(devices // model, model)
+    values = {"train.devices": devices, "train.mesh": shape}
+    experiment = config.with_values(run.experiment, values)
     return dataclasses.replace(run, experiment=experiment)
 
 
@@ -28,30 +31,86 @@ def is_of_table(path):
     }
 
 
-@pytest.mark.parametrize(
-    ("update", "counts"), [("dense", (4, 3)), ("rows", (1, 4, 3, 2))]
-)
-def test_a_run_goes_on_with_other_numbers_of_devices(
-    data, tmp_path, monkeypatch, update, counts
-):
-    knobs = {
-        "inputs": {"update": update},
-        "train": {"optimizer": "adagrad", "batch_size": 48, "epochs": 2},
-    }
-    whole = new_run(data, tmp_path / "whole", **knobs)
-    loop.fit(whole)
-    run = new_run(data, tmp_path / "run", **knobs)
-    for devices in counts[:-1]:
-        with monkeypatch.context() as patch:
-            patch.setattr(loop, "ahead", lambda items: items)
-            StopAfter(patch, 2)
-            with pytest.raises(loop.Stopped):
-                loop.fit(on(run, devices), resume=devices != counts[0])
-        assert verify.verify(run.directory).faults == []
-    loop.fit(on(run, counts[-1]), resume=True)
+def stopped(run, devices, monkeypatch, resume):
+    """Trains a run for two dispatches on so many devices."""
+    with monkeypatch.context() as patch:
+        patch.setattr(loop, "ahead", lambda items: items)
+        StopAfter(patch, 2)
+        with pytest.raises(loop.Stopped):
+            loop.fit(on(run, devices), resume=resume)
+    assert verify.verify(run.directory).faults == []
+
+
+def assert_same_result(run, whole):
     found, wanted = final_state(run)[0], final_state(whole)[0]
     for a, b in zip(jax.tree.leaves(found), jax.tree.leaves(wanted), strict=True):
         np.testing.assert_allclose(a, b, rtol=0, atol=1e-6)
+
+
+def knobs(update):
+    train = {"optimizer": "adagrad", "batch_size": 48, "epochs": 2}
+    return {"inputs": {"update": update}, "train": train}
+
+
+@pytest.mark.parametrize(
+    ("update", "counts", "model"), [("dense", (4, 3), 1), ("rows", (1, 4, 3, 4), 2)]
+)
+def test_a_run_goes_on_with_other_numbers_of_devices(
+    data, tmp_path, monkeypatch, update, counts, model
+):
+    """And at last of another shape, where `model` of them share experts."""
+    whole = new_run(data, tmp_path / "whole", **knobs(update))
+    loop.fit(whole)
+    run = new_run(data, tmp_path / "run", **knobs(update))
+    for devices in counts[:-1]:
+        stopped(run, devices, monkeypatch, resume=devices != counts[0])
+    loop.fit(on(run, counts[-1], model), resume=True)
+    assert_same_result(run, whole)
+
+
+def test_a_run_goes_on_where_its_tables_were_copied_or_split(
+    everything, tmp_path, monkeypatch
+):
+    """Copied to four devices, then split over three as by another rule, then copied."""
+    of = knobs("dense")
+    whole = new_run(everything, tmp_path / "whole", **of)
+    loop.fit(whole)
+    run = new_run(everything, tmp_path / "run", **of)
+    assert Setup([on(run, 4).experiment], everything).trainer.replicated == {"dim_3"}
+    stopped(run, 4, monkeypatch, resume=False)
+    with monkeypatch.context() as patch:
+        patch.setattr(trainer, "replicated", lambda tables, train: frozenset())
+        stopped(run, 3, monkeypatch, resume=True)
+    loop.fit(on(run, 2), resume=True)
+    assert_same_result(run, whole)
+
+
+def test_small_tables_are_copied_and_stay_so(everything):
+    """With two trials side by side, and all that Adam keeps; bags are read too."""
+
+    def trained(devices):
+        of = {"devices": devices, "optimizer": "adam", "average_decay": 0.9}
+        each = [tiny(train={**of, "seed": seed}) for seed in (0, 3)]
+        setup = Setup(each, everything, vmapped=True, trains=True)
+        batches, axes = setup.loader.batches(0, 0, 4), setup.loader.axes
+        batches = jax.device_put(batches, batch_shardings(setup.mesh, batches, axes))
+        before = placed(setup.trainer, setup.mesh, vmapped=True)
+        places = [leaf.sharding for leaf in jax.tree.leaves(before)]
+        after, _ = setup.trainer.steps(before, batches, 4)
+        return setup, places, after
+
+    setup, before, found = trained(4)
+    assert setup.trainer.replicated == {"dim_3"}
+    kept = [is_of_table(path) for path, _ in jax.tree.leaves_with_path(found)]
+    assert sum(map(bool, kept)) == 4  # a table, its average and its two moments
+    after = [leaf.sharding for leaf in jax.tree.leaves(found)]
+    assert all(place.is_fully_replicated for place in (*before, *after))
+    wanted = trained(1)[2]
+    for name, rows in setup.rows.of.items():
+        table = found.trained["tables"][name]
+        assert not np.any(table[:, rows:])
+        wanted = wanted.trained["tables"][name]
+        np.testing.assert_allclose(table[:, :rows], wanted, rtol=0, atol=1e-5)
 
 
 def test_tables_of_any_size_are_split_and_the_rest_is_zero(data):
