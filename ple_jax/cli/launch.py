@@ -1,11 +1,11 @@
-"""Train one run with several processes of this machine, which share each batch.
+"""Train a run, or a sweep, with several processes of this machine.
 
     ple-jax launch -n 2 -- train experiments/census_ple.toml
 
-Every process is one JAX process on loopback, with a GPU of its own where there are
-some. Only the first speaks; what others say has their number before it. Ctrl-C or
-SIGTERM stops all after the same step, saved. If a process fails, the others are ended
-within 15 s, and the line that resumes is printed.
+They share each batch. Every process is one JAX process on loopback, with a GPU of its
+own where there are some. Only the first speaks; what others say has their number before
+it. Ctrl-C or SIGTERM stops all after the same step, saved. If a process fails, the
+others are ended within 15 s, and the line that resumes is printed.
 """
 
 import argparse

@@ -7,13 +7,16 @@ maker's peak figures and what binds it, the size of a checkpoint, and the input 
 hosts have to give. Nothing is trained: all is read from shapes, and from the program
 that XLA compiles for as many emulated devices. The data set must be prepared, at least
 of a sample of the files; --rows and --examples then give the sizes of all of them.
+Trials of a sweep, or of several seeds, are planned as they train: those of one program
+together, one program after another.
 """
 
 import argparse
 import pathlib
+from collections.abc import Sequence
 from typing import Any
 
-from ple_jax.cli.experiment import experiment_of
+from ple_jax.cli.experiment import asked_for
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -35,28 +38,33 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def tree_of(asked: argparse.Namespace) -> dict[str, Any]:
     """The nested dicts of the experiment; {} for help that names none."""
     from ple_jax import config
-    from ple_jax.config import sweep
 
-    return sweep.taken(config.load(asked.experiment))[0] if asked.experiment else {}
+    return config.load(asked.experiment) if asked.experiment else {}
 
 
 def run(asked: argparse.Namespace) -> None:
     """Plans, and prints tables and sentences."""
-    from ple_jax.config import flags
     from ple_jax.plans import kinds
-    from ple_jax.plans.job import job_of
+    from ple_jax.plans.job import jobs_of
     from ple_jax.plans.plan import plan
     from ple_jax.show import console, planned
 
     kinds.find(asked.kind)
-    knobs = flags.with_data_dir(asked.knobs, asked.data_dir)
-    experiment = experiment_of(tree_of(asked), knobs, {})
-    job = job_of(experiment, dict(asked.rows), asked.examples)
-    found = plan(job, asked.devices, asked.kind)
+    jobs = jobs_of(trials_of(asked), dict(asked.rows), asked.examples)
+    each = [plan(job, asked.devices, asked.kind) for job in jobs]
     if asked.json:
-        return console.show_json(found)
-    console.show(*planned.grids(found))
-    console.say("\n".join(planned.lines(found)))
+        return console.show_json(each[0] if len(each) == 1 else {"programs": each})
+    for found in each:
+        console.show(*planned.grids(found))
+        console.say("\n".join(planned.lines(found)))
+
+
+def trials_of(asked: argparse.Namespace) -> Sequence[Any]:
+    """The trials of the experiment: one without a name, or those of a sweep."""
+    from ple_jax.config.sweep import Trial
+
+    experiment, wanted = asked_for(tree_of(asked), asked)
+    return wanted.trials if wanted else [Trial("", "", experiment)]
 
 
 def rows(text: str) -> tuple[str, int]:

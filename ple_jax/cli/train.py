@@ -18,14 +18,14 @@ and spreads, and each trial has a run directory of its own below DIR.
 
 import argparse
 import pathlib
-from collections.abc import Iterable
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
-from ple_jax.cli.experiment import STOPPED, experiment_of
+from ple_jax.cli.experiment import STOPPED, asked_for, experiment_of
 
-MISTAKE = 2
 OLDER_CHECKPOINT = 3  # all was done, but from an older checkpoint than the newest
+MEET = "train.distributed"  # how a run is trained, not what it is
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -106,92 +106,86 @@ def check(asked: argparse.Namespace) -> None:
 
 def trained(asked: argparse.Namespace) -> int:
     """Reads the experiment with its knobs, and trains what it asks for."""
-    from ple_jax import config
-    from ple_jax.config import flags, sweep
+    from ple_jax.config import sweep
+
+    tree = tree_of(asked)
+    if asked.resume and not asked.experiment and sweep.is_sweep(tree):
+        if asked.knobs.keys() - {MEET}:
+            raise ValueError("A sweep is resumed as it was: name no knobs.")
+        recorded, _ = sweep.taken(tree)
+        meet = experiment_of(recorded, asked.knobs, {}).train.distributed
+        return train_sweep(asked, meet)
+    if not asked.resume:
+        note_data(asked, tree)
+    experiment, wanted = asked_for(tree, asked)
+    if wanted:
+        return train_sweep(asked, experiment.train.distributed, wanted)
+    return train_one(asked, experiment)
+
+
+def note_data(asked: argparse.Namespace, tree: Mapping[str, Any]) -> None:
+    """Says so if nothing names the data, by section or knob."""
     from ple_jax.show import console
 
-    single, more = flags.split_sweep(asked.knobs)
-    knobs = flags.with_data_dir(single, asked.data_dir)
-    tree, lists = sweep.taken(tree_of(asked), more)
-    if asked.resume and not asked.experiment and sweep.is_sweep(tree, lists):
-        if asked.knobs:
-            raise ValueError("A sweep is resumed as it was: name no knobs.")
-        return train_sweep(asked)
-    flags.check_not_swept(knobs, lists)
-    if not asked.resume and not names_data([*tree, *knobs, *lists]):
+    named = [*tree, *asked.knobs, *["data"] * bool(asked.data_dir)]
+    if not any(path.partition(".")[0] == "data" for path in named):
         console.say(
             f"note: {asked.experiment} has no [data], so this trains on the synthetic "
             "data set, which is drawn at random. Name your own files there: "
             '`ple-jax init FILES` writes kind = "table", schema and files'
         )
-    of_kinds = partial(experiment_of, tree, knobs)
-    experiment = of_kinds({})
-    if sweep.is_sweep(config.to_dict(experiment), lists):
-        return train_sweep(asked, sweep.of(of_kinds, lists))
-    return train_one(asked, experiment)
-
-
-def names_data(paths: Iterable[str]) -> bool:
-    """Whether sections or knobs, by dotted path, say what to train on."""
-    return any(path.partition(".")[0] == "data" for path in paths)
 
 
 def train_one(asked: argparse.Namespace, experiment) -> int:
     """Trains one run, and prints its tables."""
-    from ple_jax.parallel import processes, runtime, told
-    from ple_jax.runs.mirror import mirrored
-    from ple_jax.show import console
+    from ple_jax import config
+    from ple_jax.parallel import processes, runtime
+    from ple_jax.runs.directory import open_run
     from ple_jax.train import loop
 
     runtime.set_up()
     with processes.joined(experiment.train.distributed, loop.Stopped):
-        chosen = shared(asked, experiment)
-        asked.run_dir = chosen.directory
-        told.tell_again(again(asked))
-        console.say(f"run directory: {chosen.directory}")
-        before = fallbacks_of([chosen])
-        address = asked.mirror if processes.is_first() else ""
-        with mirrored(chosen.directory, address):
-            result = loop.fit(chosen, asked.resume, asked.strict)
-        if not processes.is_first():
-            return 0
-        show_result(result)
-        return status([chosen], before)
+        make = partial(open_or_create, asked, experiment)
+        chosen = shared(make, open_run)
+        check_alike(chosen.data, config.flat(experiment))
+        return train_all(asked, chosen, [chosen], loop.fit)
 
 
-def train_sweep(asked: argparse.Namespace, wanted=None) -> int:
-    """Trains a sweep, by default the recorded one, and prints its tables."""
-    from ple_jax.parallel import runtime, told
-    from ple_jax.runs import mirror
-    from ple_jax.runs.directory import prepare_data
-    from ple_jax.show import console
+def train_sweep(asked: argparse.Namespace, meet: str, wanted=None) -> int:
+    """Trains a sweep, by default the recorded one, and prints its tables.
+
+    Its processes, if there are several, meet where `meet` says.
+    """
+    from ple_jax.parallel import processes, runtime
     from ple_jax.studies import sweeps
+    from ple_jax.train import loop
 
-    if wanted and wanted.base.train.distributed:
-        if told.number_told():
-            return MISTAKE  # the first says why
-        raise ValueError(
-            "Several processes (train.distributed) train one run: a sweep and "
-            "train.seeds above 1 train in one process, which uses all its devices."
-        )
     runtime.set_up()
-    if asked.resume:
-        chosen = sweeps.open_sweep(
-            asked.run_dir, wanted or sweeps.recorded(asked.run_dir)
-        )
-        mirror.check(asked.mirror, chosen.directory)
-    else:
-        mirror.check(asked.mirror, None)
-        directory = new_directory(asked)
-        chosen = sweeps.create(directory, wanted, prepare_data(wanted.base.data))
+    with processes.joined(meet, loop.Stopped):
+        make = partial(open_or_create_sweep, asked, wanted)
+        chosen = shared(make, lambda at: sweeps.open_sweep(at, sweeps.recorded(at)))
+        check_alike(chosen.runs[0].data, wanted.facts() if wanted else {})
+        return train_all(asked, chosen, chosen.runs, sweeps.fit)
+
+
+def train_all(asked: argparse.Namespace, chosen, runs, fit) -> int:
+    """Trains one or several runs; the first process copies them and prints tables."""
+    from ple_jax.parallel import processes, told
+    from ple_jax.runs.mirror import mirrored
+    from ple_jax.show import console
+
     asked.run_dir = chosen.directory
     told.tell_again(again(asked))
-    console.say(f"run directory: {chosen.directory}, {len(chosen.runs)} trials")
-    before = fallbacks_of(chosen.runs)
-    with mirror.mirrored(chosen.directory, asked.mirror):
-        result = sweeps.fit(chosen, asked.resume, asked.strict)
+    trials = f", {len(runs)} trials" * (runs[0].directory != chosen.directory)
+    console.say(f"run directory: {chosen.directory}{trials}")
+    before = fallbacks_of(runs)
+    address = asked.mirror if processes.is_first() else ""
+    with mirrored(chosen.directory, address):
+        result = fit(chosen, asked.resume, asked.strict)
+    if not processes.is_first():
+        return 0
     show_result(result)
-    return status(chosen.runs, before)
+    return status(runs, before)
 
 
 def show_result(result: dict[str, Any]) -> None:
@@ -219,20 +213,25 @@ def status(runs, before: list[dict[str, Any]]) -> int:
     return OLDER_CHECKPOINT if new else 0
 
 
-def shared(asked: argparse.Namespace, experiment):
-    """The run that all processes train: the first makes or opens it, others open it."""
-    from ple_jax import config
+def shared(make: Callable[[], Any], open_made: Callable[[pathlib.Path], Any]):
+    """What all processes train: the first makes or opens it, the others open it."""
     from ple_jax.parallel import processes, told
-    from ple_jax.runs.directory import open_run
 
-    first = open_or_create(asked, experiment) if processes.is_first() else None
+    first = make() if processes.is_first() else None
     directory = processes.from_first(str(first.directory) if first else "")
-    chosen = first or open_run(pathlib.Path(directory))
+    chosen = first or open_made(pathlib.Path(directory))
     if processes.several():
         told.tell_run(chosen.directory)
-        own = {"data set": chosen.data.fingerprint, "versions": versions()}
-        processes.check_alike(config.flat(experiment) | own)
     return chosen
+
+
+def check_alike(data, knobs: Mapping[str, Any]) -> None:
+    """Raises a ValueError if processes have other data, versions or knobs."""
+    from ple_jax.parallel import processes
+
+    own = {"data set": data.fingerprint, "versions": versions()}
+    if processes.several():
+        processes.check_alike({**knobs, **own})
 
 
 def versions() -> str:
@@ -258,6 +257,22 @@ def open_or_create(asked: argparse.Namespace, experiment):
     directory, data = new_directory(asked), prepare_data(experiment.data)
     loop.check(experiment, data)
     return create_run(directory, experiment, data)
+
+
+def open_or_create_sweep(asked: argparse.Namespace, wanted):
+    """The sweep to train: a new one, or the recorded one if it is the same."""
+    from ple_jax.runs import mirror
+    from ple_jax.runs.directory import prepare_data
+    from ple_jax.studies import sweeps
+
+    if asked.resume:
+        asked_for = wanted or sweeps.recorded(asked.run_dir)
+        chosen = sweeps.open_sweep(asked.run_dir, asked_for)
+        mirror.check(asked.mirror, chosen.directory)
+        return chosen
+    mirror.check(asked.mirror, None)
+    directory = new_directory(asked)
+    return sweeps.create(directory, wanted, prepare_data(wanted.base.data))
 
 
 def new_directory(asked: argparse.Namespace) -> pathlib.Path:

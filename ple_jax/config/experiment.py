@@ -181,7 +181,7 @@ class Train:
             and for each of these 4 devices that share the experts of every level, which
             `model` must divide. By default all share the batch, and each has all
             experts.
-        distributed: Where several processes meet to train one run: `HOST:PORT` of the
+        distributed: Where several processes meet to train together: `HOST:PORT` of the
             first, or `auto`, which takes it from SLURM, Open MPI, Kubernetes or a TPU
             pod. It is no part of what makes a run the same, and is not recorded.
         seed: Seeds the initial parameters, the order of examples, and dropout.

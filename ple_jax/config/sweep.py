@@ -40,6 +40,11 @@ class Sweep(NamedTuple):
     lists: Lists
     trials: tuple[Trial, ...]
 
+    def facts(self) -> dict[str, Any]:
+        """Dotted path -> value of the experiment, and sweep.path -> values."""
+        swept = {f"sweep.{path}": list(values) for path, values in self.lists.items()}
+        return config.flat(self.base) | swept
+
     def to_toml(self) -> str:
         """TOML that `config.load` and `of` read back."""
         text = config.to_toml(self.base)

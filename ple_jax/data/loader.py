@@ -4,12 +4,14 @@ import functools
 import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import jax
 import numpy as np
 
 from ple_jax.data.examples import Examples
 from ple_jax.data.sampling import make_order
+from ple_jax.layout import Layout
 from ple_jax.types import Batch
 
 PART = 2**14  # rows worth a thread of their own
@@ -153,6 +155,24 @@ def as_batch(examples: Examples, take: Callable[[np.ndarray], np.ndarray]) -> Ba
         labels=take(examples.labels),
         observed=take(examples.observed),
         weights=take(examples.weights),
+    )
+
+
+def shapes_of(layout: Layout, *lead: int) -> Batch:
+    """The shapes of a batch of this layout, with these leading axes."""
+
+    def leaf(dtype: type, *shape: int) -> Any:
+        return jax.ShapeDtypeStruct((*lead, *shape), dtype)
+
+    tasks = len(layout.tasks)
+    return Batch(
+        ids=leaf(np.int32, len(layout.ids)),
+        bags={bag.name: leaf(np.int32, bag.length) for bag in layout.bags},
+        numbers=leaf(np.float32, len(layout.numbers)),
+        domain=leaf(np.int32),
+        labels=leaf(np.float32, tasks),
+        observed=leaf(np.bool_, tasks),
+        weights=leaf(np.float32),
     )
 
 

@@ -15,6 +15,7 @@ import jax
 import numpy as np
 
 from ple_jax.config.experiment import AUTO, Experiment
+from ple_jax.data.loader import shapes_of
 from ple_jax.embeddings.sharded import OVER_MEAN
 from ple_jax.embeddings.updates import RowUpdates
 from ple_jax.parallel.mesh import (
@@ -25,9 +26,10 @@ from ple_jax.parallel.mesh import (
     make_mesh,
     replicated_sharding,
 )
-from ple_jax.plans.job import Job, batch_of
+from ple_jax.plans.job import Job
 from ple_jax.plans.kinds import Kind
 from ple_jax.runs.defaults import row_order
+from ple_jax.train import vmapped
 from ple_jax.train.feed import SHARE, most_steps
 from ple_jax.train.setup import shapes
 from ple_jax.train.state import TrainState
@@ -72,15 +74,24 @@ def devices(count: int, model: int = 1) -> jax.sharding.Mesh:
 def emulate(job: Job, kind: Kind, mesh: jax.sharding.Mesh) -> Emulated:
     """Compiles the step of a job, as devices of a kind would run it."""
     with traced_for(kind.platform):
-        experiment = laid_out(job.experiment, mesh.size)
-        args = experiment, job.layout, job.steps_per_epoch, mesh
-        trainer = trainer_of(*args, exchanged(step_of(*args).rows, mesh))
+        each = [laid_out(one, mesh.size) for one in job.experiments]
+        args = job.layout, job.steps_per_epoch
+        room = exchanged(step_of(each[0], *args, mesh).rows, mesh)
+        if len(each) > 1:
+            shared = job.orders == 1
+            trainer = vmapped.trainer_of(each, *args, shared, mesh, room)
+        else:
+            trainer = trainer_of(each[0], *args, mesh, room)
         if MODEL in mesh.shape:
             check_experts(mesh, trainer.shapes())
-        state = shapes(trainer, mesh)
+        state = shapes(trainer, mesh, len(each) > 1)
         batches, steps = batches_of(job, kind, mesh)
-        jitted: Any = trainer.steps
-        lowered = jitted.lower(state, batches, 1)
+        steps_of: Any = trainer.steps
+        jitted, knobs = (
+            getattr(steps_of, "func", steps_of),
+            getattr(steps_of, "args", ()),
+        )
+        lowered = jitted.lower(*knobs, state, batches, 1)
     return Emulated(state, batches, steps, lowered.compile(QUICK))
 
 
@@ -115,15 +126,16 @@ def batches_of(
 ) -> tuple[Batch | Picks, int]:
     """The batches of a dispatch, as `train.feed` would send them; how many."""
     train, on_device = job.experiment.train, split_on_device(job, kind)
-    share = job.batch_size * job.example_bytes // kind.hosts(mesh.size)
-    steps = most_steps(train, share, on_device)
+    sent = job.orders * job.batch_size * job.example_bytes
+    steps = most_steps(train, sent // kind.hosts(mesh.size), on_device)
+    lead = (steps, job.orders) if job.orders > 1 else (steps,)
     if not on_device:
-        batches = batch_of(job.layout, steps, job.batch_size)
-        return placed(batches, batch_shardings(mesh, batches)), steps
-    rows = jax.ShapeDtypeStruct((steps, job.batch_size), np.int32)
-    split = batch_of(job.layout, job.examples)
+        batches = shapes_of(job.layout, *lead, job.batch_size)
+        return placed(batches, batch_shardings(mesh, batches, len(lead))), steps
+    rows = jax.ShapeDtypeStruct((*lead, job.batch_size), np.int32)
+    split = shapes_of(job.layout, job.examples)
     everywhere = jax.tree.map(lambda leaf: replicated_sharding(mesh), split)
-    picked = placed(rows, batch_shardings(mesh, rows))
+    picked = placed(rows, batch_shardings(mesh, rows, len(lead)))
     return Picks(placed(split, everywhere), picked), steps
 
 

@@ -2,8 +2,8 @@
 
 import dataclasses
 import math
-from collections.abc import Mapping
-from typing import Any, NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import jax
 import numpy as np
@@ -11,23 +11,41 @@ import numpy as np
 from ple_jax import datasets
 from ple_jax.checks import at_least, check_known
 from ple_jax.config.experiment import Experiment, Plugin
+from ple_jax.config.sweep import Trial
+from ple_jax.data.loader import shapes_of
 from ple_jax.data.prepare import cached
 from ple_jax.data.store import Prepared
 from ple_jax.embeddings.tables import MAX_ROWS
 from ple_jax.layout import Bag, IdColumn, Layout
 from ple_jax.runs.defaults import resolved
 from ple_jax.runs.directory import prepare_data
-from ple_jax.types import Batch, PyTree
+from ple_jax.train.grouping import alike
+from ple_jax.types import PyTree
 
 DRAWN = "synthetic"  # prepared in no time
 
 
 class Job(NamedTuple):
-    """An experiment with numbers for each `auto`, and what it trains on."""
+    """An experiment with numbers for each `auto`, and what it trains on.
+
+    Trials that one program trains are one job, whose `experiment` is that of the first.
+    """
 
     experiment: Experiment
     layout: Layout
     examples: int  # of train
+    trials: tuple[Trial, ...] = ()  # all of the program, with their names
+
+    @property
+    def experiments(self) -> list[Experiment]:
+        """Each trial's, or the one."""
+        return [trial.experiment for trial in self.trials] or [self.experiment]
+
+    @property
+    def orders(self) -> int:
+        """How many batches a step takes: trials that read in one order share theirs."""
+        trains = [one.train for one in self.experiments]
+        return len({(train.seed, train.temperature) for train in trains})
 
     @property
     def batch_size(self) -> int:
@@ -42,7 +60,7 @@ class Job(NamedTuple):
     @property
     def example_bytes(self) -> int:
         """Bytes of an example, as the host reads and sends it."""
-        return bytes_of(batch_of(self.layout, 1))
+        return bytes_of(shapes_of(self.layout, 1))
 
 
 def job_of(
@@ -50,10 +68,19 @@ def job_of(
     rows: Mapping[str, int] | None = None,
     examples: int | None = None,
 ) -> Job:
-    """The job of an experiment whose data set is prepared, or drawn.
+    """The job of one trial; the rest is as of `jobs_of`."""
+    return jobs_of([Trial("", "", experiment)], rows, examples)[0]
+
+
+def jobs_of(
+    trials: Sequence[Trial],
+    rows: Mapping[str, int] | None = None,
+    examples: int | None = None,
+) -> list[Job]:
+    """The jobs of trials on a data set that is prepared, or drawn: one a program.
 
     Args:
-        experiment: What would be trained; one trial of it.
+        trials: What would be trained, on one data set.
         rows: Table -> rows that it is to have instead, the unknown's included: those
             of all data, where a sample is prepared.
         examples: Examples that train is to have instead.
@@ -61,10 +88,15 @@ def job_of(
     Raises:
         ValueError: The data set is not prepared, or a table is not known.
     """
-    data = prepared(experiment.data)
+    data = prepared(trials[0].experiment.data)
     layout = resized(data.layout, rows or {})
     count = examples or data.facts["splits"]["train"]["rows"]
-    return Job(resolved(experiment, layout, count), layout, count)
+    each = [resolved(trial.experiment, layout, count) for trial in trials]
+    found = []
+    for group in alike(each, layout):
+        own = tuple(trials[i]._replace(experiment=each[i]) for i in group)
+        found.append(Job(own[0].experiment, layout, count, own))
+    return found
 
 
 def prepared(plugin: Plugin) -> Prepared:
@@ -102,24 +134,6 @@ def resized(layout: Layout, rows: Mapping[str, int]) -> Layout:
     of = lambda c: dataclasses.replace(c, rows=rows.get(c.table, c.rows))
     return dataclasses.replace(
         layout, ids=tuple(map(of, layout.ids)), bags=tuple(map(of, layout.bags))
-    )
-
-
-def batch_of(layout: Layout, *lead: int) -> Batch:
-    """The shapes of a batch of this layout, with these leading axes."""
-
-    def leaf(dtype: type, *shape: int) -> Any:
-        return jax.ShapeDtypeStruct((*lead, *shape), dtype)
-
-    tasks = len(layout.tasks)
-    return Batch(
-        ids=leaf(np.int32, len(layout.ids)),
-        bags={bag.name: leaf(np.int32, bag.length) for bag in layout.bags},
-        numbers=leaf(np.float32, len(layout.numbers)),
-        domain=leaf(np.int32),
-        labels=leaf(np.float32, tasks),
-        observed=leaf(np.bool_, tasks),
-        weights=leaf(np.float32),
     )
 
 

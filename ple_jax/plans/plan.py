@@ -17,6 +17,9 @@ Record = dict[str, Any]
 def plan(job: Job, count: int, kind_name: str) -> Record:
     """What each of `count` devices of a kind needs to train a job; ready for JSON.
 
+    Of several trials that is what they need together, as one program; only the batch
+    size, the examples and their speed are each one's.
+
         bound = max(operations / peak, bytes / bandwidth, sent / link, input / link)
 
     by the peaks of `kinds`: no step takes less, but where memory binds one that fuses
@@ -48,6 +51,7 @@ def plan(job: Job, count: int, kind_name: str) -> Record:
     hosts, rate = kind.hosts(count), job.batch_size / seconds[binds]
     sent = step["input"] * count / job.batch_size  # of an example
     return {
+        "trials": [trial.name for trial in job.trials if trial.name],
         "devices": count,
         "kind": kind_name,
         "hosts": hosts,
@@ -64,6 +68,7 @@ def plan(job: Job, count: int, kind_name: str) -> Record:
         "examples_per_second": rate,
         "epoch": job.steps_per_epoch * seconds[binds],
         "checkpoint": checkpoint_bytes(found.state),
+        "best": bytes_of(variables_of(found.state)) if len(job.trials) > 1 else 0,
         "split_on_device": isinstance(found.batches, Picks),
         "input": {"bytes": rate * sent, "bytes_of_host": rate * sent / hosts},
     }

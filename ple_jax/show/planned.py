@@ -59,22 +59,33 @@ def grids(found: Found) -> list[Grid]:
 def lines(found: Found) -> list[str]:
     """What it comes to: whether it fits, what binds it, and what it asks of hosts."""
     count, batch = found["devices"], found["batch_size"]
-    given = found["input"]
+    given, trials = found["input"], found["trials"]
+    several, each = len(trials) > 1, " of each trial" * (len(trials) > 1)
     return [
+        *[f"{len(trials)} trials as one program: {'  '.join(trials)}"] * several,
         f"{count:,} {found['kind']} on {found['hosts']:,} host(s), a batch of "
-        f"{batch:,}, {batch // count:,} a device, in {found['compute_dtype']}",
+        f"{batch:,}{each}, {batch // count:,} a device, in {found['compute_dtype']}",
         _fits(found),
         f"at the peaks a step takes {scaled(found['bound'], 's')}, bound by "
         f"{BY[found['binds']]}: {scaled(found['examples_per_second'], '')} "
-        f"examples/s, an epoch of {found['examples']:,} in "
+        f"examples/s{each}, an epoch of {found['examples']:,} in "
         f"{scaled(found['epoch'], 's')}",
         f"input at that speed: {scaled(given['bytes'], 'B/s')} in all, "
         f"{scaled(given['bytes_of_host'], 'B/s')} a host"
         + " (numbers of rows; the split lies on each device)"
         * found["split_on_device"],
-        f"a checkpoint: {scaled(found['checkpoint'], 'B')}; a run keeps two, the "
-        "newest and the best",
+        f"a checkpoint: {scaled(found['checkpoint'], 'B')}; {_kept(found)}",
     ]
+
+
+def _kept(found: Found) -> str:
+    """Which checkpoints are kept."""
+    if not found["best"]:
+        return "a run keeps two, the newest and the best"
+    return (
+        "trials keep two of all until they end, and the best variables of each: "
+        f"{scaled(found['best'], 'B')} in all"
+    )
 
 
 def _fits(found: Found) -> str:
@@ -82,6 +93,11 @@ def _fits(found: Found) -> str:
     share = found["memory"]["total"] / found["memory_of_device"]
     if share <= 1:
         return f"it fits: {share:.1%} of a device's memory"
+    if len(found["trials"]) > 1:
+        return (
+            f"it does not fit: it needs {share:.2f} times a device's memory; the "
+            "trials train side by side, so sweep fewer at a time, or take more devices"
+        )
     return (
         f"it does not fit: it needs {share:.2f} times a device's memory; more devices "
         "hold a smaller part of the tables and of a batch each"

@@ -1,22 +1,20 @@
 """Points of a study against each other, on the same rows."""
 
 import statistics
-from collections.abc import Callable, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 
 from ple_jax.metrics.exact import each_task
 from ple_jax.metrics.intervals import Influence, of_headline
 from ple_jax.metrics.paired import HEADLINES, gain
-from ple_jax.parallel.mesh import state_shardings
 from ple_jax.runs.directory import Run
 from ple_jax.schema import Task
-from ple_jax.studies.grouping import together
-from ple_jax.train import evaluate, recalibrate
+from ple_jax.train import evaluate, recalibrate, vmapped
 from ple_jax.train.checkpoint import Checkpoints
+from ple_jax.train.grouping import together
 from ple_jax.train.setup import Setup, shapes
 from ple_jax.train.state import variables_of
 
@@ -143,10 +141,22 @@ def logits_of(runs: Sequence[Run], split: str) -> np.ndarray:  # (rows, R, T)
     domain = runs[0].data.split(split).domain
     of = {
         run.directory: _recalibrated(run, logits, domain)
-        for group in together(runs)
-        for run, logits in zip(group, _of_group(group, split), strict=True)
+        for run, logits in _scored(runs, split)
     }
     return np.stack([of[run.directory] for run in runs], axis=1)
+
+
+def score_share(points: Mapping[str, Sequence[Run]]) -> None:
+    """Scores a process's share of what `differences` scores in the first one."""
+    every = [run for runs in points.values() for run in runs]
+    if len(points) > 1:
+        deque(_scored(every, every[0].data.splits[-1]), maxlen=0)
+
+
+def _scored(runs: Sequence[Run], split: str) -> Iterator[tuple[Run, np.ndarray]]:
+    """Each run and its logits (rows, T), those that one program scores together."""
+    for group in together(runs):
+        yield from zip(group, _of_group(group, split), strict=True)
 
 
 def _recalibrated(run: Run, logits: np.ndarray, domain: np.ndarray) -> np.ndarray:
@@ -165,8 +175,5 @@ def _of_group(runs: Sequence[Run], split: str) -> np.ndarray:  # (R, rows, T)
             each.append(checkpoints.restore_variables(like))
     if not several:
         return setup.scorer.of_split(each[0], split)[None]
-    stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *each)
-    copied = setup.trainer.replicated
-    places = state_shardings(setup.mesh, stacked, True, copied)
-    scored = setup.scorer.of_split(jax.device_put(stacked, places), split)
+    scored = setup.scorer.of_split(vmapped.side_by_side(each, setup.where), split)
     return np.moveaxis(scored, 1, 0)

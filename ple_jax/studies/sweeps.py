@@ -10,12 +10,14 @@ result.json       each trial's table, and each point's: see `summary` and `paire
 import dataclasses
 import pathlib
 import shutil
+from collections.abc import Collection
 from typing import Any
 
 from ple_jax import config, sinks
 from ple_jax.config import sweep
 from ple_jax.config.sweep import Sweep
 from ple_jax.data.store import Prepared
+from ple_jax.parallel import processes
 from ple_jax.runs import defaults
 from ple_jax.runs.directory import (
     CHECKPOINTS,
@@ -32,11 +34,11 @@ from ple_jax.runs.directory import (
     trials_folder,
     write_result,
 )
-from ple_jax.runs.lock import locked
-from ple_jax.studies.grouping import together
-from ple_jax.studies.paired import differences
+from ple_jax.studies.paired import differences, score_share
 from ple_jax.studies.summary import summary
 from ple_jax.train import divergence, loop
+from ple_jax.train.grouping import together
+from ple_jax.train.loop import locked_by_first
 
 
 @dataclasses.dataclass(frozen=True)
@@ -78,6 +80,7 @@ def resolved(asked: Sweep, data: Prepared) -> Sweep:
     number = lambda experiment: defaults.recorded(experiment, data)
     trials = [t._replace(experiment=number(t.experiment)) for t in asked.trials]
     base = asked.base if asked.lists else number(asked.base)
+    base = config.with_values(base, {"train.distributed": ""})
     return asked._replace(base=base, trials=tuple(trials))
 
 
@@ -146,7 +149,7 @@ def fit(
         FloatingPointError: All trials diverged.
         ValueError: Another process is training it, or what it resumes from is damaged.
     """
-    with locked(made.directory):
+    with locked_by_first(made.directory):
         return _fit(made, resume, strict)
 
 
@@ -154,32 +157,42 @@ def _fit(made: SweepDirectory, resume: bool, strict: bool) -> dict[str, Any]:
     results: dict[str, dict[str, Any]] = {}
     for group in together(made.runs):
         names = [run.directory.name for run in group]
-        each = [run.result for run in group if run.result is not None]
-        if not resume or len(each) < len(group):
+        each = [run.result or {} for run in group]
+        if processes.from_first(resume and all(each)):
+            with locked_by_first(group[0].directory):  # a kill may have left its owner
+                pass
+        else:
             folder = made.directory / CHECKPOINTS / names[0]
             each = loop.fit_group(group, folder, resume, strict)
-        else:
-            with locked(group[0].directory):  # a kill may have left its owner there
-                pass
         results |= dict(zip(names, each, strict=True))
+    lost = {name: r["diverged"] for name, r in results.items() if "diverged" in r}
+    lost = processes.from_first(lost)
+    if len(lost) == len(results):
+        raise divergence.error(min(lost.values()), "all trials did, none earlier")
+    against = _differences(made, results, lost)
+    if not processes.is_first():
+        return {}
     shutil.rmtree(made.directory / CHECKPOINTS, ignore_errors=True)  # empty by now
-    if all("diverged" in result for result in results.values()):
-        first = min(result["diverged"] for result in results.values())
-        raise divergence.error(first, "all trials did, none earlier")
     ordered = {trial.name: results[trial.name] for trial in made.sweep.trials}
     result = {"trials": ordered, **summary(made.sweep, ordered)}
-    if against := _differences(made, results):
+    if against:
         result["differences"] = against
     write_result(made.directory, result)
     return result
 
 
 def _differences(
-    made: SweepDirectory, results: dict[str, dict[str, Any]]
+    made: SweepDirectory, results: dict[str, dict[str, Any]], lost: Collection[str]
 ) -> dict[str, Any]:
-    """How far the best point is ahead of the others; without trials that diverged."""
+    """How far the best point is ahead of the others; without trials that diverged.
+
+    The first process compares; the others only score their share, and return {}.
+    """
     points: dict[str, list[Run]] = {}
     for run, trial in zip(made.runs, made.sweep.trials, strict=True):
-        if "diverged" not in results[trial.name]:
+        if trial.name not in lost:
             points.setdefault(trial.point, []).append(run)
-    return differences(points, results)
+    if processes.is_first():
+        return differences(points, results)
+    score_share(points)
+    return {}

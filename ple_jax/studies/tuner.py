@@ -27,10 +27,10 @@ from ple_jax.runs.directory import (
     recorded_tree,
 )
 from ple_jax.show import console
-from ple_jax.studies.grouping import together
 from ple_jax.studies.halves import ESTIMATE, Halves
 from ple_jax.studies.search import Pruner, Search
 from ple_jax.train import evaluate, loop
+from ple_jax.train.grouping import together
 
 TRIED = "tune.db"
 

@@ -6,6 +6,7 @@ takes; a program on the device would take longer to compile than that.
 """
 
 import json
+import math
 import os
 import zlib
 from collections.abc import Callable, Mapping, Sequence
@@ -37,7 +38,7 @@ def of_tree(tree: PyTree, rows: CountedRows = ALL_ROWS) -> dict[str, str]:
     whole = {n: a for n, a in arrays.items() if n not in split}
     found = _mapped(lambda name, array: of_array(array, rows, name.split("/")), whole)
     if split:
-        of_own = lambda name, array: parts_of(array, rows.in_array(name.split("/")))
+        of_own = lambda name, array: parts_of(array, rows, name.split("/"))
         mine = _mapped(of_own, {n: a for n, a in arrays.items() if n in split})
         each = processes.from_all(mine)
         found |= {n: of_parts([p for of in each for p in of[n]]) for n in split}
@@ -60,23 +61,33 @@ def is_split(array: Any) -> bool:
     )
 
 
-def parts_of(array: jax.Array, rows: int | None) -> list[tuple[int, int, int]]:
-    """(first row, CRC-32, bytes) of each slice that this process holds of some rows."""
+Part = tuple[int, int, int, int]  # place in all axes before, start, CRC-32, bytes
+
+
+def parts_of(array: jax.Array, rows: CountedRows, path: Sequence[str]) -> list[Part]:
+    """The slices that this process holds of an array split along one axis.
+
+    Each is in as many parts as the axes before that one have places, such as those of
+    trials: so parts in order are the array's values in C order.
+    """
     found = []
     for shard in array.addressable_shards:
-        start = shard.index[0].start or 0
-        left = None if rows is None else max(rows - start, 0)
-        part: Any = np.ascontiguousarray(np.asarray(shard.data)[:left])
+        held = shard.data.shape
+        axis = next((i for i, n in enumerate(held) if n < array.shape[i]), 0)
+        start = shard.index[axis].start or 0
+        part = rows.cut(path, np.asarray(shard.data), start)
         if shard.replica_id == 0:
-            check = zlib.crc32(part.reshape(-1).view(np.uint8))
-            found.append((start, check, part.nbytes))
+            of_places = part.reshape(math.prod(held[:axis]), -1)
+            for place, values in enumerate(of_places):
+                flat: Any = np.ascontiguousarray(values).view(np.uint8)
+                found.append((place, start, zlib.crc32(flat), values.nbytes))
     return found
 
 
-def of_parts(parts: Sequence[tuple[int, int, int]]) -> str:
-    """The checksum of an array out of those of its slices of rows, in any order."""
+def of_parts(parts: Sequence[Part]) -> str:
+    """The checksum of an array out of those of its parts, in any order."""
     total = 0
-    for _, check, size in sorted(parts):
+    for *_, check, size in sorted(parts):
         total = crc.joined(total, check, size)
     return f"{total:08x}"
 

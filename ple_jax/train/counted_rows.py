@@ -30,9 +30,10 @@ class CountedRows:
         """Fused table -> all of its rows, with those that do not count."""
         return {name: tables[name].shape[self.axis] for name in self.of}
 
-    def cut(self, path: Sequence[str], array: Any) -> Any:
-        """The rows of an array that count."""
+    def cut(self, path: Sequence[str], array: Any, start: int = 0) -> Any:
+        """The rows of an array that count; its first is row `start` of the whole."""
         rows = self.in_array(path)
-        if rows is None or array.ndim <= self.axis or array.shape[self.axis] <= rows:
+        if rows is None or array.ndim <= self.axis:
             return array
-        return array[(slice(None),) * self.axis + (slice(rows),)]
+        left = max(rows - start, 0)
+        return array[(slice(None),) * self.axis + (slice(left),)]

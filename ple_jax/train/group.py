@@ -7,8 +7,10 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from typing import Any
 
+import jax
 import numpy as np
 
+from ple_jax.metrics.streaming import Stream
 from ple_jax.parallel import processes
 from ple_jax.runs.directory import Run
 from ple_jax.runs.journal import Journal, read_records
@@ -18,7 +20,7 @@ from ple_jax.train.checkpoint import Checkpoints
 from ple_jax.train.counted_rows import CountedRows
 from ple_jax.train.progress import Held, Place, Standing
 from ple_jax.train.setup import Setup, on_huge_pages, placed, rows_of
-from ple_jax.train.state import variables_of
+from ple_jax.train.state import TrainState, variables_of
 from ple_jax.types import PyTree
 
 # (trial's number in its group, record of its epoch) -> whether it ends there
@@ -146,23 +148,27 @@ class Group:
                 own = Checkpoints(run.checkpoints, rows=self.rows_of_trial)
                 stack.enter_context(own).save_variables(
                     standing.best_step,
-                    vmapped.trial(variables, i),
+                    self.trial(variables, i),
                     progress.to_record([run], held.place, [standing]),
                     standing.best,
                 )
+                if processes.several():  # Orbax mixes up what waits for two folders
+                    own.wait()
 
     def bests(self, held: Held) -> PyTree:
         """Each trial's best variables, read from its checkpoints; donates the state.
 
         A trial without a best keeps its variables of the state.
         """
-        variables, several = variables_of(held.state), self.setup.vmapped
+        variables, setup = variables_of(held.state), self.setup
         for i, run in enumerate(self.runs):
             if held.standings[i].best_step:
                 rows = self.rows_of_trial
                 with Checkpoints(run.checkpoints, True, rows) as checkpoints:
                     best = checkpoints.restore_variables(self.trial(variables, i))
-                variables = vmapped.with_trial(variables, i, best) if several else best
+                if setup.vmapped:
+                    best = vmapped.with_trial(variables, i, best, setup.where)
+                variables = best
         return variables
 
     @property
@@ -172,7 +178,14 @@ class Group:
 
     def trial(self, tree: PyTree, i: int) -> PyTree:
         """Trial `i` of a tree."""
-        return vmapped.trial(tree, i) if self.setup.vmapped else tree
+        setup = self.setup
+        return vmapped.trial(tree, i, setup.where) if setup.vmapped else tree
+
+    def stream(self, state: TrainState, i: int) -> Stream:
+        """The stream of trial `i`, on the host: one process may ask for it alone."""
+        if not self.setup.vmapped:
+            return state.stream
+        return jax.tree.map(lambda leaf: np.asarray(leaf)[i], state.stream)
 
     def watched(
         self, variables: PyTree

@@ -95,15 +95,15 @@ def fit_group(
         ValueError: As of `fit`.
     """
     # Older studies vmapped single trials too: such a folder is theirs.
-    several = len(runs) > 1 or folder.exists()
+    several = len(runs) > 1 or processes.from_first(folder.exists())
     experiments, data = [run.experiment for run in runs], runs[0].data
     setup = Setup(experiments, data, several, trains=True)
     place = folder if several else runs[0].checkpoints
     group = Group(runs, place, setup, ends)
-    with locked(runs[0].directory), following(runs) as followers:
+    with locked_by_first(runs[0].directory), following(runs) as followers:
         held = run_epochs(group, resume, strict, followers)
         results = finish(group, held, followers)
-        if several:
+        if several and processes.is_first():
             shutil.rmtree(folder)
     return results
 
@@ -264,7 +264,7 @@ def record_of_epoch(
     if not processes.is_first():
         return {"score": processes.from_first()}
     layout, metric = group.setup.data.layout, group.setup.metric
-    stream = group.trial(held.state.stream, i)
+    stream = group.stream(held.state, i)
     training = streaming.compute(stream, layout.tasks, layout.domains)
     validation = group.setup.scorer.measured(logits, "validation")
     value = evaluate.chosen_metric(validation, metric)

@@ -32,6 +32,7 @@ from ple_jax.train.feed import Feed, feed_of
 from ple_jax.train.state import TrainState
 from ple_jax.train.step import Step
 from ple_jax.train.trainer import Trainer, step_of, trainer_of
+from ple_jax.train.vmapped import Where
 
 FIRST = 2  # batches that say how many rows devices ask each other for
 LARGE = 2**28  # bytes of an array, from which on huge pages are worth a second
@@ -68,6 +69,11 @@ class Setup:
     def mesh(self) -> jax.sharding.Mesh:
         """The devices; to score, all share a batch, however many trained."""
         return self._mesh_of(self.train.mesh if self.trains else MeshShape())
+
+    @property
+    def where(self) -> Where:
+        """Where the arrays of a state lie."""
+        return Where(self.mesh, self.trainer.replicated)
 
     def _mesh_of(self, shape: MeshShape) -> jax.sharding.Mesh:
         return make_mesh(self.train.devices, shape.data, shape.model)
@@ -233,8 +239,10 @@ def on_huge_pages(state: TrainState) -> TrainState:
     return state
 
 
-def shapes(trainer: Trainer, mesh: jax.sharding.Mesh) -> TrainState:
-    """The shapes and places of a lone state, without its arrays."""
+def shapes(
+    trainer: Trainer, mesh: jax.sharding.Mesh, vmapped: bool = False
+) -> TrainState:
+    """The shapes and places of a state, without its arrays."""
     abstract = trainer.shapes()
-    places = state_shardings(mesh, abstract, replicated=trainer.replicated)
+    places = state_shardings(mesh, abstract, vmapped, trainer.replicated)
     return jax.tree.map(lambda x, place: x.update(sharding=place), abstract, places)

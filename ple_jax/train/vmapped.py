@@ -5,9 +5,10 @@ They differ in their seeds and in traced knobs: knobs whose values are arguments
 
 from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 
@@ -15,12 +16,20 @@ from ple_jax import config
 from ple_jax.config.experiment import Experiment
 from ple_jax.config.sweep import SEED
 from ple_jax.layout import Layout
+from ple_jax.parallel.mesh import state_shardings
 from ple_jax.train.state import TrainState, jit_init
 from ple_jax.train.step import Step
 from ple_jax.train.trainer import NONE, Trainer, step_of
 from ple_jax.types import Batch, Picks, PyTree
 
 Values = Mapping[str, Any]  # dotted path -> arrays (R,), or tuples of them
+
+
+class Where(NamedTuple):
+    """What decides where the arrays of a state lie."""
+
+    mesh: Mesh
+    replicated: frozenset[str] = frozenset()  # fused tables that each device has whole
 
 
 def values_of(experiments: Sequence[Experiment]) -> dict[str, Any]:
@@ -99,13 +108,26 @@ def axes_of(batches: Batch | Picks, shared: bool) -> Any:
     return batches.replace(split=None, rows=of_trials)
 
 
-@jax.jit
-def trial(tree: PyTree, i: int) -> PyTree:
-    """Trial `i` of a tree."""
-    return jax.tree.map(lambda leaf: leaf[i], tree)
+@partial(jax.jit, static_argnums=2)
+def trial(tree: PyTree, i: int, where: Where) -> PyTree:
+    """Trial `i` of a tree, placed as the state of a lone run is."""
+    return placed(jax.tree.map(lambda leaf: leaf[i], tree), where, vmapped=False)
 
 
-@partial(jax.jit, donate_argnums=0)
-def with_trial(tree: PyTree, i: int, new: PyTree) -> PyTree:
+@partial(jax.jit, donate_argnums=0, static_argnums=3)
+def with_trial(tree: PyTree, i: int, new: PyTree, where: Where) -> PyTree:
     """The tree with `new` as its trial `i`."""
-    return jax.tree.map(lambda leaf, one: leaf.at[i].set(one), tree, new)
+    whole = jax.tree.map(lambda leaf, one: leaf.at[i].set(one), tree, new)
+    return placed(whole, where)
+
+
+@partial(jax.jit, static_argnums=1)
+def side_by_side(each: Sequence[PyTree], where: Where) -> PyTree:
+    """The trees of lone runs as one of trials, placed as its state is."""
+    return placed(jax.tree.map(lambda *leaves: jnp.stack(leaves), *each), where)
+
+
+def placed(tree: PyTree, where: Where, vmapped: bool = True) -> PyTree:
+    """The tree, laid where the state of trials lies, or that of a lone run."""
+    places = state_shardings(where.mesh, tree, vmapped, where.replicated)
+    return jax.lax.with_sharding_constraint(tree, places)

@@ -134,14 +134,3 @@ def test_a_half_written_step_is_no_step(tmp_path):
         assert told.step_told(tmp_path, 1) == step
     assert told.step_told(tmp_path, 0) is None
     assert told.run_told(tmp_path) == ""
-
-
-@pytest.mark.parametrize(("number", "said"), [("0", "train one run"), ("1", "")])
-def test_several_seeds_are_refused_once(number, said, tmp_path, monkeypatch, capsys):
-    monkeypatch.setenv(told.NUMBER, number)
-    file = tmp_path / "tiny.toml"
-    file.write_text('[data]\nkind = "synthetic"\n[train]\nseeds = 2\n')
-    assert main.main(["train", str(file), "--train.distributed", "127.0.0.1:1"]) == 2
-    found = capsys.readouterr().err
-    assert said in found
-    assert bool(found) == bool(said)

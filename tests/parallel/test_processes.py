@@ -1,27 +1,19 @@
 """Two processes train as one does, stop together, and end when one is lost."""
 
-import json
 import pathlib
 import time
 from functools import partial
-from multiprocessing.connection import wait
-from typing import NamedTuple
 
 import jax
 import numpy as np
 import pytest
 from lib import in_child, processes
+from lib.pairs import again, begun, new, numbers, together
 
-from ple_jax.parallel import launch, told
+from ple_jax.parallel import launch
 from ple_jax.parallel.processes import loss
 
 pytestmark = pytest.mark.slow
-EXPERIMENT = processes.ROOT / "experiments" / "synthetic_ple.toml"
-KNOBS = """
-    --data.examples 700 --train.epochs 3 --train.batch-size 32 --train.members 1
-    --train.average-decay 0 --train.steps-per-dispatch 2 --model.expert-dims 3
-    --model.tower-dims 3 --train.optimizer adagrad --inputs.update rows
-""".split()
 SOON = 15  # seconds
 
 
@@ -35,49 +27,6 @@ def pytest_generate_tests(metafunc):
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     return tmp_path_factory.mktemp("processes")
-
-
-def new(run):
-    return ["train", EXPERIMENT, "--run-dir", run, *KNOBS]
-
-
-def again(run):
-    return ["train", "--resume", "--run-dir", run]
-
-
-class Both(NamedTuple):
-    """How two processes ended."""
-
-    first: processes.Ended
-    second: processes.Ended
-    apart: float  # seconds from the end of one to that of the other
-
-    @property
-    def statuses(self):
-        return self.first.status, self.second.status
-
-
-def begun(folder, *lines, faults=((), ())):
-    """Begins two processes, each with its command."""
-    address = f"127.0.0.1:{launch.free_port()}"
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv(told.COUNT, "2")
-        patch.setenv(told.FOLDER, str(folder))
-        started = []
-        for number, (line, own) in enumerate(zip(lines, faults, strict=True)):
-            patch.setenv(told.NUMBER, str(number))
-            output, meet = folder / f"said-{number}", ("--train.distributed", address)
-            started.append(processes.start(output, *line, *meet, faults=own))
-    return started
-
-
-def together(folder, *lines, faults=((), ())):
-    """Runs two processes, each with its command, to their ends."""
-    started = begun(folder, *lines, faults=faults)
-    wait([one.process.sentinel for one in started], processes.LONGEST)
-    since = time.monotonic()
-    ended = [one.end() for one in started]
-    return Both(*ended, time.monotonic() - since)
 
 
 @pytest.fixture(scope="module")
@@ -94,26 +43,6 @@ def of_two(folder):
     assert "best epoch" in both.first.said
     assert both.second.said == ""  # only the first speaks
     return folder / "two"
-
-
-def numbers(run):
-    """All that the journal and the result of a run measured, but for speed."""
-    records = [json.loads(line) for line in (run / "metrics.jsonl").open()]
-    for record in records:
-        del record["examples_per_second"]
-        record.pop("exchange", None)
-    tree = [records, json.loads((run / "result.json").read_text())]
-    found = []
-
-    def walk(node):
-        if isinstance(node, dict | list):
-            for value in node.values() if isinstance(node, dict) else node:
-                walk(value)
-        elif isinstance(node, int | float):
-            found.append(float(node))
-
-    walk(tree)
-    return np.array(found)
 
 
 def test_a_loss_is_known_whatever_wraps_it():

@@ -9,11 +9,14 @@ import numpy as np
 import pytest
 from lib.training import call, tiny
 
-from ple_jax.data.loader import Loader
+from ple_jax import config
+from ple_jax.config import sweep
+from ple_jax.config.sweep import Trial
+from ple_jax.data.loader import Loader, shapes_of
 from ple_jax.layout import Bag, IdColumn
 from ple_jax.plans import kinds, plan
 from ple_jax.plans.emulated import devices, emulate, split_on_device
-from ple_jax.plans.job import Job, batch_of, bytes_of, job_of, resized
+from ple_jax.plans.job import Job, bytes_of, job_of, jobs_of, resized
 from ple_jax.plans.program import memory
 from ple_jax.runs.defaults import resolved
 from ple_jax.show import planned
@@ -23,11 +26,14 @@ N = 4  # devices; as many as tests emulate
 H100 = kinds.find("h100")
 
 
-def job_on(data, **sections):
+def job_on(data, seeds=1, **sections):
     sections.setdefault("train", {})
     sections["train"] = {"devices": N, "data_on": "host", **sections["train"]}
     rows = data.facts["splits"]["train"]["rows"]
-    return Job(resolved(tiny(**sections), data.layout, rows), data.layout, rows)
+    one = resolved(tiny(**sections), data.layout, rows)
+    of = lambda seed: config.with_values(one, {"train.seed": seed})
+    trials = tuple(Trial(f"seed={i}", "", of(i)) for i in range(seeds))
+    return Job(one, data.layout, rows, trials)
 
 
 @pytest.fixture(scope="module")
@@ -35,23 +41,60 @@ def emulated(data):
     return emulate(job_on(data), H100, devices(N))
 
 
-def test_memory_is_what_the_compiler_plans(emulated):
-    held = plan.memory_of(emulated)
-    arguments = memory(emulated.compiled).arguments
+@pytest.fixture(scope="module", params=[1, 3])
+def of_trials(request, data, emulated):
+    """A step of one trial, or of several as one program."""
+    job = job_on(data, seeds=request.param)
+    return emulated if request.param == 1 else emulate(job, H100, devices(N))
+
+
+def test_memory_is_what_the_compiler_plans(of_trials):
+    held = plan.memory_of(of_trials)
+    arguments = memory(of_trials.compiled).arguments
     counted = (
         held["total"] - held["temporaries"] - held["batches"] * (1 - 1 / plan.HELD)
     )
     assert counted == pytest.approx(arguments, rel=0.01)
-    assert held["temporaries"] == memory(emulated.compiled).temporary > 0
+    assert held["temporaries"] == memory(of_trials.compiled).temporary > 0
 
 
-def test_operations_and_bytes_are_what_the_compiler_counts(emulated):
-    found, counted = plan.costs(emulated), emulated.compiled.cost_analysis()
+def test_operations_and_bytes_are_what_the_compiler_counts(of_trials):
+    found, counted = plan.costs(of_trials), of_trials.compiled.cost_analysis()
     assert found["operations"] == pytest.approx(counted["flops"], rel=0.02)
     # XLA takes a histogram for read and written whole where a batch is added to it.
-    histogram = 2 * bytes_of(emulated.state.stream.histogram)
+    histogram = 2 * bytes_of(of_trials.state.stream.histogram)
     whole = found["memory"] + histogram
     assert whole == pytest.approx(counted["bytes accessed"], rel=0.05)
+
+
+@pytest.mark.parametrize("update", ["dense", "rows"])
+def test_several_trials_cost_what_as_many_runs_do(data, update):
+    one, three = (
+        plan.plan(job_on(data, seeds, inputs={"update": update}), N, "h100")
+        for seeds in (1, 3)
+    )
+    assert three["trials"] == ["seed=0", "seed=1", "seed=2"]
+    states = ("tables", "parameters", "optimizer", "metrics", "batches")
+    for name in states:
+        assert three["memory"][name] == 3 * one["memory"][name], name
+    assert three["checkpoint"] == 3 * one["checkpoint"] > three["best"] > 0
+    for name in ("operations", "network", "input"):
+        assert three["step"][name] == pytest.approx(3 * one["step"][name], rel=0.05)
+
+
+def test_a_sweep_is_planned_by_programs(data):
+    rates, dims = (0.01, 0.02), ((3,), (5,))
+    lists = {"model.expert_dims": dims, "train.learning_rate": rates}
+    base = tiny(data={"kind": "synthetic", "examples": 700})
+    of_kinds = lambda kinds: base
+    jobs = jobs_of(sweep.of(of_kinds, lists).trials)
+    assert [len(job.trials) for job in jobs] == [2, 2]
+    assert [job.orders for job in jobs] == [1, 1]
+    found = plan.plan(jobs[0], 2, "h100")
+    sent = 64 * jobs[0].example_bytes / 2
+    assert found["split_on_device"] or found["step"]["input"] == sent
+    said = "\n".join(planned.lines(found))
+    assert "2 trials as one program: expert_dims=3,learning_rate=0.01,seed=0" in said
 
 
 def test_a_dense_step_sends_its_gradients_and_looked_up_rows(emulated, data):
@@ -105,7 +148,7 @@ def test_a_batch_has_the_shapes_that_a_loader_gives(everything):
     layout, loader = everything.layout, Loader(everything.split("train"), 16, 0)
     given = loader.batches(0, 0, 3)
     like = lambda x: (x.shape, np.dtype(x.dtype))
-    assert jax.tree.map(like, batch_of(layout, 3, 16)) == jax.tree.map(like, given)
+    assert jax.tree.map(like, shapes_of(layout, 3, 16)) == jax.tree.map(like, given)
     job = job_on(everything, train={"batch_size": 16})
     assert job.example_bytes == sum(x.nbytes for x in jax.tree.leaves(given)) / 48
 

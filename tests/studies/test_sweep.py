@@ -17,8 +17,8 @@ from ple_jax.metrics.spread import spread
 from ple_jax.runs.directory import create_run, open_run
 from ple_jax.show.escape import printable
 from ple_jax.studies import sweeps
-from ple_jax.studies.grouping import together
 from ple_jax.train import loop
+from ple_jax.train.grouping import together
 
 
 @pytest.fixture(scope="module")

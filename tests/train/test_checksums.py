@@ -1,11 +1,14 @@
 """Checksums of arrays and records: the same wherever they lie, and never blind."""
 
+import math
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from ple_jax.train import checksums
+from ple_jax.train.counted_rows import CountedRows
 
 KINDS = ["bfloat16", "float32", "int8", "uint8", "int32", "uint32", "bool", "float16"]
 
@@ -54,6 +57,20 @@ def test_sharding_does_not_change_it():
         place = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec(*spec))
         placed = jax.device_put(array, place)
         assert checksums.of_array(placed) == checksums.of_array(array)
+
+
+@pytest.mark.parametrize("trials", [(), (3,)])
+def test_parts_of_a_split_array_have_that_of_the_whole(trials):
+    """Of the rows that count, in any order; trials stand before rows."""
+    array = np.random.default_rng(0).normal(size=(*trials, 8, 5)).astype(np.float32)
+    axis, rows = len(trials), CountedRows({"table": 7}, len(trials))
+    spec = jax.sharding.PartitionSpec(*[None] * axis, "shard")
+    place = jax.sharding.NamedSharding(jax.make_mesh((4,), ("shard",)), spec)
+    parts = checksums.parts_of(jax.device_put(array, place), rows, ["table"])
+    assert len(parts) == 4 * math.prod(trials)
+    wanted = checksums.of_array(array[..., :7, :].copy())
+    assert checksums.of_parts(parts[::-1]) == wanted
+    assert checksums.of_array(array, rows, ["table"]) == wanted
 
 
 def test_transposed_arrays_are_taken_in_their_own_order():
