@@ -84,17 +84,20 @@ def _forward(kernel, x):
 
 
 def _backward(kept, grads):
-    """dW_e = dy_e x^T, rows in the kernel's own order;  dx = sum_e W_e^T dy_e.
+    """dW_e = dy_e x^T;  dx = sum_e W_e^T dy_e.
 
-    Each barrier keeps the compiler from moving the transpose of x, or of dx, which are
-    small, to the other operand or result.
+    Of x, with dx, and dy the smaller is transposed. Each barrier keeps the compiler
+    from moving the transpose to the other operand or result.
     """
     kernel, x = kept
     networks, inputs, hidden = kernel.shape
     dy = grads.reshape(networks * hidden, -1)
-    barrier = jax.lax.optimization_barrier
+    kernels, barrier = _side_by_side(kernel), jax.lax.optimization_barrier
+    if inputs > networks * hidden:
+        of_kernel = (dy @ x.T).reshape(networks, hidden, inputs)
+        return of_kernel.swapaxes(1, 2), barrier(barrier(dy.T) @ kernels.T).T
     of_kernel = (barrier(x) @ dy.T).reshape(inputs, networks, hidden)
-    return of_kernel.swapaxes(0, 1), barrier(_side_by_side(kernel) @ dy)
+    return of_kernel.swapaxes(0, 1), barrier(kernels @ dy)
 
 
 product_of_one_input.defvjp(_forward, _backward)
