@@ -47,6 +47,11 @@ def alike(experiment, values):
     return [config.with_values(experiment, v) for v in values]
 
 
+def points(knobs):
+    """A value of every knob for each trial."""
+    return [{name: values[i] for name, values in knobs.items()} for i in range(R)]
+
+
 def assert_close(a, b, rtol=1e-5, atol=1e-6):
     assert jax.tree.structure(a) == jax.tree.structure(b)
     for (path, x), y in zip(
@@ -88,38 +93,39 @@ def check_equal(experiments, data, data_on="host", devices=1, **tolerance):
         assert_close(got, wanted, **tolerance)
 
 
-KNOBS = {
-    "learning_rate": ({}, [0.01, 0.1, 0.3]),
-    "final_rate": ({"schedule": "cosine"}, [0.1, 0.5, 0.9]),
-    "weight_decay": ({}, [0.1, 0.2, 0.5]),
-    "clip_norm": ({}, [0.01, 0.1, 9.0]),
-    "average_decay": ({}, [0.5, 0.9, 0.99]),
-    "temperature": ({"sampling": "balanced"}, [1.0, 2.0, 9.0]),
-}
+def test_a_trial_is_the_lone_run_of_its_knobs(everything):
+    settings = {"schedule": "cosine", "average_decay": 0.9, "clip_norm": 9.0}
+    knobs = {
+        "train.learning_rate": (0.05, 0.1, 0.3),
+        "train.final_rate": (0.1, 0.5, 0.9),
+        "train.weight_decay": (0.1, 0.2, 0.5),
+        "train.clip_norm": (0.01, 0.1, 9.0),
+        "train.average_decay": (0.5, 0.9, 0.99),
+        "inputs.embedding_scale": (0.1, 0.3, 0.7),
+        "inputs.embedding_dropout_rate": (0.1, 0.3, 0.7),
+    }
+    check_equal(alike(small(train=settings), points(knobs)), everything)
 
 
-@pytest.mark.parametrize("knob", KNOBS)
-def test_a_trial_is_the_lone_run_of_its_knob(knob, everything):
-    settings, values = KNOBS[knob]
-    experiment = small(train={"learning_rate": 0.1, **settings})
-    check_equal(alike(experiment, [{f"train.{knob}": v} for v in values]), everything)
+def test_a_trial_is_the_lone_run_of_its_temperature(everything):
+    experiment = small(train={"sampling": "balanced"})
+    knob = {"train.temperature": (1.0, 2.0, 9.0)}
+    check_equal(alike(experiment, points(knob)), everything)
 
 
-@pytest.mark.parametrize("path", ["embedding_scale", "embedding_dropout_rate"])
-def test_a_trial_is_the_lone_run_of_its_input(path, everything):
-    values = [{f"inputs.{path}": v} for v in (0.1, 0.3, 0.7)]
-    check_equal(alike(small(), values), everything)
-
-
-@pytest.mark.parametrize("data_on", ["host", "device"])
-@pytest.mark.parametrize("update", ["dense", "rows"])
+@pytest.mark.parametrize(
+    ("data_on", "update"),
+    [("host", "rows"), ("device", "rows"), ("device", "dense")],
+)
 def test_a_trial_is_the_lone_run_of_its_seed(data_on, update, everything):
     experiment = small(inputs={"embedding_dim": 3, "update": update})
     check_equal(alike(experiment, SEEDS), everything, data_on)
 
 
-@pytest.mark.parametrize("optimizer", ["adam", "adagrad"])
-@pytest.mark.parametrize("update", ["dense", "rows"])
+@pytest.mark.parametrize(
+    ("optimizer", "update"),
+    [("adam", "dense"), ("adam", "rows"), ("adagrad", "rows")],
+)
 def test_moments_are_those_of_the_lone_run(optimizer, update, everything):
     experiment = small(
         train={"optimizer": optimizer, "weight_decay": 0.1},
@@ -130,38 +136,40 @@ def test_moments_are_those_of_the_lone_run(optimizer, update, everything):
     check_equal(alike(experiment, values), everything, rtol=1e-4, atol=1e-4)
 
 
-@pytest.mark.parametrize(
-    ("model", "training"),
-    [
-        ({"dropout_rate": 0.2, "batch_norm": True}, {"average_decay": 0.9}),
-        ({"kind": "mmoe", "dropout_rate": 0.2}, {}),
-        ({"kind": "sluice", "width": 6, "dropout_rate": 0.2}, {}),
-        ({"kind": "asymmetric", "dropout_rate": 0.2}, {}),
-        ({"groups": "tasks_domains", "dropout_rate": 0.2}, {}),
-        (STAR | {"dropout_rate": 0.2}, {}),
-        (STAR, {"sampling": "one_domain"}),
-    ],
-    ids=["ple", "mmoe", "sluice", "asymmetric", "groups", "star", "one_domain"],
-)
-def test_models_of_several_seeds(model, training, everything):
-    check_equal(alike(small(model=model, train=training), SEEDS), everything)
+RATES = {"dropout_rate": (0.1, 0.3, 0.5)}
 
 
 @pytest.mark.parametrize(
-    ("model", "path", "values"),
+    ("model", "training", "knobs"),
     [
-        ({}, "dropout_rate", (0.1, 0.3, 0.5)),
-        ({"groups": "tasks_domains"}, "dropout_rate", (0.1, 0.3, 0.5)),
-        (STAR, "dropout_rate", (0.1, 0.3, 0.5)),
-        (STAR, "momentum", (0.5, 0.9, 0.99)),
-        ({"kind": "mulann"}, "discriminator_weight", (0.1, 0.3, 0.9)),
-        ({"kind": "sluice", "width": 6}, "orthogonality", (0.1, 0.3, 0.9)),
+        ({"batch_norm": True}, {"average_decay": 0.9}, RATES),
+        ({"kind": "mmoe", "dropout_rate": 0.2}, {}, {}),
+        (
+            {"kind": "sluice", "width": 6},
+            {},
+            RATES | {"orthogonality": (0.1, 0.3, 0.9)},
+        ),
+        ({"kind": "asymmetric", "dropout_rate": 0.2}, {}, {}),
+        ({"kind": "mulann"}, {}, {"discriminator_weight": (0.1, 0.3, 0.9)}),
+        ({"groups": "tasks_domains"}, {}, RATES),
+        (STAR, {}, RATES | {"momentum": (0.5, 0.9, 0.99)}),
+        (STAR, {"sampling": "one_domain"}, {}),
     ],
-    ids=["ple", "groups", "star", "momentum", "mulann", "sluice"],
+    ids=[
+        "ple",
+        "mmoe",
+        "sluice",
+        "asymmetric",
+        "mulann",
+        "groups",
+        "star",
+        "one_domain",
+    ],
 )
-def test_models_of_several_rates_and_weights(model, path, values, everything):
-    each = [{f"model.{path}": v} for v in values]
-    check_equal(alike(small(model=model), each), everything)
+def test_models_of_several_seeds_rates_and_weights(model, training, knobs, everything):
+    each = points({f"model.{name}": values for name, values in knobs.items()})
+    trials = [seed | some for seed, some in zip(SEEDS, each, strict=True)]
+    check_equal(alike(small(model=model, train=training), trials), everything)
 
 
 def test_weightings_of_several_weights(everything):
@@ -177,7 +185,6 @@ def test_weightings_of_several_weights(everything):
 
 
 def test_four_devices_train_trials_as_one_does(everything):
-    check_equal(alike(small(), SEEDS), everything, devices=4)
     check_equal(alike(small(), SEEDS), everything, "device", devices=4)
 
 
