@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import cached_property, partial
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -28,6 +28,7 @@ BYTES = 1 << 21  # that the rows of a block take at most, unless one row takes m
 DIGITS = 8  # of a CRC-32 in hex
 
 Read = Callable[[int, int], bytes]  # of so many bytes from a place on
+T = TypeVar("T")
 
 
 class Piece(NamedTuple):
@@ -124,13 +125,10 @@ class Blocks:
             with path.open("rb") as file:
                 return check_header(file, path, self.expected[name], self.rows)
 
-        def tried(name: str) -> int:
-            path = self.files[name]
-            if not isinstance(path, RemoteFile):
-                return start(name)
-            return again(partial(start, name), f"{path}: its header")
-
-        return {name: tried(name) for name in self.files}
+        return {
+            name: _tried(partial(start, name), path, "its header")
+            for name, path in self.files.items()
+        }
 
     def read(self, pieces: Sequence[Piece]) -> Examples:
         """Reads the rows of some pieces, one after another, each from a whole block.
@@ -156,10 +154,9 @@ class Blocks:
         return array
 
     def _block(self, read: Read, name: str, number: int) -> np.ndarray:
-        place, once = self.files[name], partial(self._read_block, read, name, number)
-        if not isinstance(place, RemoteFile):
-            return once()
-        return again(once, f"{place}: its block {number + 1:,} of {len(self):,}")
+        once = partial(self._read_block, read, name, number)
+        what = f"its block {number + 1:,} of {len(self):,}"
+        return _tried(once, self.files[name], what)
 
     def _read_block(self, read: Read, name: str, number: int) -> np.ndarray:
         expected, first = self.expected[name], number * self.of_block
@@ -181,6 +178,11 @@ class Blocks:
         block: np.ndarray = np.frombuffer(data, expected.dtype).reshape(shape)
         expected.check(block, first, self.files[name])
         return block
+
+
+def _tried(once: Callable[[], T], file: pathlib.Path | RemoteFile, what: str) -> T:
+    """Reads once from disk; again from a store that fails."""
+    return again(once, f"{file}: {what}") if isinstance(file, RemoteFile) else once()
 
 
 @contextmanager
