@@ -72,7 +72,7 @@ class RemoteFile(NamedTuple):
     def read(self, start: int, size: int) -> bytes:
         """Some bytes; fewer at its end."""
         system, path = system_of(self.url)
-        return system.cat_file(path, start, start + size)
+        return system.cat_file(path, start=start, end=start + size)
 
     def __str__(self) -> str:
         return self.url

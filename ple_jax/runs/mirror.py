@@ -33,7 +33,10 @@ class Mirror:
         self.directory, self.url = directory, url.rstrip("/")
         self._system, self._root = system_of(self.url)
         make = partial(self._system.makedirs, f"{self._root}/objects", exist_ok=True)
-        again(make, f"{self.url}/objects", "made")
+        try:
+            again(make, f"{self.url}/objects", "made")
+        except OSError as error:  # there is no such bucket, or it is another's
+            raise ValueError(f"{self.url} cannot be written: {error}.") from error
         self._last = newest(self.url)
         self._known = self._last.objects  # what is surely there
         self._hashes: dict[tuple[str, Stamp], str] = {}
@@ -61,7 +64,8 @@ class Mirror:
         if path.endswith(GROWING):
             content = place.read_bytes()
             digest = hashlib.sha256(content).hexdigest()
-            self._put(digest, partial(self._system.pipe_file, value=content))
+            # Stores name what is written as they like: it must come by its place.
+            self._put(digest, lambda to: self._system.pipe_file(to, content))
             return digest, len(content)
         digest = self._hashes.get((path, stamp)) or digest_of(place)
         self._hashes[path, stamp] = digest

@@ -8,7 +8,7 @@ import fsspec
 import numpy as np
 import pytest
 from lib.blocks import in_blocks
-from lib.store import served
+from lib.store import Bucket, served
 from lib.tables import raw, source
 
 from ple_jax.data import remote
@@ -55,6 +55,12 @@ def test_train_is_read_by_blocks_from_there_and_all_else_from_here(here, there):
     message = r"train lies in memory://bucket/shop, and is read by blocks alone"
     with pytest.raises(ValueError, match=message):
         opened.split("train")
+
+
+def test_ranges_are_named(there):
+    url = there.replace("memory:", f"{Bucket.protocol}:")
+    whole = remote.RemoteFile(f"{url}/{FACTS}").read(0, 10**6)
+    assert remote.RemoteFile(f"{url}/{FACTS}").read(3, 5) == whole[3:8]
 
 
 def test_a_copy_reads_from_there_too(there, tmp_path):

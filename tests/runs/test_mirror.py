@@ -4,6 +4,7 @@ import shutil
 
 import fsspec
 import pytest
+from lib.store import Bucket
 from lib.training import StopAfter, assert_same, call, final_state, new_run, records
 
 from ple_jax.data import remote
@@ -14,6 +15,7 @@ from ple_jax.runs.mirror import Mirror, mirrored
 from ple_jax.train import loop
 
 URL = "memory://runs/shop"
+BUCKET = f"{Bucket.protocol}://runs/shop"  # the same place, with arguments as S3 has
 
 
 @pytest.fixture(autouse=True)
@@ -44,6 +46,18 @@ def contents(folder):
 
 def objects(store):
     return {path.rpartition("/")[2] for path in store.ls("/runs/shop/objects", False)}
+
+
+def test_stores_may_name_arguments_as_they_like(folder, tmp_path):
+    assert Mirror(folder, BUCKET).copy()
+    restore(BUCKET, tmp_path / "again")
+    assert contents(tmp_path / "again") == contents(folder)
+
+
+def test_a_bucket_that_is_not_there_is_named(folder):
+    url = f"{Bucket.protocol}://nobody/shop"
+    with pytest.raises(ValueError, match=f"{url} cannot be written: .* not exist"):
+        Mirror(folder, url)
 
 
 def test_a_run_that_stopped_ends_elsewhere_as_one_that_did_not(
