@@ -14,11 +14,6 @@ def is_launched() -> bool:
     return FOLDER in os.environ
 
 
-def number_told() -> int:
-    """This process's number among several, before it joins them; 0 if none is told."""
-    return int(os.environ.get(NUMBER, "0"))
-
-
 def launched_count() -> int:
     """How many processes the launcher started; 0 if it did not start this one."""
     return int(os.environ[COUNT]) if is_launched() else 0

@@ -12,9 +12,12 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
+from types import SimpleNamespace
 from typing import Any
+from unittest import mock
 
 import jax
+from jax._src import compiler
 
 # So that each fork has them at once. None of them starts a thread.
 from ple_jax.cli import main as cli
@@ -44,9 +47,23 @@ def run(
     os.dup2(file, 1)
     os.dup2(file, 2)
     runtime.keep_compiled = lambda: None  # the cache of all tests serves
+    keep_what_others_compile()
     for fault in faults:
         fault()
     sys.exit(cli.main(arguments))
+
+
+def keep_what_others_compile() -> None:
+    """Lets all processes write to the cache, where JAX lets only the first."""
+    write, first = compiler._cache_write, SimpleNamespace(process_id=0)
+
+    def as_first(*details: Any) -> None:
+        with mock.patch.object(
+            compiler, "distributed", SimpleNamespace(global_state=first)
+        ):
+            write(*details)
+
+    compiler._cache_write = as_first
 
 
 # Faults. Those with arguments are made by `functools.partial`.

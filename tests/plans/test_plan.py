@@ -257,6 +257,12 @@ def test_the_command_prints_tables_or_json(tmp_path, capsys, monkeypatch):
     found = json.loads(capsys.readouterr().out)
     assert (found["devices"], found["kind"], found["examples"]) == (2, "v5e", 10**6)
     assert found["memory"]["tables"] > 4 * 8 * 10**5 / 2
+    assert call(*line, "--sweep.inputs.embedding-dim", 3, 5, "--json") == 0
+    programs = json.loads(capsys.readouterr().out)["programs"]
+    assert [of["trials"][0] for of in programs] == [
+        "embedding_dim=3,seed=0",
+        "embedding_dim=5,seed=0",
+    ]
     assert call("plan", file, "--devices", 2, "--kind", "v5", *knobs) == 2
     assert "Did you mean 'v5" in capsys.readouterr().err
     for wrong in ("category_0", "category_0=0", "category_0=1.5", "=7"):
