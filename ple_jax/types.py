@@ -26,6 +26,7 @@ class Touched(flax.struct.PyTreeNode):
     slots: Array  # (B, S) int32: the place in `rows` of each lookup of an example
     embedded: Array | None = None  # (B, fields, W): what is read, if done already
     part: Array | None = None  # () int32: see `embeddings.sharded`
+    buffers: PyTree = None  # what SparseCores read: see `embeddings.sparsecore`
 
 
 class Batch(flax.struct.PyTreeNode):

@@ -44,6 +44,9 @@ class Inputs:
             has them (`frequency`), or spread (`spread`), so that devices that share a
             table have as much to do each. `auto` spreads them in a run that begins on
             several devices. The model and its scores are the same.
+        exchange: How devices that share tables exchange rows of them: by `all_to_all`,
+            or by the SparseCores that TPUs have from v5 on (`sparsecore`: an extra of
+            the package, and never run on a TPU).
         wire: The precision of rows on their way between devices. Their gradients, and
             tables, are always float32.
         frozen: Names of tables that keep their initial values.
@@ -59,6 +62,7 @@ class Inputs:
     update: Literal["auto", "dense", "rows"] = "auto"
     row_optimizer: Literal["same", "sgd", "adagrad", "rowwise_adagrad", "adam"] = "same"
     row_order: Literal["frequency", "spread"] = ruled("frequency")
+    exchange: Literal["all_to_all", "sparsecore"] = "all_to_all"
     wire: Literal["float32", "bfloat16"] = "float32"
     frozen: tuple[str, ...] = ()
     per_domain: bool = False

@@ -59,6 +59,11 @@ class Exchange:
         """V / D."""
         return self.length // self.devices
 
+    @property
+    def owners(self) -> int:
+        """How many ranges of rows are asked for apart."""
+        return self.devices
+
     def capacity(self, most: int) -> int:
         """C, of slices that touch `most` rows U at most."""
         return max(1, min(most, math.ceil(self.share * most)))
@@ -68,7 +73,8 @@ class Exchange:
 
         C = max(1.25 mean, 1.05 busiest) of the rows that one device asks one owner for
         """
-        ends = np.minimum(np.arange(1, self.devices + 1) * self.own, self.end)
+        each = self.length // self.owners
+        ends = np.minimum(np.arange(1, self.owners + 1) * each, self.end)
         slices = np.asarray(rows).reshape(-1, rows.shape[-1])
         until = np.array([np.searchsorted(one, ends) for one in slices])
         asked = np.diff(until, axis=1, prepend=0)
@@ -113,6 +119,10 @@ class Exchange:
         part = jax.lax.while_loop(crowded, lambda part: part - 1, whole)
         return _smallest(jax.lax.pmin(part, DATA))
 
+    def overflows(self, touched: Touched) -> jax.Array:  # () bool
+        """Whether a batch asks for more than there is room for."""
+        return self.rounds(touched.part) > 1
+
     def rounds(self, part: Any) -> jax.Array:  # () int32
         """How many rounds are needed; more than one where C is too small."""
         return ((self.own - 1) >> part) + 1
@@ -156,16 +166,18 @@ class Exchange:
     ) -> tuple[jax.Array, PyTree]:
         """Each owner moves its rows by the sum of all devices' gradients."""
 
-        def local(table, state, rows, grads, part, rate, step):
-            def one(k, moved):
-                merged = self._merged(rows[0], grads[0], k, part)
-                return rule(*moved, *merged, rate, step)
-
-            return jax.lax.fori_loop(0, self.rounds(part), one, (table, state))
+        def local(table, state, rows, grads, part, *now):
+            return self._moved(rule, table, state, rows[0], grads[0], part, *now)
 
         split = P(DATA), P(DATA)
         move = self._mapped(local, (*split, *split, P(), P(), P()), split)
         return move(table, state, touched.rows, grads, touched.part, rate, step)
+
+    def _moved(self, rule, table, state, rows, grads, part, rate, step):
+        def one(k, moved):
+            return rule(*moved, *self._merged(rows, grads, k, part), rate, step)
+
+        return jax.lax.fori_loop(0, self.rounds(part), one, (table, state))
 
     def gram(self, touched: Touched, grads: jax.Array) -> jax.Array:
         """Inner products of the tables' gradients: (T, D, U, W) -> (T, T).

@@ -16,6 +16,7 @@ from ple_jax.config.experiment import Inputs
 from ple_jax.embeddings.draw import draw_normal, draw_split, draw_spread
 from ple_jax.embeddings.gather import read_fields
 from ple_jax.embeddings.sharded import Exchange
+from ple_jax.embeddings.sparsecore import MULTIPLE, SparseCores, cores_of
 from ple_jax.embeddings.spread import spread, spread_length
 from ple_jax.embeddings.touched_rows import capacity, with_delta
 from ple_jax.layout import Bag, IdColumn, Layout
@@ -115,7 +116,8 @@ class Tables:
                     f"table holds at most {MAX_ROWS}. Raise min_count."
                 )
             end = spread_length(end) if self.spreads else end
-            fused[name] = rows | {"": -(-end // self.shards) * self.shards}
+            parts = self.shards * (MULTIPLE if self._by_cores(name) else 1)
+            fused[name] = rows | {"": -(-end // parts) * parts}
         return fused
 
     @property
@@ -150,8 +152,14 @@ class Tables:
         """How devices exchange the rows of a fused table."""
         assert self.mesh is not None
         length, share = self.offsets[name][""], self.exchanged[name]
+        if self._by_cores(name):
+            cores = cores_of(self.mesh)
+            return SparseCores(self.mesh, length, self.end(name), share, cores=cores)
         wire = jnp.dtype(self.inputs.wire)
         return Exchange(self.mesh, length, self.end(name), share, wire)
+
+    def _by_cores(self, name: str) -> bool:
+        return name in self.exchanged and self.inputs.exchange == "sparsecore"
 
     def lookups(self, name: str) -> int:
         """S: how many rows of a fused table one example reads, padding included."""

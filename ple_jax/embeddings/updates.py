@@ -11,7 +11,7 @@ import optax
 
 from ple_jax.checks import is_off
 from ple_jax.config.experiment import Train
-from ple_jax.embeddings import touched_rows
+from ple_jax.embeddings import sparsecore, touched_rows
 from ple_jax.embeddings.choose import is_updated_by_rows
 from ple_jax.embeddings.tables import Tables
 from ple_jax.optim.dense import is_moved
@@ -79,17 +79,23 @@ class RowUpdates:
         its slices.
         """
         sees = jax.process_count() == 1 or self.exchanges
-        return bool(self.optimizers) and sees and jax.default_backend() == "cpu"
+        is_cpu = jax.default_backend() == "cpu"
+        return bool(self.optimizers) and ((is_cpu and sees) or self.by_cores)
 
     @property
     def exchanges(self) -> bool:
         """Whether devices exchange rows."""
         return bool(self.tables.exchanged)
 
+    @property
+    def by_cores(self) -> bool:
+        """Whether SparseCores do, for which the host sorts rows."""
+        return self.exchanges and self.tables.inputs.exchange == "sparsecore"
+
     def overflows(self, batch: Batch) -> jax.Array:  # () int32
         """How many tables of a batch need more than one round of exchanges."""
         each = [
-            self.tables.exchange(name).rounds(batch.touched[name].part) > 1
+            self.tables.exchange(name).overflows(batch.touched[name])
             for name in self.tables.exchanged
         ]
         return sum(each, jnp.int32(0))
@@ -164,6 +170,8 @@ def row_updates(
             "inputs.update must be 'auto' or 'dense' with a moving average "
             "(train.average_decay), which reads whole tables at each step, got 'rows'."
         )
+    if tables.exchanged and inputs.exchange == "sparsecore":
+        sparsecore.check(tables, train)
     same = inputs.row_optimizer == "same"
     rule = RULES[train.optimizer if same else inputs.row_optimizer].rows
     optimizers = {}

@@ -32,7 +32,7 @@ class RowUpdate(Protocol):
         self,
         table: jax.Array,  # (V, W)
         state: PyTree,
-        rows: Array,  # (U,) int32
+        rows: Array | None,  # (U,) int32
         grads: jax.Array,  # (U, W)
         rate: ArrayLike,
         step: ArrayLike,
@@ -44,7 +44,7 @@ class RowUpdate(Protocol):
             table: The whole table.
             state: What `RowOptimizer.init` or the last update returned.
             rows: Distinct and ascending, padded with V, which is out of range and
-                therefore dropped.
+                therefore dropped. None for all rows of the table.
             grads: The gradient of each row, summed over the batch.
             rate: Learning rate of this step.
             step: Number of this step, from 0.
@@ -145,14 +145,20 @@ def _descend(table, rows, direction, rate, weight_decay):
     """Moves rows (U,) against `direction` (U, W), with decoupled weight decay."""
     if not is_off(weight_decay):
         direction = direction + weight_decay * _get(table, rows)
+    if rows is None:
+        return table - rate * direction
     return table.at[rows].add(-rate * direction, mode="drop", indices_are_sorted=True)
 
 
 def _get(array, rows):  # (V, ...), (U,) -> (U, ...)
     """Reads rows; padding reads zero."""
+    if rows is None:
+        return array
     return array.at[rows].get(mode="fill", fill_value=0, indices_are_sorted=True)
 
 
 def _put(array, rows, values):  # (V, ...), (U,), (U, ...) -> (V, ...)
     """Writes rows; padding writes nothing."""
+    if rows is None:
+        return values
     return array.at[rows].set(values, mode="drop", indices_are_sorted=True)

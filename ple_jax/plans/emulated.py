@@ -96,10 +96,13 @@ def emulate(job: Job, kind: Kind, mesh: jax.sharding.Mesh) -> Emulated:
 
 
 def laid_out(experiment: Experiment, count: int) -> Experiment:
-    """The experiment with the order of rows that a run on `count` devices has."""
-    if experiment.inputs.row_order != AUTO:
-        return experiment
-    inputs = dataclasses.replace(experiment.inputs, row_order=row_order(count))
+    """The experiment with the order of rows that a run on `count` devices has.
+
+    What SparseCores exchange is planned as it is without them.
+    """
+    inputs = dataclasses.replace(experiment.inputs, exchange="all_to_all")
+    if inputs.row_order == AUTO:
+        inputs = dataclasses.replace(inputs, row_order=row_order(count))
     return dataclasses.replace(experiment, inputs=inputs)
 
 

@@ -44,6 +44,7 @@ class Scorer:
     batch_size: int
     recalibration: Recalibration | None = None  # what corrects logits, if anything
     watch: Callable[[PyTree, Batch], tuple[jax.Array, PyTree]] | None = None
+    prepare: Callable[[Batch], Batch] | None = None  # what the host does to batches
 
     def logits(self, variables: PyTree, batches: Batches) -> np.ndarray:  # (rows, T)
         """Logits of every real row of `batches`, in order, recalibrated."""
@@ -87,6 +88,7 @@ class Scorer:
         return np.concatenate(logits), gates.average(means)
 
     def _placed(self, batch: Batch) -> Batch:
+        batch = batch if self.prepare is None else self.prepare(batch)
         return put_parts(batch, batch_shardings(self.mesh, batch, steps=0))
 
     def of_split(self, variables: PyTree, name: str) -> np.ndarray:  # (rows, T)

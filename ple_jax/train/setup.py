@@ -136,11 +136,17 @@ class Setup:
 
         It is known from the first batches of an epoch, of all processes.
         """
-        if not self.trains or self.mesh.shape[DATA] == 1:
+        one = self.mesh.shape[DATA] == 1 and not self.by_cores
+        if not self.trains or one:
             return {}
         mine = self.step.rows.shares(self.loader.batches(0, 0, FIRST))
         each = processes.from_all(mine)
         return {name: max(of[name] for of in each) for name in mine}
+
+    @property
+    def by_cores(self) -> bool:
+        """Whether SparseCores are to exchange rows."""
+        return self.experiments[0].inputs.exchange == "sparsecore"
 
     def exchange_record(self, counts: Sequence[jax.Array]) -> dict[str, Any]:
         """What the journal says of an epoch, by the second results of its dispatches.
@@ -182,8 +188,11 @@ class Setup:
         # Rounded up, so that it splits evenly over the devices.
         parts = self.mesh.shape[DATA]
         size = -(-self.train.eval_batch_size // parts) * parts
-        trainer = self.trainer
-        return Scorer(trainer.score, self.mesh, self.data, size, watch=trainer.watch)
+        trainer, prepare = self.trainer, None
+        if self.trains and self.by_cores:
+            prepare = trainer.prepare
+        devices = self.mesh, self.data, size
+        return Scorer(trainer.score, *devices, watch=trainer.watch, prepare=prepare)
 
 
 def loader_of(

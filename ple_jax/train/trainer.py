@@ -12,6 +12,7 @@ from jax.sharding import Mesh
 
 from ple_jax import config, models, weightings
 from ple_jax.config.experiment import Experiment, Train
+from ple_jax.embeddings import sparsecore
 from ple_jax.embeddings.choose import replicated
 from ple_jax.embeddings.tables import Tables
 from ple_jax.embeddings.updates import row_updates
@@ -62,13 +63,21 @@ def jitted(step: Step) -> Trainer:
         jit_init(step.init, step.tables),
         lambda places: jit_init(step.init, step.tables, places)(),
         partial(jax.eval_shape, step.init),
-        jax.jit(step.steps, donate_argnums=0),
+        jit_steps(step),
         lambda variables, batch: watch(variables, batch)[0],
         watch,
         step.rows.prepare_on_host,
         step.rows.finds_on_host,
         step.tables.replicated,
     )
+
+
+def jit_steps(step: Step) -> Callable:
+    """Jits the steps of a state, which they take the place of."""
+    if step.rows.by_cores:
+        shapes = jax.eval_shape(step.init)
+        return sparsecore.in_format(step.steps, step.tables.mesh, shapes)
+    return jax.jit(step.steps, donate_argnums=0)
 
 
 def step_of(

@@ -87,6 +87,11 @@ def trainer_of(
     values = values_of(experiments)
     first = step_of(experiments[0], layout, steps_per_epoch, mesh, exchanged)
     rows = first.rows
+    if rows.by_cores:
+        raise ValueError(
+            "inputs.exchange = 'sparsecore' trains one trial at a time: leave it out, "
+            "or train trials one after another."
+        )
     return Trainer(
         partial(jit_init(init, first.tables), values),
         lambda places: jit_init(init, first.tables, places)(values),
