@@ -35,6 +35,10 @@ from ple_jax.parallel.mesh import DATA, MODEL, state_shardings
 from ple_jax.types import Array, PyTree, Touched, path_names
 
 KNOB = "inputs.exchange = 'sparsecore'"
+NEEDED = (
+    f"{KNOB} needs Python 3.12 and jax-tpu-embedding 0.2 or newer: pip install "
+    "'ple-jax[tpu-embedding]'."
+)
 NAME = "table"  # of the only one that the library is told of at a time
 LANES = 8  # numbers of a word; widths, rows and room come in multiples of it
 ROUNDS = 8  # that buffers have room for
@@ -252,8 +256,8 @@ def check(tables: Any, train: Train) -> None:
             raise ValueError(f"{KNOB} needs {what}.")
 
 
-def in_format(steps: Callable, mesh: Mesh, state: PyTree) -> Callable:
-    """Jits steps of a state whose tables lie as SparseCores want them.
+def formats(mesh: Mesh, state: PyTree) -> PyTree:
+    """Each array's place, and of what SparseCores move also how it lies there.
 
     XLA would else rewrite whole tables before and after the steps of each dispatch.
     """
@@ -264,7 +268,12 @@ def in_format(steps: Callable, mesh: Mesh, state: PyTree) -> Callable:
         return _library().format(mesh, P(DATA)) if is_table else place
 
     usual = state_shardings(mesh, state)
-    places = jax.tree_util.tree_map_with_path(place, state, usual)
+    return jax.tree_util.tree_map_with_path(place, state, usual)
+
+
+def in_format(steps: Callable, mesh: Mesh, state: PyTree) -> Callable:
+    """Jits steps of a state whose arrays lie as `formats` says."""
+    places = formats(mesh, state)
     run = jax.jit(steps, donate_argnums=0, out_shardings=(places, None))
     return lambda state, *rest: run(jax.device_put(state, places), *rest)
 
@@ -273,7 +282,7 @@ def cores_of(mesh: Mesh) -> int:
     """SparseCores of each device of a mesh.
 
     Raises:
-        ValueError: The library is not installed, or the devices have none.
+        ValueError: The library is not there or too old, or the devices have none.
     """
     known = _library().kinds
     kind = mesh.devices.flat[0].device_kind
@@ -288,12 +297,14 @@ def cores_of(mesh: Mesh) -> int:
 def _library() -> Any:
     """The parts of `jax-tpu-embedding` that are used."""
     try:
+        from jax_tpu_embedding.sparsecore import __version__ as version
         from jax_tpu_embedding.sparsecore.lib.nn import embedding, embedding_spec
         from jax_tpu_embedding.sparsecore.utils import utils
     except ImportError as error:
-        raise ValueError(
-            f"{KNOB} needs jax-tpu-embedding: pip install 'ple-jax[tpu-embedding]'."
-        ) from error
+        raise ValueError(NEEDED) from error
+    # Before 0.2 its operation for any optimizer ignored all rounds but the first.
+    if tuple(map(int, version.split(".")[:2])) < (0, 2):
+        raise ValueError(f"{NEEDED} Got {version}.")
     return SimpleNamespace(
         **vars(embedding_spec),
         EmbeddingVariables=embedding.EmbeddingVariables,

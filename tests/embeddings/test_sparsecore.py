@@ -13,7 +13,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from jax.sharding import NamedSharding
+from jax.experimental import topologies
+from jax.sharding import AxisType, Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 from lib.arrays import assert_close
 from lib.training import tiny
@@ -197,8 +198,8 @@ def batches():
     )
 
 
-def trainer(exchange, train=(), **inputs):
-    """The jitted functions of a small model on two devices, and their mesh."""
+def small(exchange, mesh, train=(), **inputs):
+    """A small model's step."""
     knobs = {"embedding_dim": W, "update": "rows", "row_order": "spread"} | inputs
     experiment = tiny(
         inputs=knobs | {"exchange": exchange},
@@ -206,9 +207,14 @@ def trainer(exchange, train=(), **inputs):
         train={"batch_size": BATCH, "optimizer": "adagrad", "clip_norm": 0.1}
         | dict(train),
     )
-    mesh = make_mesh(2)
     exchanged = {f"dim_{knobs['embedding_dim']}": 1.0}
-    return jitted(step_of(experiment, LAYOUT, STEPS, mesh, exchanged)), mesh
+    return step_of(experiment, LAYOUT, STEPS, mesh, exchanged)
+
+
+def trainer(exchange, train=(), **inputs):
+    """Its jitted functions, on two devices, and their mesh."""
+    mesh = make_mesh(2)
+    return jitted(small(exchange, mesh, train, **inputs)), mesh
 
 
 def given(of, mesh):
@@ -249,8 +255,34 @@ def test_steps_are_lowered_to_both_operations(monkeypatch, optimizer):
         "SparseDenseMatmulGradOptimizerUpdateWithMinibatchingOp",
     ]
     slots = {"sgd": 0, "adagrad": 1, "adam": 2}[optimizer]
+    # Of a gradient, a row, its state, the rate and the step: the compiler counts them.
+    (moves,) = re.findall(r'func private @"?custom-table\S*"?\((.*?)\) ->', text)
+    assert moves.count("tensor<1x8xf32>") == 4 + slots
     assert f"\\22num_slot_variables\\22: {slots}" in text
     assert "all_to_all" not in text
+
+
+@needs_library
+@pytest.mark.skipif(not importlib.util.find_spec("libtpu"), reason="needs libtpu")
+@pytest.mark.parametrize("topology", ["v5:2x2x1", "v6e:2x2"])
+def test_steps_compile_for_tpus_and_copy_no_table(monkeypatch, topology):
+    monkeypatch.setenv("TPU_SKIP_MDS_QUERY", "1")  # no machine of a cloud to ask
+    described = topologies.get_topology_desc(topology, "tpu")
+    axes = {"axis_types": (AxisType.Auto,)}
+    mesh = Mesh(np.array(described.devices), (DATA,), **axes)
+    monkeypatch.setattr(jax, "default_backend", lambda: "tpu")
+    step = small("sparsecore", mesh)
+    state, sent = jax.eval_shape(step.init), step.rows.prepare_on_host(batches())
+    places = sparsecore.formats(mesh, state)
+    put = lambda leaf, place: jax.ShapeDtypeStruct(
+        leaf.shape, leaf.dtype, sharding=place
+    )
+    args = jax.tree.map(put, (state, sent), (places, batch_shardings(mesh, sent)))
+    steps = jax.jit(step.steps, donate_argnums=0, out_shardings=(places, None))
+    text = steps.lower(*args, 1).compile().as_text()
+    own = state.trained["tables"]["dim_8"].shape[0] // mesh.size
+    assert "SparseMapRow" in text
+    assert not re.search(rf"= f32\[{own},8\]\S* copy", text)
 
 
 def test_without_tpu_or_library_it_says_so(monkeypatch):
