@@ -256,24 +256,24 @@ def check(tables: Any, train: Train) -> None:
             raise ValueError(f"{KNOB} needs {what}.")
 
 
-def formats(mesh: Mesh, state: PyTree) -> PyTree:
+def formats(tables: Any, state: PyTree) -> PyTree:
     """Each array's place, and of what SparseCores move also how it lies there.
 
     XLA would else rewrite whole tables before and after the steps of each dispatch.
     """
 
     def place(path, leaf, place):
-        names = {"tables", "row_state"} & set(path_names(path))
-        is_table = names and leaf.ndim == 2
-        return _library().format(mesh, P(DATA)) if is_table else place
+        is_moved = not tables.exchanged.keys().isdisjoint(path_names(path))
+        in_rows = is_moved and leaf.ndim == 2
+        return _library().format(tables.mesh, P(DATA)) if in_rows else place
 
-    usual = state_shardings(mesh, state)
+    usual = state_shardings(tables.mesh, state, replicated=tables.replicated)
     return jax.tree_util.tree_map_with_path(place, state, usual)
 
 
-def in_format(steps: Callable, mesh: Mesh, state: PyTree) -> Callable:
+def in_format(steps: Callable, tables: Any, state: PyTree) -> Callable:
     """Jits steps of a state whose arrays lie as `formats` says."""
-    places = formats(mesh, state)
+    places = formats(tables, state)
     run = jax.jit(steps, donate_argnums=0, out_shardings=(places, None))
     return lambda state, *rest: run(jax.device_put(state, places), *rest)
 

@@ -74,9 +74,8 @@ def jitted(step: Step) -> Trainer:
 
 def jit_steps(step: Step) -> Callable:
     """Jits the steps of a state, which they take the place of."""
-    mesh = step.tables.mesh
-    if mesh is not None and step.rows.by_cores:
-        return sparsecore.in_format(step.steps, mesh, jax.eval_shape(step.init))
+    if step.rows.by_cores:
+        return sparsecore.in_format(step.steps, step.tables, jax.eval_shape(step.init))
     return jax.jit(step.steps, donate_argnums=0)
 
 

@@ -273,7 +273,7 @@ def test_steps_compile_for_tpus_and_copy_no_table(monkeypatch, topology):
     monkeypatch.setattr(jax, "default_backend", lambda: "tpu")
     step = small("sparsecore", mesh)
     state, sent = jax.eval_shape(step.init), step.rows.prepare_on_host(batches())
-    places = sparsecore.formats(mesh, state)
+    places = sparsecore.formats(step.tables, state)
     put = lambda leaf, place: jax.ShapeDtypeStruct(
         leaf.shape, leaf.dtype, sharding=place
     )
