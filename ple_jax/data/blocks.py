@@ -28,7 +28,7 @@ BYTES = 1 << 21  # that the rows of a block take at most, unless one row takes m
 DIGITS = 8  # of a CRC-32 in hex
 
 Read = Callable[[int, int], bytes]  # of so many bytes from a place on
-T = TypeVar("T")
+_T = TypeVar("_T")
 
 
 class Piece(NamedTuple):
@@ -180,7 +180,7 @@ class Blocks:
         return block
 
 
-def _tried(once: Callable[[], T], file: pathlib.Path | RemoteFile, what: str) -> T:
+def _tried(once: Callable[[], _T], file: pathlib.Path | RemoteFile, what: str) -> _T:
     """Reads once from disk; again from a store that fails."""
     return again(once, f"{file}: {what}") if isinstance(file, RemoteFile) else once()
 
