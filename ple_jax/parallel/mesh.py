@@ -119,6 +119,16 @@ def fetched(array: jax.Array) -> np.ndarray:
     return multihost_utils.process_allgather(array, tiled=True)
 
 
+def fetched_by_first(array: jax.Array) -> np.ndarray:
+    """The same on the host of the first process; elsewhere no row of it.
+
+    So no other host needs memory for what is fetched piece by piece.
+    """
+    whole = fetched(array)
+    alone = array.is_fully_addressable or jax.process_index() == 0
+    return whole if alone else np.array(whole[:0])
+
+
 def replicated_sharding(mesh: Mesh) -> NamedSharding:
     """Places a copy of the whole array on every device."""
     return NamedSharding(mesh, P())

@@ -18,7 +18,12 @@ from ple_jax.metrics import exact, joint, whole
 from ple_jax.metrics.certainty import certain_mean
 from ple_jax.metrics.over_domains import LOWER_IS_BETTER, REDUCTIONS
 from ple_jax.parallel import processes
-from ple_jax.parallel.mesh import batch_shardings, fetched, put_parts
+from ple_jax.parallel.mesh import (
+    batch_shardings,
+    fetched,
+    fetched_by_first,
+    put_parts,
+)
 from ple_jax.tasks import LOSSES
 from ple_jax.train import gates
 from ple_jax.train.recalibrate import Recalibration
@@ -35,7 +40,8 @@ class Scorer:
     """Scores whole splits in batches of one shape.
 
     The last batch is padded, so that a row scores the same to the bit, whichever rows
-    share its batch.
+    share its batch. Of processes that share batches the first alone has all rows'
+    logits, and the others have none.
     """
 
     score: Score
@@ -66,7 +72,8 @@ class Scorer:
             (self.score(variables, self._placed(batch)), rows)
             for batch, rows in batches
         )
-        return np.concatenate([fetched(one)[:rows] for one, rows in behind(scored)])
+        each = [fetched_by_first(one)[:rows] for one, rows in behind(scored)]
+        return np.concatenate(each)
 
     def watched(
         self, variables: PyTree, name: str
@@ -83,7 +90,7 @@ class Scorer:
         )
         logits, means = [], []
         for of_batch, of_gates, rows in behind(watched):
-            logits.append(fetched(of_batch)[:rows])
+            logits.append(fetched_by_first(of_batch)[:rows])
             means.append(({p: fetched(m) for p, m in of_gates.items()}, rows))
         return np.concatenate(logits), gates.average(means)
 

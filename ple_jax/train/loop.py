@@ -228,10 +228,11 @@ def measure(group: Group, held: Held, pace: Record) -> tuple[Held, list[Record |
     setup = group.setup
     logits, wrong = group.watched(variables_of(held.state))
     faults = divergence.not_finite(held.state.trained, setup.vmapped)
+    scored = processes.from_first(np.isfinite(logits).all(axis=(0, 2)).tolist())
     standings, records = list(held.standings), list[Record | None]()
     for i, (run, standing) in enumerate(zip(group.runs, held.standings, strict=True)):
         record, fault = None, faults[i]
-        if not fault and not np.isfinite(logits[:, i]).all():
+        if not fault and not scored[i]:
             fault = "a validation score"
         if standing.is_finished(setup.train):
             pass

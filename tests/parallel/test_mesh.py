@@ -1,6 +1,7 @@
 """Meshes of data and experts: what they split, and what they refuse."""
 
 import tomllib
+from types import SimpleNamespace
 
 import jax
 import numpy as np
@@ -9,6 +10,7 @@ from jax.sharding import PartitionSpec as P
 from lib.training import tiny
 
 from ple_jax import config
+from ple_jax.parallel import mesh as meshes
 from ple_jax.parallel.mesh import MODEL, batch_shardings, make_mesh
 from ple_jax.train.setup import Setup, placed
 
@@ -73,3 +75,17 @@ def test_a_mesh_is_written_and_read_back():
 def test_one_axis_where_experts_are_whole():
     assert make_mesh(2).axis_names == ("data",)
     assert make_mesh(data=2, model=2).shape == {"data": 2, "model": 2}
+
+
+@pytest.mark.parametrize("process", [0, 1])
+def test_the_first_process_alone_has_what_all_score(process, monkeypatch):
+    """Of an array in several processes; of its own, each has all."""
+    scores = np.arange(6.0).reshape(3, 2)
+    gathered = SimpleNamespace(is_fully_addressable=False)
+    monkeypatch.setattr(meshes, "fetched", lambda array: scores)
+    monkeypatch.setattr(jax, "process_index", lambda: process)
+    found = meshes.fetched_by_first(gathered)
+    np.testing.assert_array_equal(found, scores[: 0 if process else 3])
+    assert found.base is None or not process  # nothing keeps the rest in memory
+    own = meshes.fetched_by_first(SimpleNamespace(is_fully_addressable=True))
+    np.testing.assert_array_equal(own, scores)

@@ -146,7 +146,7 @@ def test_few_batches_are_on_the_device_at_once(monkeypatch):
         fetched.append(logits)
         return logits
 
-    monkeypatch.setattr(evaluate, "fetched", fetch)
+    monkeypatch.setattr(evaluate, "fetched_by_first", fetch)
     monkeypatch.setattr(Scorer, "_placed", lambda _, batch: batch)
     batches = ((np.full((3, 1), i), 3 if i < 22 else 2) for i in range(23))
     logits = Scorer(score, mesh=None, data=None, batch_size=3).plain_logits({}, batches)
