@@ -11,6 +11,8 @@ from jax.custom_batching import custom_vmap
 
 from ple_jax.types import Array
 
+NARROW = 128  # inputs whose transpose costs little
+
 
 class OfOwners(flax.struct.PyTreeNode):
     """Inputs of groups, of which each network of a stack reads its owner's.
@@ -86,14 +88,15 @@ def _forward(kernel, x):
 def _backward(kept, grads):
     """dW_e = dy_e x^T;  dx = sum_e W_e^T dy_e.
 
-    Of x, with dx, and dy the smaller is transposed. Each barrier keeps the compiler
-    from moving the transpose to the other operand or result.
+    Of x, with dx, and dy the smaller is transposed, unless x is narrow: that costs
+    little, and two transposes hold more memory. Each barrier keeps the compiler from
+    moving a transpose to the other operand or result.
     """
     kernel, x = kept
     networks, inputs, hidden = kernel.shape
     dy = grads.reshape(networks * hidden, -1)
     kernels, barrier = _side_by_side(kernel), jax.lax.optimization_barrier
-    if inputs > networks * hidden:
+    if inputs > max(networks * hidden, NARROW):
         of_kernel = (dy @ x.T).reshape(networks, hidden, inputs)
         return of_kernel.swapaxes(1, 2), barrier(barrier(dy.T) @ kernels.T).T
     of_kernel = (barrier(x) @ dy.T).reshape(inputs, networks, hidden)
