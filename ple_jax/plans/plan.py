@@ -40,12 +40,7 @@ def plan(job: Job, count: int, kind_name: str) -> Record:
     kinds.check_count(kind_name, count, job.batch_size, model)
     found = emulate(job, kind, devices(count, model))
     step = costs(found)
-    peaks = {
-        "operations": kind.peak(job.experiment.train.compute_dtype),
-        "memory": kind.bandwidth,
-        "network": kind.between(count),
-        "input": kind.host,
-    }
+    peaks = peaks_of(kind, count, job.experiment.train.compute_dtype)
     seconds = {name: step[name] / peak for name, peak in peaks.items()}
     binds = max(seconds, key=lambda name: seconds[name])
     hosts, rate = kind.hosts(count), job.batch_size / seconds[binds]
@@ -71,6 +66,16 @@ def plan(job: Job, count: int, kind_name: str) -> Record:
         "best": bytes_of(variables_of(found.state)) if len(job.trials) > 1 else 0,
         "split_on_device": isinstance(found.batches, Picks),
         "input": {"bytes": rate * sent, "bytes_of_host": rate * sent / hosts},
+    }
+
+
+def peaks_of(kind: kinds.Kind, count: int, dtype: str) -> Record:
+    """What each device can do in a second: of operations, and of bytes by way."""
+    return {
+        "operations": kind.peak(dtype),
+        "memory": kind.bandwidth,
+        "network": kind.between(count),
+        "input": kind.host,
     }
 
 
